@@ -1,0 +1,69 @@
+// Server: HTTP/1.1 over io::Stream. The handler sees an Exchange; the server owns connections, limits, keep-alive, pipelining, draining.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/result.h"
+#include "http/message.h"
+#include "io/stream.h"
+#include "io/task.h"
+
+namespace archipel::http {
+
+struct Limits {
+  size_t request_line_bytes_max = 16u << 10;   // 8 KiB of key, percent-encoded threefold, and a query
+  size_t header_bytes_max = 32u << 10;         // all header fields together
+  size_t headers_max = 128;
+  size_t trailer_bytes_max = 8u << 10;
+  Duration header_timeout = std::chrono::seconds(15);   // first byte of a request to its last header byte
+  Duration idle_timeout = std::chrono::seconds(75);     // between requests
+  Duration body_timeout = std::chrono::seconds(60);     // without a byte of progress, either direction
+  Duration drain_timeout = std::chrono::seconds(30);    // after drain(): requests under way may finish
+  int connections_max = 10'000;                         // per server; more are accepted and closed at once
+};
+
+// One request and its response. Lives on one loop until the handler's task finishes.
+class Exchange {
+ public:
+  virtual ~Exchange() = default;
+  virtual const Request& request() const = 0;
+
+  // Length of the request body if known; 0 without one; nullopt for chunked.
+  virtual std::optional<uint64_t> body_length() const = 0;
+  // Next bytes of the decoded (de-chunked) body; 0 at its end. The first call answers `Expect: 100-continue` with the interim response: a handler
+  // authenticates before it reads. Errors: invalid (bad chunk), timeout, io (client went away), limit.
+  virtual io::Task<Result<size_t>> read_body(MutableBytes out) = 0;
+
+  // Exactly one of:
+  //  respond(): head and whole body at once. For HEAD and 204/304 the body is not sent; content-length is body.size() unless the handler
+  //  set content-length itself (HEAD).
+  virtual io::Task<Result<void>> respond(Response response, std::string body) = 0;
+  //  start() with the body's exact length (or nullopt: chunked), then write() until it is complete, then finish(). If the
+  //  handler returns before it is complete, the connection is reset: a short body never looks whole.
+  virtual io::Task<Result<void>> start(Response response, std::optional<uint64_t> length) = 0;
+  virtual io::Task<Result<void>> write(ByteView bytes) = 0;
+  virtual io::Task<Result<void>> finish() = 0;
+
+  virtual bool responded() const = 0;
+};
+
+// Called once per request, on the connection's loop. A handler that returns without responding makes the server answer 500.
+using Handler = std::function<io::Task<void>(Exchange&)>;
+
+class Server {
+ public:
+  virtual ~Server() = default;
+  // Accepts on `listener`'s loop until drain() or the listener fails. Call once per loop.
+  virtual io::Task<void> serve(io::Listener& listener) = 0;
+  // Stops accepting, closes idle connections, lets requests finish until drain_timeout, then closes. Any thread; serve() then returns.
+  virtual void drain() = 0;
+};
+// One Server per loop. `handler` must outlive it.
+std::unique_ptr<Server> make_server(io::Loop& loop, Handler handler, Limits limits = {});
+
+}  // namespace archipel::http

@@ -1,0 +1,45 @@
+// The journal at start-up: verify the islands' markers, recover the chain, open an epoch (protocol §2), hand out a Committer.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "crypto/keyring.h"
+#include "index/committer.h"
+#include "io/workers.h"
+
+namespace archipel::index {
+
+struct JournalOptions {
+  std::string dir;                    // DIR: `index/` (the Kv), `head`, `lock` live here. 0700.
+  erasure::Code code;
+  extent::AckRule ack;
+  int in_flight_max = 2;              // commits in flight, at most 8 (format constant)
+  size_t batch_bytes_max = 4u << 20;
+  size_t queue_max = 4096;            // intents waiting
+  bool create = false;                // true: a new realm is made if no island has a marker of this realm and DIR has no head
+  bool rejoin_wiped = false;          // demo: an island without marker is rejoined empty under a new incarnation, and reported
+};
+
+struct IslandReport {
+  std::string id;
+  enum class State { ok, joined, rejoined, lost, unreachable } state;
+  std::string reason;
+};
+
+struct Journal {
+  std::unique_ptr<Kv> kv;
+  std::unique_ptr<Committer> committer;
+  std::vector<IslandReport> islands;
+  uint64_t epoch = 0;
+  uint64_t replayed = 0;  // records applied at this start
+};
+
+// Runs the recovery of protocol §2 and returns a serving journal, or a named error: `unavailable` with the islands that failed when fewer
+// than w can take part; `undetermined` with the islands that would settle it; `corrupt` for a rollback or a fork; `exists` if another
+// process holds DIR/lock. Nothing is written to an island before recovery has decided. The references must outlive the journal.
+io::Task<Result<Journal>> open_journal(JournalOptions options, const crypto::Keyring& keys, const extent::Placement& placement,
+                                       extent::Fanout& fanout, io::Workers& workers, io::Loop& home, Random& random, Clock& clock);
+
+}  // namespace archipel::index

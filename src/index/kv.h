@@ -1,0 +1,46 @@
+// Kv: the ordered key-value view that the journal can always rebuild. RocksDB in production, an ordered map in tests and simulation.
+//
+// Calls block: worker pool only. Keys sort by raw bytes. Thread-safe; one writer at a time (the committer).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace archipel::index {
+
+// One change of the view: put when `value` is set, else delete.
+struct Mutation {
+  std::string key;
+  std::optional<std::string> value;
+};
+
+// An immutable state of the view, as of one applied commit.
+class Snapshot {
+ public:
+  virtual ~Snapshot() = default;
+  virtual Result<std::optional<std::string>> get(std::string_view key) const = 0;
+  // Calls visit(key, value) for keys in [from, to) in order until it returns false; `to` empty = no end. seek-skipping: a visitor that
+  // sets `*seek_to` (a key greater than the current one) makes the scan continue there.
+  using Visitor = std::function<bool(std::string_view key, std::string_view value, std::string* seek_to)>;
+  virtual Result<void> scan(std::string_view from, std::string_view to, const Visitor& visit) const = 0;
+};
+
+class Kv {
+ public:
+  virtual ~Kv() = default;
+  virtual std::shared_ptr<const Snapshot> snapshot() const = 0;
+  // Atomic: all mutations or none.
+  virtual Result<void> write(const std::vector<Mutation>& mutations) = 0;
+};
+
+// `path` is a directory, made if absent with mode 0700. WAL on, not synced: the journal is the truth.
+Result<std::unique_ptr<Kv>> open_rocks_kv(const std::string& path);
+std::unique_ptr<Kv> make_map_kv();
+
+}  // namespace archipel::index

@@ -1,0 +1,54 @@
+// Stream, Listener, Network: bytes in order between two peers. Real: TCP. Simulated: io/sim.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/result.h"
+#include "io/loop.h"
+
+namespace archipel::io {
+
+// One connection. Belongs to one loop. At most one read and one write are under way at a time. Errors: timeout when the deadline
+// passes (the connection is then only good for closing), cancelled after close(), io for resets.
+class Stream {
+ public:
+  virtual ~Stream() = default;  // closes
+
+  // Waits until a read would not block, holding no buffer: an idle connection costs nothing but its frame.
+  virtual Task<Result<void>> wait_readable(Deadline deadline) = 0;
+  // Reads 1..out.size() bytes; 0 means the peer ended its side.
+  virtual Task<Result<size_t>> read(MutableBytes out, Deadline deadline) = 0;
+  // Writes all of `parts`, in order (writev). The memory must live until the task finishes. The deadline covers progress as a whole.
+  virtual Task<Result<void>> write(std::span<const ByteView> parts, Deadline deadline) = 0;
+  // Ends our side; the peer reads to its end and then sees EOF.
+  virtual void shutdown_write() = 0;
+  // Ends both sides at once; waiting operations return cancelled. `reset` sends RST, so that a short body is never taken as complete.
+  virtual void close(bool reset = false) = 0;
+  // "127.0.0.1:51234"
+  virtual std::string peer() const = 0;
+};
+
+class Listener {
+ public:
+  virtual ~Listener() = default;
+  // The next connection, on the listener's loop. cancelled after close(). Running out of descriptors is retried inside after a pause.
+  virtual Task<Result<std::unique_ptr<Stream>>> accept() = 0;
+  virtual void close() = 0;
+  // The bound address with the real port: "127.0.0.1:43121".
+  virtual std::string address() const = 0;
+};
+
+class Network {
+ public:
+  virtual ~Network() = default;
+  // "ADDR:PORT" or "[ADDR6]:PORT"; port 0 picks a free one. `reuse_port` lets several loops listen on one port.
+  virtual Result<std::unique_ptr<Listener>> listen(Loop& loop, const std::string& address, bool reuse_port) = 0;
+};
+
+Network& tcp_network();
+
+}  // namespace archipel::io
