@@ -1,5 +1,8 @@
 // Extents: write-once runs of sealed bytes, coded into n shards on n islands. This module never asks the index: an ExtentRef
 // carries everything needed to find, verify and rebuild (protocol §3).
+//
+// For large bodies see extent/builder.h: ExtentBuilder lets the store seal each segment straight into its shard, without a copy.
+// Names of commit blobs, claims, opens, head slots and the lease: extent/names.h.
 #pragma once
 
 #include <array>

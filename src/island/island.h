@@ -7,6 +7,7 @@
 #include <array>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
@@ -26,10 +27,16 @@ inline constexpr size_t kBlobBytesMax = (64u << 20) + (4u << 20);  // an extent'
 using Incarnation = std::array<uint8_t, 16>;
 using RealmId = std::array<uint8_t, 16>;
 
+class Health;
+
 class Island {
  public:
-  virtual ~Island() = default;
+  Island();
+  virtual ~Island();
   virtual const std::string& id() const = 0;
+
+  // How this island has been answering of late (island/health.h). Kept by those who call it (Fanout, ExtentReader). Thread-safe.
+  Health& health();
 
   // Stores `parts` (concatenated, at most kBlobBytesMax) under a write-once name. Success means durable there: data and
   // directory entry are synced. Errors: exists (a blob of that name is there already, whatever its bytes: read back and
@@ -53,6 +60,10 @@ class Island {
   virtual io::Task<Result<Buffer>> read_marker(Deadline deadline) = 0;
   // Writes the marker durably, making the place (a directory and its fan-out) first. Refused with `exists` if there is one.
   virtual io::Task<Result<void>> write_marker(ByteView bytes, Deadline deadline) = 0;
+
+ private:
+  std::once_flag health_made_;
+  std::unique_ptr<Health> health_;
 };
 
 }  // namespace archipel::island
