@@ -1,7 +1,7 @@
 #include "extent/names.h"
 
+#include "crypto/hash.h"
 #include "extent/extent.h"
-#include "extent/prf.h"
 
 namespace archipel::extent {
 namespace {
@@ -13,7 +13,7 @@ island::BlobName name_of(const crypto::Keyring& keys, const std::string& island_
                          std::string_view fields) {
   std::string message;
   Writer(message).u8(static_cast<uint8_t>(label.size())).raw(label).raw(fields);
-  std::array<uint8_t, 32> digest = hmac_sha256(keys.subkey("names/" + island_id).view(), as_bytes(message));
+  crypto::Digest32 digest = crypto::hmac_sha256(keys.subkey("names/" + island_id).view(), as_bytes(message));
   return hex(ByteView(digest).first(kNameBytes));
 }
 
