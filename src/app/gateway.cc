@@ -1,0 +1,326 @@
+#include "app/gateway.h"
+
+#include <fmt/format.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <csignal>
+#include <thread>
+
+#include "app/islands.h"
+#include "app/private_file.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "crypto/keyring.h"
+#include "door/s3/door.h"
+#include "extent/extent.h"
+#include "http/server.h"
+#include "index/journal.h"
+#include "io/signals.h"
+#include "io/sync.h"
+#include "io/workers.h"
+#include "store/store.h"
+
+namespace archipel::app {
+namespace {
+
+// Threads for what blocks: six islands' syncs for two commits in flight, and a few reads beside them.
+constexpr int kWorkerThreads = 16;
+
+log::Level level_of(const std::string& name) {
+  if (name == "debug") return log::Level::debug;
+  if (name == "warn") return log::Level::warn;
+  if (name == "error") return log::Level::error;
+  return log::Level::info;
+}
+
+void apply_log_config(const Config& config) {
+  log::set_level(level_of(config.log_level));
+  log::set_json(config.log_json);
+}
+
+// protocol.md §8: a gateway's memory holds keys; it never reaches a core file or another process of the same user.
+void harden_process() {
+  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  rlimit no_core{0, 0};
+  setrlimit(RLIMIT_CORE, &no_core);
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+  }
+}
+
+class Gateway {
+ public:
+  Gateway(GatewayOptions options, const std::function<void(const Ready&)>& on_ready)
+      : options_(std::move(options)), on_ready_(on_ready) {}
+
+  Result<void> run();
+
+ private:
+  // One event loop with its thread (loop 0 runs on the main thread), its listener and its server.
+  struct Core {
+    std::unique_ptr<io::Loop> loop;
+    std::unique_ptr<io::Listener> listener;
+    std::unique_ptr<http::Server> server;
+    std::optional<io::Task<void>> serving;
+    std::thread thread;
+  };
+
+  io::Task<void> live();
+  io::Task<Result<void>> open();
+  io::Task<Result<void>> ensure_account();
+  Result<void> listen();
+  static io::Task<void> serve_on(Gateway* gateway, Core* core);
+  static io::Task<void> handle(Gateway* gateway, http::Exchange& exchange);
+  static io::Task<void> handle_admin(Gateway* gateway, http::Exchange& exchange);
+  void on_signal(int signal);
+  void reload();
+
+  const Config& config() const { return options_.config; }
+  io::Loop& home() { return *cores_.front().loop; }
+
+  GatewayOptions options_;
+  const std::function<void(const Ready&)>& on_ready_;
+  Ready ready_;
+  Result<void> outcome_;
+
+  std::unique_ptr<crypto::Keyring> keys_;
+  std::vector<Core> cores_;
+  std::unique_ptr<io::Workers> workers_;
+  std::shared_ptr<const extent::Placement> placement_;
+  std::unique_ptr<extent::Fanout> fanout_;
+  std::unique_ptr<extent::ExtentReader> reader_;
+  index::Journal journal_;
+  std::unique_ptr<store::Store> store_;
+  std::unique_ptr<door::s3::Door> door_;
+  std::unique_ptr<io::Signals> signals_;
+  std::optional<Core> admin_;  // shares loop 0; only listener and server are used
+
+  std::atomic<bool> serving_{false};  // /readyz
+  bool stop_ = false;                 // home loop only
+  size_t cores_serving_ = 0;          // home loop only
+  io::Event changed_;                 // stop_ or cores_serving_ changed; home loop only
+};
+
+Result<void> Gateway::run() {
+  harden_process();
+  apply_log_config(config());
+  ASSIGN_OR_RETURN(std::string passphrase, read_passphrase(config()));
+  ASSIGN_OR_RETURN(keys_, crypto::Keyring::load(config().keyring_path, passphrase));
+  crypto::secure_clear(passphrase.data(), passphrase.size());
+
+  int threads = config().threads != 0 ? config().threads : static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
+  cores_.resize(static_cast<size_t>(threads));
+  for (Core& core : cores_) core.loop = io::make_loop();
+  signals_ = io::watch_signals(home(), [this](int signal) { on_signal(signal); });
+  workers_ = io::make_workers(kWorkerThreads);
+
+  std::optional<io::Task<void>> life;
+  home().post([&] { life.emplace(live()); });
+  for (size_t i = 1; i < cores_.size(); ++i) cores_[i].thread = std::thread([loop = cores_[i].loop.get()] { loop->run(); });
+  home().run();
+  for (Core& core : cores_) {
+    core.loop->stop();
+    if (core.thread.joinable()) core.thread.join();
+  }
+  return outcome_;
+}
+
+// The whole life of the gateway, on the home loop: open, serve until told to stop, close.
+io::Task<void> Gateway::live() {
+  outcome_ = co_await open();
+  if (outcome_ && !stop_) outcome_ = listen();
+  if (outcome_ && !stop_) {
+    serving_ = true;
+    on_ready_(ready_);
+    while (!stop_) co_await changed_.wait();
+    serving_ = false;
+    log::info("gateway.draining");
+  }
+  for (Core& core : cores_)
+    if (core.server) core.server->drain();
+  if (admin_) admin_->server->drain();
+  while (cores_serving_ > 0) co_await changed_.wait();
+  if (journal_.committer) co_await journal_.committer->close();
+  if (fanout_) co_await fanout_->drain();
+  if (outcome_) log::info("gateway.stopped");
+  for (Core& core : cores_) core.loop->stop();
+}
+
+io::Task<Result<void>> Gateway::open() {
+  CO_RETURN_IF_ERROR(make_private_directory(config().dir));
+  auto islands = make_islands(config(), *workers_, options_.demo);
+  if (!islands) co_return fail(islands.error());
+  placement_ = std::make_shared<extent::Placement>(extent::Placement{std::move(*islands)});
+  fanout_ = extent::make_fanout(*workers_);
+  reader_ = extent::make_extent_reader(*keys_, placement_, *workers_);
+
+  index::JournalOptions options;
+  options.dir = config().dir;
+  options.code = config().code;
+  options.ack.w = config().code.w();
+  std::string token = new_realm_token(config());
+  options.create = access(token.c_str(), F_OK) == 0;
+  options.rejoin_wiped = options_.demo;
+  extent::AckRule ack = options.ack;
+  auto journal = co_await index::open_journal(options, *keys_, *placement_, *fanout_, *workers_, home(), system_random(), system_clock());
+  if (!journal) co_return fail(std::move(journal).error());
+  journal_ = std::move(*journal);
+  if (options.create) unlink(token.c_str());
+  for (const index::IslandReport& island : journal_.islands) {
+    using State = index::IslandReport::State;
+    if (island.state == State::rejoined)
+      ready_.notes.push_back(fmt::format("Island {} was lost and rejoined empty: {}.", island.id, island.reason));
+    if (island.state == State::lost) ready_.notes.push_back(fmt::format("Island {} is lost: {}.", island.id, island.reason));
+    if (island.state == State::unreachable)
+      ready_.notes.push_back(fmt::format("Island {} is unreachable: {}.", island.id, island.reason));
+  }
+  log::info("journal.open", {{"epoch", journal_.epoch}, {"replayed", journal_.replayed}});
+
+  store::StoreOptions store_options;
+  store_options.memory_budget_bytes = static_cast<uint64_t>(config().memory_budget_mib) << 20;
+  auto store = co_await store::open_store(store_options, *keys_, *journal_.kv, *journal_.committer, *fanout_, *reader_, placement_,
+                                          config().code, ack, *workers_, system_random(), system_clock());
+  if (!store) co_return fail(std::move(store).error());
+  store_ = std::move(*store);
+  CO_RETURN_IF_ERROR(co_await ensure_account());
+  door_ = std::make_unique<door::s3::Door>(door::s3::Options{config().region, config().virtual_host_base}, *store_, system_clock());
+  co_return Result<void>{};
+}
+
+// The first account: the demo's own, or the one whose credentials [owner] names. A changed key replaces the old one.
+io::Task<Result<void>> Gateway::ensure_account() {
+  std::string name = options_.demo ? "demo" : "owner";
+  std::optional<Credentials> wanted = options_.demo_credentials;
+  if (!options_.demo && config().credentials_file) {
+    auto read = read_credentials(*config().credentials_file);
+    if (!read) co_return fail(read.error());
+    wanted = std::move(*read);
+  }
+  auto accounts = co_await store_->list_accounts();
+  if (!accounts) co_return fail(std::move(accounts).error());
+  store::Account account;
+  for (store::Account& known : *accounts)
+    if (known.display_name == name) account = std::move(known);
+  bool changed = wanted && (wanted->access_key != account.access_key || wanted->secret_key != account.secret_key);
+  if (account.id.empty() && !wanted && options_.demo) {
+    wanted = generate_credentials(system_random());
+    changed = true;
+  }
+  if (changed) {
+    if (account.id.empty()) account.id = hex(system_random().bytes<32>());
+    account.display_name = name;
+    account.access_key = wanted->access_key;
+    account.secret_key = wanted->secret_key;
+    auto put = co_await store_->put_account(account);
+    if (!put) co_return fail(std::move(put).error());
+  }
+  if (options_.demo) {
+    ready_.access_key = account.access_key;
+    ready_.secret_key = account.secret_key;
+  } else if (accounts->empty() && !changed) {
+    ready_.notes.push_back("There is no account yet, so nobody can sign in: name a credentials_file in [owner].");
+  }
+  co_return Result<void>{};
+}
+
+Result<void> Gateway::listen() {
+  http::Limits limits;
+  limits.connections_max = std::max(1, config().connections_max / static_cast<int>(cores_.size()));
+  std::string address = config().listen;
+  for (Core& core : cores_) {
+    ASSIGN_OR_RETURN(core.listener, io::tcp_network().listen(*core.loop, address, true));
+    address = core.listener->address();  // with the real port, for the other cores
+    core.server = http::make_server(*core.loop, [this](http::Exchange& exchange) { return handle(this, exchange); }, limits);
+  }
+  if (config().admin_listen) {
+    admin_.emplace();
+    ASSIGN_OR_RETURN(admin_->listener, io::tcp_network().listen(home(), *config().admin_listen, false));
+    admin_->server = http::make_server(home(), [this](http::Exchange& exchange) { return handle_admin(this, exchange); }, limits);
+  }
+  cores_serving_ = cores_.size() + (admin_ ? 1 : 0);
+  for (Core& core : cores_) core.loop->post([this, &core] { core.serving.emplace(serve_on(this, &core)); });
+  if (admin_) admin_->serving.emplace(serve_on(this, &*admin_));
+  ready_.address = address;
+  ready_.region = config().region;
+  return {};
+}
+
+io::Task<void> Gateway::serve_on(Gateway* gateway, Core* core) {
+  co_await core->server->serve(*core->listener);
+  gateway->home().post([gateway] {
+    --gateway->cores_serving_;
+    gateway->changed_.notify_all();
+  });
+}
+
+io::Task<void> Gateway::handle(Gateway* gateway, http::Exchange& exchange) {
+  const http::Request& request = exchange.request();
+  bool bare = request.headers.find("authorization") == nullptr && request.query().empty() &&
+              (request.method == "GET" || request.method == "HEAD");
+  std::string_view path = request.path();
+  // On the door's own port, metrics go to this machine only; with [listen] admin they are not on this port at all.
+  bool local = request.peer.starts_with("127.") || request.peer.starts_with("[::1]");
+  bool health = path == "/healthz" || path == "/readyz";
+  bool admin = bare && !gateway->admin_ && (health || (path == "/metrics" && local));
+  if (admin)
+    co_await handle_admin(gateway, exchange);
+  else
+    co_await gateway->door_->handle(exchange);
+}
+
+io::Task<void> Gateway::handle_admin(Gateway* gateway, http::Exchange& exchange) {
+  http::Response response;
+  response.headers.add("content-type", "text/plain; charset=utf-8");
+  std::string body;
+  std::string_view path = exchange.request().path();
+  const std::string& method = exchange.request().method;
+  if (method != "GET" && method != "HEAD") {
+    response.status = 405;
+    response.headers.add("allow", "GET, HEAD");
+    body = "only GET and HEAD are answered here\n";
+  } else if (path == "/metrics") {
+    response.headers.set("content-type", "text/plain; version=0.0.4; charset=utf-8");
+    body = metrics::expose();
+  } else if (path == "/healthz") {
+    body = "ok\n";
+  } else if (path == "/readyz") {
+    bool ready = gateway->serving_;
+    response.status = ready ? 200 : 503;
+    body = ready ? "ready\n" : "not serving\n";
+  } else {
+    response.status = 404;
+    body = "only /metrics, /healthz and /readyz are here\n";
+  }
+  // A client that went away needs no answer.
+  [[maybe_unused]] auto sent = co_await exchange.respond(std::move(response), std::move(body));
+}
+
+void Gateway::on_signal(int signal) {
+  if (signal == SIGHUP) return reload();
+  stop_ = true;
+  changed_.notify_all();
+}
+
+// What can change without a restart: the log. Everything else that differs is named, and keeps its old value until the restart.
+void Gateway::reload() {
+  auto fresh = load_config(config().file);
+  if (!fresh) return log::error("config.refused", {{"reason", fresh.error().message}});
+  options_.config.log_level = fresh->log_level;
+  options_.config.log_json = fresh->log_json;
+  apply_log_config(config());
+  log::info("config.reloaded", {{"file", config().file}});
+}
+
+}  // namespace
+
+Result<void> run_gateway(GatewayOptions options, const std::function<void(const Ready&)>& on_ready) {
+  return Gateway(std::move(options), on_ready).run();
+}
+
+}  // namespace archipel::app

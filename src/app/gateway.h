@@ -1,0 +1,32 @@
+// Gateway: wires the modules into a process that holds keys and serves the S3 door; starts, reloads, drains and stops it.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "app/config.h"
+#include "app/setup.h"
+#include "base/result.h"
+
+namespace archipel::app {
+
+struct GatewayOptions {
+  Config config;
+  bool demo = false;  // an island whose directory was wiped rejoins empty by itself; an account "demo" is made
+  std::optional<Credentials> demo_credentials;
+};
+
+struct Ready {
+  std::string address;  // "127.0.0.1:9000", with the real port
+  std::string region;
+  std::string access_key, secret_key;  // demo only
+  std::vector<std::string> notes;      // what a person should know about this start, one sentence each
+};
+
+// Runs until SIGTERM or SIGINT, then drains. Blocks; call once per process, from the main thread, before other threads exist.
+// `on_ready` is called once, when the door accepts connections.
+Result<void> run_gateway(GatewayOptions options, const std::function<void(const Ready&)>& on_ready);
+
+}  // namespace archipel::app

@@ -1,0 +1,29 @@
+// Islands from config: makes them, and reports what state each is in.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/config.h"
+#include "crypto/keyring.h"
+#include "io/task.h"
+#include "io/workers.h"
+#include "island/island.h"
+
+namespace archipel::app {
+
+// In shard order. With `make_missing` (the demo) an absent island directory is made, empty: recovery then sees an island without marker.
+Result<std::vector<std::shared_ptr<island::Island>>> make_islands(const Config& config, io::Workers& workers, bool make_missing);
+
+struct IslandState {
+  IslandConfig facts;
+  std::string state;   // "ok", "lost", "unreachable", "foreign"
+  std::string reason;  // empty when ok
+  std::string incarnation;
+};
+
+// Reads and verifies every island's marker. Offline or beside a running gateway.
+io::Task<std::vector<IslandState>> inspect_islands(const Config& config, const crypto::Keyring& keys, io::Workers& workers);
+
+}  // namespace archipel::app
