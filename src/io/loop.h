@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <type_traits>
 
 #include "base/clock.h"
 #include "io/task.h"
@@ -68,22 +70,32 @@ struct SleepUntil {
 inline SleepUntil sleep_until(TimePoint when) { return SleepUntil{when}; }
 
 // Runs `task_function()` on a fresh real loop until its task finishes; returns its value. For tests, tools and main().
+// What is still posted to the loop then is destroyed unrun.
 template <class F>
 auto run_blocking(F task_function) {
-  auto loop = make_loop();
   using TaskType = std::invoke_result_t<F&>;
-  std::optional<TaskType> task;
+  using Value = decltype(std::declval<TaskType&>().take());
+  using Stored = std::conditional_t<std::is_void_v<Value>, bool, Value>;
   struct Runner {
-    static Task<void> watch(std::optional<TaskType>& out, F& function, Loop& l) {
-      out.emplace(function());
-      while (!out->done()) co_await sleep_until(l.now() + std::chrono::microseconds(200));
+    static Task<void> watch(F& function, std::optional<Stored>& out, Loop& l) {
+      TaskType task = function();
+      if constexpr (std::is_void_v<Value>) {
+        co_await std::move(task);
+        out.emplace(true);
+      } else {
+        Value value = co_await std::move(task);
+        out.emplace(std::move(value));
+      }
       l.stop();
     }
   };
+  auto loop = make_loop();
+  std::optional<Stored> out;
   std::optional<Task<void>> watcher;
-  loop->post([&] { watcher.emplace(Runner::watch(task, task_function, *loop)); });
+  loop->post([&] { watcher.emplace(Runner::watch(task_function, out, *loop)); });
   loop->run();
-  return task->take();
+  CHECK(out.has_value());  // otherwise somebody else stopped the loop
+  if constexpr (!std::is_void_v<Value>) return std::move(*out);
 }
 
 }  // namespace archipel::io

@@ -18,7 +18,7 @@ class Event {
   ~Event();  // CHECK: nobody waits
 
   void notify_all();
-  // True when notified, false when `deadline` passed first.
+  // True when notified, false when `deadline` passed first. The waiter resumes in a later turn, never inside notify_all().
   Task<bool> wait(Deadline deadline = kNoDeadline);
 
  private:
@@ -29,8 +29,13 @@ class Event {
 // A budget of `units` handed out first come, first served: a large request at the head is not overtaken by small ones.
 class Semaphore {
  public:
-  explicit Semaphore(int64_t units) : free_(units) {}
-  // Waits until `units` are free and takes them; timeout error past the deadline. units <= the initial budget (CHECK in debug of caller).
+  explicit Semaphore(int64_t units) : budget_(units), free_(units) {}
+  Semaphore(const Semaphore&) = delete;
+  Semaphore& operator=(const Semaphore&) = delete;
+  ~Semaphore();  // CHECK: nobody waits
+
+  // Waits until `units` are free and takes them; timeout error past the deadline. CHECK: units <= the initial budget, so a caller
+  // clamps or refuses what a client asks for first.
   Task<Result<void>> acquire(int64_t units, Deadline deadline = kNoDeadline);
   void release(int64_t units);
   int64_t available() const { return free_; }
@@ -38,6 +43,7 @@ class Semaphore {
  private:
   struct Waiter;
   void grant();
+  const int64_t budget_;
   int64_t free_;
   std::list<Waiter*> waiters_;
 };
@@ -56,9 +62,8 @@ class TaskScope {
   size_t active() const { return active_; }
 
  private:
-  struct Slot;
+  struct Runner;
   size_t active_ = 0;
-  std::list<std::unique_ptr<Slot>> slots_;
   Event idle_;
 };
 
