@@ -49,10 +49,13 @@ void detail::FreeCipher::operator()(evp_cipher_ctx_st* context) const {
   EVP_CIPHER_CTX_free(context);
 }
 
-Aead::Aead(const Secret32& key) : sealing_(make_context(key, true)), opening_(make_context(key, false)) {}
+Aead::Aead(const Secret32& key, Use use) {
+  if (use != Use::open) sealing_ = make_context(key, true);
+  if (use != Use::seal) opening_ = make_context(key, false);
+}
 
 void Aead::seal(const Nonce& nonce, ByteView aad, ByteView plain, MutableBytes out) {
-  CHECK(out.size() == plain.size() + kTagBytes);
+  CHECK(sealing_ != nullptr && out.size() == plain.size() + kTagBytes);
   start(sealing_.get(), nonce);
   feed(sealing_.get(), aad, nullptr);
   feed(sealing_.get(), plain, out.data());
@@ -60,7 +63,7 @@ void Aead::seal(const Nonce& nonce, ByteView aad, ByteView plain, MutableBytes o
 }
 
 bool Aead::open(const Nonce& nonce, ByteView aad, ByteView sealed, MutableBytes out) {
-  CHECK(sealed.size() >= kTagBytes && out.size() == sealed.size() - kTagBytes);
+  CHECK(opening_ != nullptr && sealed.size() >= kTagBytes && out.size() == sealed.size() - kTagBytes);
   EVP_CIPHER_CTX* context = opening_.get();
   Tag tag;  // a copy: OpenSSL takes the expected tag as a mutable pointer
   std::memcpy(tag.data(), sealed.data() + out.size(), kTagBytes);

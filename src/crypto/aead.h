@@ -28,7 +28,9 @@ using CipherContext = std::unique_ptr<evp_cipher_ctx_st, FreeCipher>;
 
 class Aead {
  public:
-  explicit Aead(const Secret32& key);
+  // What the object will be used for; the other half of the work of setting the key is then spared.
+  enum class Use { seal, open, both };
+  explicit Aead(const Secret32& key, Use use = Use::both);
   // out = ciphertext ‖ tag; out.size() == plain.size() + 16 (CHECK). plain and out may overlap only if they
   // start at the same address.
   void seal(const Nonce& nonce, ByteView aad, ByteView plain, MutableBytes out);
