@@ -1,0 +1,67 @@
+// The blocking half of the directory island: plain system calls, no coroutines. Internal to src/island; runs on workers.
+#pragma once
+
+#include <atomic>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "island/island.h"
+
+namespace archipel::island {
+
+// A file descriptor that closes itself. A failed close is ignored: what had to be durable was synced before.
+class Fd {
+ public:
+  explicit Fd(int fd = -1) : fd_(fd) {}
+  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Fd& operator=(Fd&&) = delete;
+  ~Fd();
+  int get() const { return fd_; }
+  bool ok() const { return fd_ >= 0; }
+
+ private:
+  int fd_;
+};
+
+// Operations as in Island, but blocking. Thread-safe.
+class DirOps {
+ public:
+  DirOps(std::string id, std::string path);
+
+  Result<void> put(const BlobName& name, std::span<const ByteView> parts);
+  Result<void> overwrite(const BlobName& name, ByteView bytes);
+  Result<Buffer> get(const BlobName& name, uint64_t offset, uint64_t length);
+  Result<uint64_t> size(const BlobName& name);
+  Result<void> remove(const BlobName& name);
+  Result<std::vector<BlobName>> list();
+  Result<Buffer> read_marker();
+  Result<void> write_marker(ByteView bytes);
+
+ private:
+  enum class Replace { never, always };
+
+  // A temporary file with `parts` in it, synced; removed again unless it was renamed.
+  struct Temp;
+  Result<void> write_temp(const Temp& temp, std::span<const ByteView> parts);
+  // Temporary file, sync, rename into `directory` as `name`, sync of `directory`.
+  Result<void> store(const std::string& directory, const std::string& name, std::span<const ByteView> parts,
+                     Replace replace);
+
+  // unavailable unless the marker is there.
+  Result<void> need_marker();
+  // ENOENT on a blob is an absence only if the marker and the fan-out directory are there.
+  Error absent(const BlobName& name);
+  // The error of a failed system call on `what` (a path below the root).
+  std::unexpected<Error> fail_call(int errno_value, const std::string& what);
+  std::string fan_out(const BlobName& name) const { return path_ + "/" + name.substr(0, 2); }
+  void clean_temps();
+
+  std::string id_, path_;
+  std::atomic<uint64_t> temp_number_{0};
+  std::atomic<bool> cleaned_{false};
+};
+
+}  // namespace archipel::island
