@@ -56,7 +56,9 @@ struct ResumeOn {
   }
   void await_resume() const noexcept {}
 };
-inline ResumeOn resume_on(Loop& loop) { return ResumeOn{loop}; }
+inline ResumeOn resume_on(Loop& loop) {
+  return ResumeOn{loop};
+}
 
 // co_await sleep_until(when) on the current loop.
 struct SleepUntil {
@@ -67,7 +69,9 @@ struct SleepUntil {
   }
   void await_resume() const noexcept {}
 };
-inline SleepUntil sleep_until(TimePoint when) { return SleepUntil{when}; }
+inline SleepUntil sleep_until(TimePoint when) {
+  return SleepUntil{when};
+}
 
 // Runs `task_function()` on a fresh real loop until its task finishes; returns its value. For tests, tools and main().
 // What is still posted to the loop then is destroyed unrun.

@@ -46,7 +46,8 @@ class Network {
  public:
   virtual ~Network() = default;
   // "ADDR:PORT" or "[ADDR6]:PORT"; port 0 picks a free one. `reuse_port` lets several loops listen on one port.
-  virtual Result<std::unique_ptr<Listener>> listen(Loop& loop, const std::string& address, bool reuse_port) = 0;
+  virtual Result<std::unique_ptr<Listener>> listen(Loop& loop, const std::string& address,
+                                                   bool reuse_port) = 0;
 };
 
 Network& tcp_network();
