@@ -25,7 +25,8 @@ TEST(RunBlocking, ReturnsTheTasksValue) {
 }
 
 TEST(RunBlocking, WorksForVoidAndMoveOnlyResults) {
-  static int runs = 0;
+  static int runs;
+  runs = 0;
   run_blocking([]() -> Task<void> {
     ++runs;
     co_return;
@@ -36,7 +37,8 @@ TEST(RunBlocking, WorksForVoidAndMoveOnlyResults) {
 }
 
 TEST(RunBlocking, DestroysWhatIsStillPostedAndStillTimedUnrun) {
-  static int runs = 0;
+  static int runs;
+  runs = 0;
   auto token = std::make_shared<int>(0);
   std::weak_ptr<int> watch = token;
   struct Body {

@@ -25,7 +25,8 @@ Task<int64_t> sum_of_ready(int count) {
 }
 
 TEST(Task, RunsAtOnceUntilItsFirstSuspension) {
-  static bool ran = false;
+  static bool ran;
+  ran = false;
   struct Body {
     static Task<void> go() {
       ran = true;
