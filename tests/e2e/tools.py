@@ -1,0 +1,87 @@
+"""Real clients for tests: where they are, how they are told about the gateway, and what to say when one is not there."""
+import functools
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+CACHE = ROOT / "build" / "e2e-tools"
+PYTHON_PACKAGES = ("boto3==1.44.5", "awscli==1.46.3")
+# The last line of versions that runs on Debian 12's Node 18.
+NPM_PACKAGE = "@aws-sdk/client-s3@3.888.0"
+INSTALL_SECONDS_MAX = 180
+
+
+def clean_environment(**more):
+    """The environment without anybody's cloud account in it."""
+    env = {n: v for n, v in os.environ.items() if not n.startswith(("AWS_", "RCLONE_"))}
+    env.update({"AWS_EC2_METADATA_DISABLED": "true", "AWS_PAGER": "", "AWS_MAX_ATTEMPTS": "1"}, **more)
+    return env
+
+
+def run(command, seconds=150, **more):
+    return subprocess.run([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          timeout=seconds, text=True, errors="replace", **more)
+
+
+def program(name):
+    """Debian's own program, not what else the PATH may hold."""
+    path = shutil.which(name, path="/usr/bin:/bin:/usr/sbin:/sbin")
+    if path is None:
+        raise unittest.SkipTest(f"{name} is not installed")
+    return path
+
+
+def _install(directory, steps):
+    """Runs `steps` once; a stamp remembers success. Returns None or why it did not work."""
+    stamp = directory / "installed"
+    if stamp.exists():
+        return None
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    for step in steps:
+        try:
+            done = run(step, INSTALL_SECONDS_MAX, cwd=directory)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return str(error)
+        if done.returncode != 0:
+            return (done.stdout.strip().splitlines() or ["no output"])[-1]
+    stamp.touch()
+    return None
+
+
+@functools.cache
+def _venv():
+    directory = CACHE / ("python-" + "-".join(PYTHON_PACKAGES).replace("==", "-"))
+    python = "/usr/bin/python3" if pathlib.Path("/usr/bin/python3").exists() else sys.executable
+    return directory, _install(directory, [
+        [python, "-m", "venv", directory / "venv"],
+        [directory / "venv/bin/pip", "install", "--quiet", "--retries", "1", "--timeout", "15", *PYTHON_PACKAGES]])
+
+
+def venv(name):
+    """A program of a virtual environment with current clients from PyPI, or a skip that says why not."""
+    directory, problem = _venv()
+    if problem:
+        raise unittest.SkipTest(f"PyPI did not give {' '.join(PYTHON_PACKAGES)}: {problem}")
+    return directory / "venv/bin" / name
+
+
+@functools.cache
+def _node_modules():
+    directory = CACHE / ("npm-" + NPM_PACKAGE.replace("/", "-").replace("@", ""))
+    return directory, _install(directory, [["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", directory, NPM_PACKAGE]])
+
+
+def node_modules():
+    """(node, directory that holds node_modules), or a skip."""
+    node = shutil.which("node")
+    if node is None or shutil.which("npm") is None:
+        raise unittest.SkipTest("node and npm are not installed: the SDK for JavaScript is not tried")
+    directory, problem = _node_modules()
+    if problem:
+        raise unittest.SkipTest(f"npm did not give {NPM_PACKAGE}: {problem}")
+    return node, directory
