@@ -98,7 +98,7 @@ class Gateway {
   index::Journal journal_;
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<door::s3::Door> door_;
-  std::unique_ptr<io::Signals> signals_;
+  std::unique_ptr<io::SignalWatch> signals_;
   std::optional<Core> admin_;  // shares loop 0; only listener and server are used
 
   std::atomic<bool> serving_{false};  // /readyz
@@ -117,7 +117,7 @@ Result<void> Gateway::run() {
   int threads = config().threads != 0 ? config().threads : static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
   cores_.resize(static_cast<size_t>(threads));
   for (Core& core : cores_) core.loop = io::make_loop();
-  signals_ = io::watch_signals(home(), [this](int signal) { on_signal(signal); });
+  ASSIGN_OR_RETURN(signals_, io::watch_signals(home(), [this](int signal) { on_signal(signal); }));
   workers_ = io::make_workers(kWorkerThreads);
 
   std::optional<io::Task<void>> life;
