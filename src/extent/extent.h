@@ -34,7 +34,7 @@ struct ExtentRef {
   ExtentId id;
   Attempt attempt{};
   Geometry geometry;
-  uint32_t confirmed = 0;    // bit per shard: confirmed when acknowledged; the rest is repair debt
+  uint32_t confirmed = 0;    // bit per shard: confirmed when acknowledged; the rest is repair debt. 0 = not known: all are asked
   uint32_t base = 0;         // offset of the first cell in the shard blob
   std::array<uint8_t, 8> open{};  // kind section: the random bits of the epoch's open, part of the blob's name
 };
@@ -102,8 +102,17 @@ class ExtentReader {
 
   // Bytes that were returned as wrong by island `id`, since start; also in /metrics.
   virtual uint64_t wrong_cells(const std::string& island_id) const = 0;
+
+  // Waits until no late answer is under way; for shutdown, while the loops that read still run. Any loop.
+  virtual io::Task<void> drain();
+};
+
+// When a data island counts as slow: after its own p95, but not before `floor`; after `unknown` while it has no p95.
+struct HedgeRule {
+  Duration floor = std::chrono::milliseconds(10);
+  Duration unknown = std::chrono::milliseconds(500);
 };
 std::unique_ptr<ExtentReader> make_extent_reader(const crypto::Keyring& keys, std::shared_ptr<const Placement> placement,
-                                                 io::Workers& workers);
+                                                 io::Workers& workers, HedgeRule rule = {});
 
 }  // namespace archipel::extent

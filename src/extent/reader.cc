@@ -1,0 +1,250 @@
+#include <algorithm>
+#include <atomic>
+#include <numeric>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "extent/extent.h"
+#include "extent/gather.h"
+#include "extent/loop_scopes.h"
+#include "island/health.h"
+
+namespace archipel::extent {
+namespace {
+
+using island::Health;
+
+constexpr size_t kInlineBytes =
+    128u << 10;  // up to here verifying and copying on the loop is cheaper than a trip to a worker
+constexpr int64_t kHedgeUnit = 100;               // the budget counts hundredths of a request
+constexpr int64_t kHedgeEarned = 5;               // per first request: 5 % extra requests in the long run
+constexpr int64_t kHedgeSaved = 20 * kHedgeUnit;  // the most that may be saved up
+
+metrics::Counter hedged_requests{"archipel_extent_hedged_requests_total",
+                                 "Extra reads because an island was slow"};
+metrics::Counter repair_requests{"archipel_extent_degraded_requests_total",
+                                 "Extra reads because cells were missing or wrong"};
+metrics::Counter rebuilt_cells{"archipel_extent_rebuilt_cells_total",
+                               "Data cells rebuilt from other shards during reads"};
+
+// What one read shares with its fetches, some of which may outlive it.
+struct Read {
+  Gather gather;
+  std::shared_ptr<const Placement> placement;
+  Deadline deadline;
+  io::Event changed;
+};
+
+class RealReader : public ExtentReader {
+ public:
+  RealReader(const crypto::Keyring& keys, std::shared_ptr<const Placement> placement, io::Workers& workers,
+             HedgeRule rule)
+      : keys_(keys), placement_(std::move(placement)), workers_(workers), rule_(rule) {}
+
+  io::Task<Result<Buffer>> read(ExtentRef ref, uint64_t offset, uint64_t length, Deadline deadline) override {
+    CO_RETURN_IF_ERROR(check_request(ref, offset, length));
+    if (length == 0) co_return Buffer{};
+    size_t preferred = 0;
+    std::vector<int> order = shard_order(ref, preferred);
+    std::shared_ptr<Read> read(new Read{
+        Gather(std::move(ref), offset, length, std::move(order), preferred), placement_, deadline, {}});
+    for (const CellRun& run : read->gather.first_runs()) {
+      earn_hedge();
+      start(read, run);
+    }
+    while (!read->gather.complete()) {
+      ask_more(read);
+      TimePoint now = io::Loop::current()->now();
+      bool over = !read->gather.any_pending() || read->gather.hopeless() || now >= deadline;
+      if (read->gather.complete()) break;  // an answer may have come at once
+      if (over) co_return fail(why(*read));
+      co_await read->changed.wait(std::min(deadline, read->gather.next_slow_at(now)));
+    }
+    Gather::Assembly assembly = read->gather.assembly();
+    for (const auto& rebuild : assembly.rebuilds)
+      rebuilt_cells.add(static_cast<int64_t>(rebuild.wanted.size()));
+    bool inline_job = read->gather.length() <= kInlineBytes && assembly.rebuilds.empty();
+    if (inline_job) co_return assemble(*read, assembly);
+    auto job = [&read, &assembly] { return assemble(*read, assembly); };
+    Buffer out = co_await workers_.run(std::move(job));
+    co_return out;
+  }
+
+  uint64_t wrong_cells(const std::string& island_id) const override {
+    for (const auto& island : placement_->islands) {
+      if (island->id() == island_id) return island->health().wrong_cells();
+    }
+    return 0;
+  }
+
+  io::Task<void> drain() override { return scopes_.drain(); }
+
+ private:
+  Result<void> check_request(const ExtentRef& ref, uint64_t offset, uint64_t length) const {
+    RETURN_IF_ERROR(check_geometry(ref.geometry));
+    if (offset > ref.geometry.length || length > ref.geometry.length - offset) {
+      return fail(Code::invalid, "extent read of bytes " + std::to_string(offset) + "+" +
+                                     std::to_string(length) + " is outside its " +
+                                     std::to_string(ref.geometry.length) + " bytes");
+    }
+    if (placement_->islands.size() != static_cast<size_t>(ref.geometry.code.n)) {
+      return fail(Code::unavailable, "an extent of " + std::to_string(ref.geometry.code.n) +
+                                         " shards cannot be read from " +
+                                         std::to_string(placement_->islands.size()) + " islands");
+    }
+    return {};
+  }
+
+  // Shards that confirmed and whose islands answer come first; the rest is asked only if those do not suffice. A mask of 0 means that nothing
+  // is known, not that nothing was confirmed.
+  std::vector<int> shard_order(const ExtentRef& ref, size_t& preferred) const {
+    std::vector<int> order(static_cast<size_t>(ref.geometry.code.n));
+    std::iota(order.begin(), order.end(), 0);
+    TimePoint now = io::Loop::current()->now();
+    auto rank = [&](int shard) {
+      bool confirmed = ref.confirmed == 0 || (ref.confirmed >> shard & 1) != 0;
+      bool answers = placement_->islands[static_cast<size_t>(shard)]->health().worth_waiting(now);
+      return (confirmed ? 0 : 2) + (answers ? 0 : 1);
+    };
+    std::vector<int> ranks;
+    for (int shard : order) ranks.push_back(rank(shard));
+    std::sort(order.begin(), order.end(), [&](int a, int b) {
+      return std::pair(ranks[static_cast<size_t>(a)], a) < std::pair(ranks[static_cast<size_t>(b)], b);
+    });
+    preferred = static_cast<size_t>(std::count(ranks.begin(), ranks.end(), 0));
+    return order;
+  }
+
+  void start(const std::shared_ptr<Read>& read, const CellRun& run) {
+    Health& health = read->placement->islands[static_cast<size_t>(run.shard)]->health();
+    auto p95 = health.p95(Health::Op::get);
+    Duration patience = p95 ? std::max(*p95, rule_.floor) : rule_.unknown;
+    Fetch* one = read->gather.add(run, io::Loop::current()->now() + patience);
+    scopes_.spawn(fetch(keys_, workers_, read, one));
+  }
+
+  void ask_more(const std::shared_ptr<Read>& read) {
+    TimePoint now = io::Loop::current()->now();
+    std::vector<CellRun> runs = read->gather.next_runs(now, false);
+    if (!runs.empty()) {
+      repair_requests.add(static_cast<int64_t>(runs.size()));
+    } else {
+      runs = read->gather.next_runs(now, true);
+      if (runs.empty() || !take_hedge(runs.size())) return;
+      hedged_requests.add(static_cast<int64_t>(runs.size()));
+    }
+    for (const CellRun& run : runs) start(read, run);
+  }
+
+  // Asks one island, verifies what comes.
+  static io::Task<void> fetch(const crypto::Keyring& keys, io::Workers& workers, std::shared_ptr<Read> read,
+                              Fetch* fetch) {
+    island::Island& island = *read->placement->islands[static_cast<size_t>(fetch->run.shard)];
+    const ExtentRef& ref = read->gather.ref();
+    const CellRun run = fetch->run;
+    TimePoint started = io::Loop::current()->now();
+    std::string name = shard_name(keys, island.id(), ref, run.shard);
+    Result<Buffer> answer = co_await island.get(std::move(name), run_offset(ref, run),
+                                                run_bytes(ref.geometry, run), read->deadline);
+    TimePoint now = io::Loop::current()->now();
+    island.health().record(Health::Op::get, now, now - started, answer ? answer->size() : 0,
+                           answer ? nullptr : &answer.error());
+    std::vector<bool> good(run.last - run.first + 1, false);
+    Buffer bytes;
+    if (answer) {
+      bytes = std::move(*answer);
+      auto job = [&] {
+        CellTagger tagger(keys, ref);
+        return verify_run(tagger, ref.geometry, run, bytes);
+      };
+      if (bytes.size() <= kInlineBytes)
+        good = job();
+      else
+        good = co_await workers.run(std::move(job));
+    } else {
+      fetch->error = std::move(answer).error();
+    }
+    auto wrong = static_cast<uint64_t>(std::count(good.begin(), good.end(), false));
+    fetch->lied = answer.has_value() && wrong > 0;
+    if (fetch->lied) report_lie(island, ref, run, wrong);
+    fetch->bytes = std::move(bytes);
+    fetch->good = std::move(good);
+    fetch->pending = false;
+    read->changed.notify_all();
+  }
+
+  static void report_lie(island::Island& island, const ExtentRef& ref, const CellRun& run, uint64_t wrong) {
+    island.health().count_wrong_cells(wrong);
+    log::error("island.lied", {{"island", island.id()},
+                               {"epoch", ref.id.epoch},
+                               {ref.kind == ExtentRef::Kind::data ? "extent" : "commit", ref.id.counter},
+                               {"shard", run.shard},
+                               {"first_stripe", run.first},
+                               {"last_stripe", run.last},
+                               {"wrong_cells", wrong}});
+  }
+
+  static Buffer assemble(const Read& read, const Gather::Assembly& assembly) {
+    const Gather& gather = read.gather;
+    if (assembly.rebuilds.empty()) {
+      // No coder is needed; making one is not free.
+      return gather.assemble(assembly, nullptr);
+    }
+    erasure::Coder coder(gather.ref().geometry.code);
+    return gather.assemble(assembly, &coder);
+  }
+
+  static Error why(const Read& read) {
+    const Gather& gather = read.gather;
+    Gather::Shortage shortage = gather.shortage();
+    int k = gather.ref().geometry.code.k;
+    std::string message = "stripe " + std::to_string(shortage.stripe) + " of an extent has " +
+                          std::to_string(shortage.good) + " good cells and needs " +
+                          std::to_string(k - shortage.good) + " more:";
+    for (const Fetch& fetch : gather.fetches()) {
+      bool covers = shortage.stripe >= fetch.run.first && shortage.stripe <= fetch.run.last;
+      if (!covers || (!fetch.pending && fetch.good[shortage.stripe - fetch.run.first])) continue;
+      const std::string& id = read.placement->islands[static_cast<size_t>(fetch.run.shard)]->id();
+      if (fetch.pending)
+        message += " [island " + id + ": no answer by the deadline]";
+      else if (fetch.lied)
+        message += " [island " + id + ": wrong bytes]";
+      else
+        message += " [" + fetch.error.message + "]";
+    }
+    Code code = shortage.lies > 0 && shortage.good + shortage.lies >= k ? Code::corrupt : Code::unavailable;
+    return Error{code, std::move(message), {}};
+  }
+
+  void earn_hedge() {
+    if (hedge_budget_.load(std::memory_order_relaxed) < kHedgeSaved)
+      hedge_budget_.fetch_add(kHedgeEarned, std::memory_order_relaxed);
+  }
+  bool take_hedge(size_t requests) {
+    int64_t cost = static_cast<int64_t>(requests) * kHedgeUnit;
+    if (hedge_budget_.fetch_sub(cost, std::memory_order_relaxed) >= cost) return true;
+    hedge_budget_.fetch_add(cost, std::memory_order_relaxed);
+    return false;
+  }
+
+  const crypto::Keyring& keys_;
+  std::shared_ptr<const Placement> placement_;
+  io::Workers& workers_;
+  HedgeRule rule_;
+  std::atomic<int64_t> hedge_budget_{kHedgeSaved};
+  LoopScopes scopes_;
+};
+
+}  // namespace
+
+io::Task<void> ExtentReader::drain() {
+  co_return;
+}
+
+std::unique_ptr<ExtentReader> make_extent_reader(const crypto::Keyring& keys,
+                                                 std::shared_ptr<const Placement> placement,
+                                                 io::Workers& workers, HedgeRule rule) {
+  return std::make_unique<RealReader>(keys, std::move(placement), workers, rule);
+}
+
+}  // namespace archipel::extent
