@@ -25,11 +25,23 @@ inline std::string_view as_text(ByteView bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+namespace detail {
+// Memory of Buffers. From kLargeBytes on it comes from a bounded stock of pages that were used before: a page fresh from the
+// system costs more than sealing what is then written to it. base/page_stock.h
+inline constexpr size_t kLargeBytes = 1u << 20;
+uint8_t* allocate_bytes(size_t size);
+void free_bytes(uint8_t* data, size_t size);
+struct FreeBytes {
+  size_t size = 0;  // as given to allocate_bytes
+  void operator()(uint8_t* data) const { free_bytes(data, size); }
+};
+}  // namespace detail
+
 // An owning, movable run of bytes whose memory is *not* cleared when allocated: large bodies pass through it.
 class Buffer {
  public:
   Buffer() = default;
-  explicit Buffer(size_t size) : data_(new uint8_t[size]), size_(size), capacity_(size) {}
+  explicit Buffer(size_t size) : data_(detail::allocate_bytes(size), {size}), size_(size), capacity_(size) {}
   static Buffer copy_of(ByteView bytes) {
     Buffer b(bytes.size());
     if (!bytes.empty()) std::memcpy(b.data(), bytes.data(), bytes.size());
@@ -59,7 +71,7 @@ class Buffer {
   }
 
  private:
-  std::unique_ptr<uint8_t[]> data_;
+  std::unique_ptr<uint8_t[], detail::FreeBytes> data_;
   size_t size_ = 0, capacity_ = 0;
 };
 
