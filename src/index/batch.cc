@@ -1,0 +1,152 @@
+#include "index/batch.h"
+
+#include "crypto/aead.h"
+#include "index/pack.h"
+
+namespace archipel::index {
+namespace {
+
+constexpr size_t kRecordBytesTarget = 4u << 20;  // a record at least this long takes no more intents
+constexpr size_t kRecordFixedBytes = 512;  // hashes, masks and the index's own mutations, with room to spare
+constexpr size_t kRoomUnit = 256;
+constexpr int kPassesMax = 5;
+
+size_t mutation_bytes(const std::vector<Mutation>& mutations) {
+  constexpr size_t kFraming = 16;
+  size_t bytes = 0;
+  for (const Mutation& m : mutations) bytes += m.key.size() + (m.value ? m.value->size() : 0) + kFraming;
+  return bytes;
+}
+
+size_t round_up(size_t bytes) {
+  return (bytes + kRoomUnit - 1) / kRoomUnit * kRoomUnit;
+}
+
+// The section's bytes, in one buffer: segments where the packing puts them, zeros between.
+Buffer fill_section(const std::vector<BatchIntent>& intents, const Packing& packing) {
+  Buffer section(packing.geometry.length);
+  size_t at = 0, number = 0;
+  for (const BatchIntent& item : intents) {
+    for (const Buffer& segment : item.intent->small) {
+      const size_t offset = packing.offsets[number++];
+      std::memset(section.data() + at, 0, offset - at);
+      std::memcpy(section.data() + offset, segment.data(), segment.size());
+      at = offset + segment.size();
+    }
+  }
+  CHECK(at == section.size());
+  return section;
+}
+
+bool touches_own_keys(const std::vector<Mutation>& mutations) {
+  for (const Mutation& m : mutations) {
+    if (m.key.starts_with(kOwnPrefix)) return true;
+  }
+  return false;
+}
+
+// One try at the record, with the section's place taken to be behind `room` bytes of record.
+struct Pass {
+  std::vector<BatchOutcome> outcomes;
+  Record record;
+  Layer layer;
+  size_t accepted = 0;
+};
+
+Pass run_builds(const BatchContext& context, const std::vector<BatchIntent>& intents, const Packing& packing,
+                const Header& header) {
+  Pass pass;
+  LayeredView view(context.kv.snapshot(), context.in_flight);
+  size_t bytes = 0, number = 0;
+  bool full = false;
+  for (const BatchIntent& item : intents) {
+    std::vector<SmallLocation> locations;
+    for (const Buffer& segment : item.intent->small) {
+      locations.push_back({section_ref(header, context.open), packing.offsets[number++], segment.size()});
+    }
+    if (full) {
+      pass.outcomes.push_back({BatchOutcome::Kind::deferred, {}});
+      continue;
+    }
+    std::vector<Mutation> mutations;
+    Result<void> built = item.intent->build(view, locations, mutations);
+    const size_t more = mutation_bytes(mutations);
+    if (built && !item.internal && touches_own_keys(mutations))
+      built = fail(Code::internal, "an intent changes the journal's own keys");
+    if (built && more + kRecordFixedBytes + crypto::kTagBytes > kRecordBytesMax) {
+      built = fail(Code::limit, "one request changes more of the index than a commit can hold; split it");
+    }
+    if (!built) {
+      pass.outcomes.push_back({BatchOutcome::Kind::refused, std::move(built).error()});
+      continue;
+    }
+    if (pass.accepted > 0 && bytes + more > kRecordBytesTarget) {
+      full = true;
+      pass.outcomes.push_back({BatchOutcome::Kind::deferred, {}});
+      continue;
+    }
+    bytes += more;
+    view.add(mutations);
+    std::ranges::move(mutations, std::back_inserter(pass.record.mutations));
+    pass.outcomes.push_back({BatchOutcome::Kind::accepted, {}});
+    ++pass.accepted;
+  }
+  pass.layer = view.take();
+  return pass;
+}
+
+}  // namespace
+
+Result<BuiltBatch> build_batch(const BatchContext& context, const std::vector<BatchIntent>& intents) {
+  std::vector<uint32_t> sizes;
+  for (const BatchIntent& item : intents) {
+    for (const Buffer& segment : item.intent->small) sizes.push_back(static_cast<uint32_t>(segment.size()));
+  }
+  Packing packing = pack(context.coder.code(), sizes);
+  Buffer section = fill_section(intents, packing);
+
+  Header header;
+  header.kind = BlobKind::commit;
+  header.epoch = context.epoch;
+  header.seq = context.seq;
+  context.random.fill(header.salt);
+  header.section = packing.geometry;
+  if (!section.empty()) context.random.fill(header.attempt);
+
+  // Mutations hold the place of the section, which lies behind the record, whose length depends on the mutations. So the record gets a room
+  // that is guessed first and corrected after a pass that did not fit; what is left of it is zeros inside the seal.
+  size_t room = round_up(kRecordFixedBytes + context.record_bytes_per_intent * intents.size());
+  for (int number = 0; number < kPassesMax; ++number) {
+    header.record_bytes = static_cast<uint32_t>(room + crypto::kTagBytes);
+    Pass pass = run_builds(context, intents, packing, header);
+    BuiltBatch out;
+    out.outcomes = std::move(pass.outcomes);
+    if (pass.accepted == 0) return out;
+    pass.record.prev_hash = context.prev_hash;
+    pass.record.epoch = context.epoch;
+    pass.record.seq = context.seq;
+    pass.record.commit_ms = context.commit_ms;
+    pass.record.section_digest = crypto::blake2b_256(section);
+    pass.record.confirmed = context.confirmed;
+    std::string plain = encode_record(pass.record, 0);
+    out.record_bytes = plain.size();
+    if (!section.empty()) {
+      if (plain.size() > room) {
+        room = round_up(plain.size() + plain.size() / 64);
+        continue;
+      }
+      plain.resize(room, '\0');
+    }
+    if (plain.size() + crypto::kTagBytes > kRecordBytesMax) return fail(Code::limit, "a commit is too large");
+    Sealed sealed = seal(context.keys, header, as_bytes(plain));
+    out.mutations = mutations_of(pass.record, sealed.hash, context.open, context.coder.code().n);
+    out.layer = std::make_shared<const Layer>(std::move(pass.layer));
+    out.accepted = pass.accepted;
+    ASSIGN_OR_RETURN(out.blobs, make_blob_set(context.keys, context.coder, context.placement, context.open,
+                                              std::move(sealed), section));
+    return out;
+  }
+  return fail(Code::internal, "the intents of a commit do not settle: their build functions are not pure");
+}
+
+}  // namespace archipel::index

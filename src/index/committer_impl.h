@@ -1,0 +1,34 @@
+// The committer's inside: what recovery hands over to it.
+#pragma once
+
+#include <memory>
+
+#include "index/blob_set.h"
+#include "index/committer.h"
+#include "index/dir.h"
+#include "index/journal.h"
+
+namespace archipel::index {
+
+struct CommitterParts {
+  JournalOptions options;
+  const crypto::Keyring& keys;
+  extent::Placement placement;  // all n islands, in shard order
+  uint32_t counted = 0;         // shards that may confirm in this epoch
+  extent::Fanout& fanout;
+  io::Workers& workers;
+  io::Loop& home;
+  Random& random;
+  Clock& clock;
+  Kv& kv;  // holds everything up to the epoch's open
+  std::unique_ptr<DirLock> lock;
+  std::unique_ptr<HeadFile> head;
+  EpochOpen open;
+  Digest32 open_hash{};
+  uint64_t debt_shards = 0;  // of earlier commits, for the gauge
+};
+
+// On parts.home. close() must have finished before it is destroyed (CHECK).
+std::unique_ptr<Committer> make_committer(CommitterParts parts);
+
+}  // namespace archipel::index
