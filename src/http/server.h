@@ -9,23 +9,12 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/result.h"
+#include "http/limits.h"
 #include "http/message.h"
 #include "io/stream.h"
 #include "io/task.h"
 
 namespace archipel::http {
-
-struct Limits {
-  size_t request_line_bytes_max = 16u << 10;   // 8 KiB of key, percent-encoded threefold, and a query
-  size_t header_bytes_max = 32u << 10;         // all header fields together
-  size_t headers_max = 128;
-  size_t trailer_bytes_max = 8u << 10;
-  Duration header_timeout = std::chrono::seconds(15);   // first byte of a request to its last header byte
-  Duration idle_timeout = std::chrono::seconds(75);     // between requests
-  Duration body_timeout = std::chrono::seconds(60);     // without a byte of progress, either direction
-  Duration drain_timeout = std::chrono::seconds(30);    // after drain(): requests under way may finish
-  int connections_max = 10'000;                         // per server; more are accepted and closed at once
-};
 
 // One request and its response. Lives on one loop until the handler's task finishes.
 class Exchange {
@@ -52,7 +41,8 @@ class Exchange {
   virtual bool responded() const = 0;
 };
 
-// Called once per request, on the connection's loop. A handler that returns without responding makes the server answer 500.
+// Called once per request, on the connection's loop. A handler that returns without responding makes the server answer 500 (or, if the body was
+// malformed, the status that belongs to it). A response with `connection: close` among its headers is the last one on its connection.
 using Handler = std::function<io::Task<void>(Exchange&)>;
 
 class Server {
@@ -63,7 +53,8 @@ class Server {
   // Stops accepting, closes idle connections, lets requests finish until drain_timeout, then closes. Any thread; serve() then returns.
   virtual void drain() = 0;
 };
-// One Server per loop. `handler` must outlive it.
-std::unique_ptr<Server> make_server(io::Loop& loop, Handler handler, Limits limits = {});
+// One Server per loop. What `handler` refers to must outlive it; so must `clock`, which gives the Date header. Destroy the server after serve()
+// has returned.
+std::unique_ptr<Server> make_server(io::Loop& loop, Handler handler, Limits limits = {}, Clock& clock = system_clock());
 
 }  // namespace archipel::http

@@ -1,0 +1,18 @@
+// Request heads: any bytes get the same verdict whatever the split, and an accepted head has the promised shape.
+#include "http/h1_properties_test_util.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace archipel;
+  static const http::Limits wide;
+  static const http::Limits narrow = [] {
+    http::Limits l;
+    l.request_line_bytes_max = 48;
+    l.header_bytes_max = 64;
+    l.headers_max = 3;
+    return l;
+  }();
+  std::string_view input = as_text({data, size});
+  http::testing::check_request(input, wide, size);
+  http::testing::check_request(input, narrow, size);
+  return 0;
+}

@@ -1,0 +1,436 @@
+#include "http/connection.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdio>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "http/date.h"
+
+namespace archipel::http {
+namespace {
+
+// A read this small is not worth a system call of its own: the buffer takes more at once.
+constexpr size_t kDirectReadBytesMin = 4096;
+
+metrics::Counter requests{"archipel_http_requests_total", "Requests whose head was accepted"};
+metrics::Counter received{"archipel_http_received_bytes_total", "Bytes read from clients"};
+metrics::Counter sent{"archipel_http_sent_bytes_total", "Bytes written to clients"};
+
+metrics::Counter& refused(Refusal refusal) {
+  // Never destroyed: a connection may end after the statics of this file.
+  static auto* counters = [] {
+    auto* all = new std::vector<std::unique_ptr<metrics::Counter>>;
+    for (int i = 0; i < kRefusals; ++i)
+      all->push_back(std::make_unique<metrics::Counter>(
+          "archipel_http_refused_total", "Requests refused by the HTTP codec, by reason",
+          metrics::Labels{{"reason", std::string(info(static_cast<Refusal>(i)).name)}}));
+    return all;
+  }();
+  return *(*counters)[static_cast<size_t>(refusal)];
+}
+
+Error client_gone() {
+  return {Code::io, "the client ended the connection before the end of its request body", {}};
+}
+
+Response plain(int status) {
+  Response response;
+  response.status = status;
+  response.headers.add("content-type", "text/plain; charset=utf-8");
+  return response;
+}
+
+}  // namespace
+
+// --- buffers ---------------------------------------------------------------------------------------------------------
+
+Buffer BufferPool::take() {
+  if (spares_.empty()) return Buffer(kBufferBytes);
+  Buffer buffer = std::move(spares_.back());
+  spares_.pop_back();
+  return buffer;
+}
+
+void BufferPool::give(Buffer buffer) {
+  if (buffer.size() == kBufferBytes && spares_.size() < kSparesMax) spares_.push_back(std::move(buffer));
+}
+
+void Input::consume(size_t size) {
+  begin_ += size;
+  if (begin_ == end_) begin_ = end_ = 0;
+}
+
+MutableBytes Input::room(size_t size_max) {
+  if (storage_.empty()) storage_ = pool_.take();
+  if (end_ == storage_.size() && begin_ > 0) {
+    std::memmove(storage_.data(), storage_.data() + begin_, end_ - begin_);
+    end_ -= begin_;
+    begin_ = 0;
+  }
+  if (end_ == storage_.size() && storage_.size() < size_max) {
+    Buffer larger(size_max);
+    std::memcpy(larger.data(), storage_.data(), end_);
+    pool_.give(std::exchange(storage_, std::move(larger)));
+  }
+  return storage_.span().subspan(end_);
+}
+
+void Input::release() {
+  if (!storage_.empty()) pool_.give(std::exchange(storage_, Buffer{}));
+  begin_ = end_ = 0;
+}
+
+std::string_view ServerState::date() {
+  UnixMs second = clock.unix_ms() / 1000;
+  if (second != date_second_) {
+    date_second_ = second;
+    date_ = format_http_date(second * 1000);
+  }
+  return date_;
+}
+
+// --- the life of a connection ------------------------------------------------------------------------------------------
+
+Connection::Connection(ServerState& server, std::unique_ptr<io::Stream> stream)
+    : server_(server), stream_(std::move(stream)), peer_(stream_->peer()), in_(server.pool) {
+  server_.connections.insert(this);
+}
+
+Connection::~Connection() {
+  server_.connections.erase(this);
+}
+
+io::Task<void> Connection::run() {
+  for (;;) {
+    bool got_request = co_await read_head();
+    if (!got_request) break;
+    co_await serve_request();
+    if (!keep_alive_) break;
+  }
+  if (ending_ == Ending::linger) co_await linger();
+  stream_->close(ending_ == Ending::reset);
+}
+
+// Waits for a request and parses its head. False when the connection is to end, in the way ending_ says.
+io::Task<bool> Connection::read_head() {
+  parser_.emplace(server_.limits);
+  ending_ = Ending::close;
+  if (in_.empty()) {
+    in_.release();
+    if (server_.draining) co_return false;
+    idle_ = true;
+    auto readable = co_await stream_->wait_readable(server_.loop.now() + server_.limits.idle_timeout);
+    idle_ = false;
+    if (!readable) co_return false;
+  }
+  const Deadline deadline = server_.loop.now() + server_.limits.header_timeout;
+  // One empty line before the head, the head, and one byte more: the parser has decided before the buffer is full.
+  const size_t size_max = server_.limits.request_line_bytes_max + server_.limits.header_bytes_max + 4;
+  for (;;) {
+    if (!in_.empty()) {
+      auto progress = parser_->parse(as_text(in_.view()));
+      if (progress == RequestParser::Progress::done) break;
+      if (progress == RequestParser::Progress::refused) {
+        co_await refuse(parser_->refusal());
+        co_return false;
+      }
+    }
+    MutableBytes room = in_.room(std::max(size_max, BufferPool::kBufferBytes));
+    CHECK(!room.empty());
+    auto got = co_await stream_->read(room, deadline);
+    if (!got && got.error().code == Code::timeout && !in_.empty()) co_await refuse(Refusal::header_timeout);
+    if (!got || *got == 0) co_return false;
+    received.add(static_cast<int64_t>(*got));
+    in_.commit(*got);
+  }
+  in_.consume(parser_->head_bytes());
+  co_return true;
+}
+
+io::Task<void> Connection::serve_request() {
+  requests.add();
+  RequestHead& head = parser_->head();
+  head.request.peer = peer_;
+  body_ = head.chunked ? BodyDecoder::chunked(server_.limits) : BodyDecoder::fixed(head.content_length);
+  continue_pending_ = head.expect_continue && !body_.done();
+  body_error_.reset();
+  body_refusal_.reset();
+  phase_ = Phase::waiting;
+  head_.clear();
+  body_allowed_ = true;
+  written_ = 0;
+  write_error_.reset();
+  keep_alive_ = false;
+  {
+    io::Task<void> handling = server_.handler(*this);
+    co_await std::move(handling);
+  }
+  co_await settle();
+}
+
+// After the handler: makes sure that there is one complete response, or none that looks complete.
+io::Task<void> Connection::settle() {
+  if (phase_ == Phase::waiting) {
+    int status = 500;
+    std::string text = "the server failed to answer";
+    if (body_refusal_) {
+      status = info(*body_refusal_).status;
+      text = info(*body_refusal_).text;
+    } else if (body_error_ && body_error_->code == Code::timeout) {
+      status = 408;
+      text = "the request body did not arrive in time";
+    }
+    // A client that went away in the middle of its body is no failure of the handler.
+    if (!body_error_) log::error("http.no_response", {{"peer", peer_}, {"method", request().method}});
+    Response response = plain(status);
+    auto answered = co_await respond(std::move(response), text + "\n");
+    if (!answered) write_error_ = answered.error();
+  }
+  bool whole = !body_allowed_ || (framing_.framing == Framing::length && written_ == framing_.length);
+  if (phase_ == Phase::streaming && !write_error_ && whole) {
+    auto finished = co_await finish();
+    if (!finished) write_error_ = finished.error();
+  }
+  if (phase_ != Phase::complete || write_error_) {
+    keep_alive_ = false;
+    ending_ = Ending::reset;
+    co_return;
+  }
+  if (keep_alive_ && !body_.done()) co_await drain_body();
+  if (!keep_alive_) ending_ = Ending::linger;
+}
+
+// Answers what the codec refused. The connection then lingers and closes.
+io::Task<void> Connection::refuse(Refusal refusal) {
+  const RefusalInfo& why = info(refusal);
+  refused(refusal).add();
+  log::debug("http.refused", {{"peer", peer_}, {"reason", why.name}});
+  Response response = plain(why.status);
+  std::string body = std::string(why.text) + "\n";
+  std::string head;
+  ResponseFraming framing{Framing::length, body.size()};
+  bool ok = write_response_head(head, response, framing, {.keep_alive = false, .date = server_.date()});
+  CHECK(ok);
+  if (request().method == "HEAD") body.clear();
+  std::array<ByteView, 2> parts = {as_bytes(head), as_bytes(body)};
+  auto written = co_await send(parts);
+  ending_ = written ? Ending::linger : Ending::close;
+}
+
+// Reads and drops what the handler left of the body, if it is little: cheaper for both sides than a new connection.
+io::Task<void> Connection::drain_body() {
+  Buffer scratch = server_.pool.take();
+  uint64_t dropped = 0;
+  while (!body_.done() && dropped <= kUnreadBodyBytesMax) {
+    auto got = co_await read_body(scratch.span());
+    if (!got) break;
+    dropped += *got;
+  }
+  if (!body_.done()) keep_alive_ = false;
+  server_.pool.give(std::move(scratch));
+}
+
+// Closing with unread bytes in the socket makes the kernel send RST, which may destroy our response on its way. So: end our side, and
+// read until the client ends its own.
+io::Task<void> Connection::linger() {
+  in_.consume(in_.view().size());
+  stream_->shutdown_write();
+  const Deadline deadline = server_.loop.now() + kLingerTimeout;
+  Buffer scratch = server_.pool.take();
+  for (size_t dropped = 0; dropped < kLingerBytesMax;) {
+    auto got = co_await stream_->read(scratch.span(), deadline);
+    if (!got || *got == 0) break;
+    dropped += *got;
+  }
+  server_.pool.give(std::move(scratch));
+}
+
+// --- the request's body --------------------------------------------------------------------------------------------------
+
+std::optional<uint64_t> Connection::body_length() const {
+  if (parser_->head().chunked) return std::nullopt;
+  return parser_->head().content_length;
+}
+
+Error Connection::fail_body(Refusal refusal) {
+  refused(refusal).add();
+  body_refusal_ = refusal;
+  bool limit = info(refusal).status != 400;
+  return {limit ? Code::limit : Code::invalid, std::string(info(refusal).text), {}};
+}
+
+io::Task<Result<size_t>> Connection::read_body(MutableBytes out) {
+  CHECK(!out.empty());
+  if (body_error_) co_return fail(*body_error_);
+  // Once the response has begun, an interim response would end up in the middle of it.
+  if (continue_pending_ && phase_ == Phase::waiting && in_.empty()) {
+    std::array<ByteView, 1> parts = {as_bytes(kContinue)};
+    auto written = co_await send(parts);
+    if (!written) body_error_ = written.error();
+  }
+  continue_pending_ = false;
+  Result<size_t> got = size_t{0};
+  if (!body_error_) got = co_await read_some_body(out);
+  if (!got) body_error_ = got.error();
+  if (body_error_) co_return fail(*body_error_);
+  co_return got;
+}
+
+io::Task<Result<size_t>> Connection::read_some_body(MutableBytes out) {
+  while (!body_.done()) {
+    if (!in_.empty()) {
+      auto step = body_.decode(in_.view(), out);
+      if (!step) co_return fail(fail_body(step.error()));
+      in_.consume(step->consumed);
+      if (step->produced > 0) co_return step->produced;
+      continue;
+    }
+    size_t direct = static_cast<size_t>(std::min<uint64_t>(body_.direct(), out.size()));
+    if (direct >= kDirectReadBytesMin || (direct > 0 && direct == body_.direct())) {
+      // Straight into the caller's memory, and never past what is known to be content.
+      in_.release();
+      auto got = co_await receive(out.first(direct));
+      if (!got) co_return got;
+      body_.advance(*got);
+      co_return got;
+    }
+    auto got = co_await receive(in_.room(BufferPool::kBufferBytes));
+    if (!got) co_return got;
+    in_.commit(*got);
+  }
+  co_return size_t{0};
+}
+
+io::Task<Result<size_t>> Connection::receive(MutableBytes out) {
+  auto got = co_await stream_->read(out, server_.loop.now() + server_.limits.body_timeout);
+  if (!got) co_return got;
+  if (*got == 0) co_return fail(client_gone());
+  received.add(static_cast<int64_t>(*got));
+  co_return got;
+}
+
+// --- the response --------------------------------------------------------------------------------------------------------
+
+io::Task<Result<void>> Connection::send(std::span<const ByteView> parts) {
+  size_t size = 0;
+  for (ByteView part : parts) size += part.size();
+  auto written = co_await stream_->write(parts, server_.loop.now() + server_.limits.body_timeout);
+  if (written) sent.add(static_cast<int64_t>(size));
+  co_return written;
+}
+
+// Decided when the head is written, so that the client is told.
+bool Connection::can_keep_alive(const Response& response) const {
+  if (!parser_->head().keep_alive || server_.draining || body_error_) return false;
+  // A client that still waits for 100 Continue may send its body or not: nobody knows where its next request begins.
+  if (continue_pending_ && in_.empty()) return false;
+  if (!parser_->head().chunked && body_.direct() > kUnreadBodyBytesMax) return false;
+  const std::string* connection = response.headers.find("connection");
+  return connection == nullptr || !list_contains(*connection, "close");
+}
+
+Result<void> Connection::begin_response(const Response& response, std::optional<uint64_t> length,
+                                        bool may_set_length) {
+  CHECK(phase_ == Phase::waiting);
+  const Request& request = this->request();
+  bool head_only = request.method == "HEAD";
+  body_allowed_ = !head_only && response.status != 204 && response.status != 205 && response.status != 304;
+  keep_alive_ = can_keep_alive(response);
+  if (response.status == 204 || response.status == 304)
+    framing_ = {};
+  else if (length)
+    framing_ = {Framing::length, *length};
+  else if (request.minor_version > 0)
+    framing_ = {Framing::chunked, 0};
+  else
+    framing_ = {Framing::until_close, 0};
+  if (framing_.framing == Framing::until_close) keep_alive_ = false;
+  if (may_set_length && (head_only || response.status == 304)) {
+    // The length that GET would have had.
+    std::string_view own = response.headers.get("content-length");
+    uint64_t value = 0;
+    auto [end, error] = std::from_chars(own.data(), own.data() + own.size(), value);
+    if (!own.empty() && error == std::errc() && end == own.data() + own.size())
+      framing_ = {Framing::length, value};
+  }
+  if (response.status == 205) framing_ = {Framing::length, 0};
+  ResponseContext context{request.minor_version, keep_alive_, server_.date()};
+  if (!write_response_head(head_, response, framing_, context))
+    return fail(Code::invalid, "the response has a status, header name or value that cannot go on the wire");
+  phase_ = Phase::streaming;
+  return {};
+}
+
+io::Task<Result<void>> Connection::respond(Response response, std::string body) {
+  CO_RETURN_IF_ERROR(begin_response(response, body.size(), true));
+  ByteView bytes = body_allowed_ ? as_bytes(body) : ByteView{};
+  auto sent_all = co_await transmit(bytes);
+  if (sent_all) phase_ = Phase::complete;
+  co_return sent_all;
+}
+
+io::Task<Result<void>> Connection::start(Response response, std::optional<uint64_t> length) {
+  // The head waits for the first bytes of the body, to leave with them.
+  co_return begin_response(response, length, false);
+}
+
+io::Task<Result<void>> Connection::write(ByteView bytes) {
+  CHECK(phase_ == Phase::streaming);
+  if (write_error_) co_return fail(*write_error_);
+  if (framing_.framing == Framing::length && bytes.size() > framing_.length - written_) {
+    write_error_ = {Code::internal, "the handler wrote more than the length it had announced", {}};
+    co_return fail(*write_error_);
+  }
+  written_ += bytes.size();
+  if (bytes.empty() || !body_allowed_) co_return {};
+  auto sent_all = co_await transmit(bytes);
+  co_return sent_all;
+}
+
+io::Task<Result<void>> Connection::finish() {
+  CHECK(phase_ == Phase::streaming);
+  if (write_error_) co_return fail(*write_error_);
+  if (body_allowed_ && framing_.framing == Framing::length && written_ != framing_.length) {
+    write_error_ = {Code::internal, "the handler wrote less than the length it had announced", {}};
+    co_return fail(*write_error_);
+  }
+  std::array<ByteView, 2> parts = {as_bytes(head_), {}};
+  if (body_allowed_ && framing_.framing == Framing::chunked) parts[1] = as_bytes("0\r\n\r\n");
+  if (!parts[0].empty() || !parts[1].empty()) {
+    auto written = co_await send(parts);
+    head_.clear();
+    if (!written) {
+      write_error_ = written.error();
+      co_return written;
+    }
+  }
+  phase_ = Phase::complete;
+  co_return {};
+}
+
+// Sends what is left of the head and all of `bytes`, in slices so that body_timeout means "without progress".
+io::Task<Result<void>> Connection::transmit(ByteView bytes) {
+  do {
+    ByteView slice = bytes.first(std::min(bytes.size(), kWriteSliceBytes));
+    bytes = bytes.subspan(slice.size());
+    char size_line[24];
+    std::array<ByteView, 4> parts = {as_bytes(head_), {}, slice, {}};
+    if (framing_.framing == Framing::chunked && !slice.empty()) {
+      int n = std::snprintf(size_line, sizeof size_line, "%zx\r\n", slice.size());
+      parts[1] = as_bytes({size_line, static_cast<size_t>(n)});
+      parts[3] = as_bytes("\r\n");
+    }
+    auto written = co_await send(parts);
+    head_.clear();
+    if (!written) {
+      write_error_ = written.error();
+      co_return written;
+    }
+  } while (!bytes.empty());
+  co_return {};
+}
+
+}  // namespace archipel::http

@@ -1,0 +1,138 @@
+// Connection: one HTTP/1.1 connection on its loop, from accept to close. Internal to src/http: handlers see it as an Exchange.
+#pragma once
+
+#include <list>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "http/h1_body.h"
+#include "http/h1_parser.h"
+#include "http/h1_writer.h"
+#include "http/server.h"
+#include "io/sync.h"
+
+namespace archipel::http {
+
+// Read buffers of one loop. Taken when bytes arrive, given back when they are used up: an idle connection holds none.
+class BufferPool {
+ public:
+  static constexpr size_t kBufferBytes = 16u << 10;
+  static constexpr size_t kSparesMax = 64;
+  Buffer take();
+  void give(Buffer buffer);  // keeps it only if it has the pool's size
+
+ private:
+  std::vector<Buffer> spares_;
+};
+
+// The bytes received and not used yet, in one run.
+class Input {
+ public:
+  explicit Input(BufferPool& pool) : pool_(pool) {}
+  ~Input() { release(); }
+  Input(const Input&) = delete;
+  Input& operator=(const Input&) = delete;
+
+  bool empty() const { return begin_ == end_; }
+  ByteView view() const { return storage_.view().subspan(begin_, end_ - begin_); }
+  void consume(size_t size);
+  // Free space behind the bytes, making some by moving them or by growing the buffer to `size_max` in all; empty when that is reached.
+  MutableBytes room(size_t size_max);
+  void commit(size_t size) { end_ += size; }
+  void release();  // gives the buffer back; only when empty()
+
+ private:
+  BufferPool& pool_;
+  Buffer storage_;
+  size_t begin_ = 0, end_ = 0;
+};
+
+class Connection;
+
+// What the connections of one server share. One loop.
+struct ServerState {
+  ServerState(io::Loop& l, Handler h, const Limits& lim, Clock& c)
+      : loop(l), handler(std::move(h)), limits(lim), clock(c) {}
+
+  io::Loop& loop;
+  const Handler handler;
+  const Limits limits;
+  Clock& clock;
+  BufferPool pool;
+  bool draining = false;
+  io::Loop::TimerId drain_timer = 0;
+  std::set<Connection*> connections;
+  std::list<io::Listener*> listeners;
+  io::TaskScope scope;
+
+  // The Date header's value, formatted once per second.
+  std::string_view date();
+
+ private:
+  UnixMs date_second_ = -1;
+  std::string date_;
+};
+
+class Connection final : public Exchange {
+ public:
+  Connection(ServerState& server, std::unique_ptr<io::Stream> stream);
+  ~Connection() override;
+
+  // Serves requests until the connection ends.
+  io::Task<void> run();
+  bool idle() const { return idle_; }
+  void abort(bool reset) { stream_->close(reset); }
+
+  const Request& request() const override { return parser_->head().request; }
+  std::optional<uint64_t> body_length() const override;
+  io::Task<Result<size_t>> read_body(MutableBytes out) override;
+  io::Task<Result<void>> respond(Response response, std::string body) override;
+  io::Task<Result<void>> start(Response response, std::optional<uint64_t> length) override;
+  io::Task<Result<void>> write(ByteView bytes) override;
+  io::Task<Result<void>> finish() override;
+  bool responded() const override { return phase_ != Phase::waiting; }
+
+ private:
+  enum class Phase { waiting, streaming, complete };  // of the response
+  enum class Ending { close, linger, reset };
+
+  io::Task<bool> read_head();
+  io::Task<void> serve_request();
+  io::Task<void> settle();
+  io::Task<void> refuse(Refusal refusal);
+  io::Task<void> drain_body();
+  io::Task<void> linger();
+
+  io::Task<Result<size_t>> receive(MutableBytes out);
+  io::Task<Result<size_t>> read_some_body(MutableBytes out);
+  Error fail_body(Refusal refusal);
+  io::Task<Result<void>> send(std::span<const ByteView> parts);
+  io::Task<Result<void>> transmit(ByteView bytes);
+  Result<void> begin_response(const Response& response, std::optional<uint64_t> length, bool may_set_length);
+  bool can_keep_alive(const Response& response) const;
+
+  ServerState& server_;
+  std::unique_ptr<io::Stream> stream_;
+  const std::string peer_;
+  Input in_;
+  bool idle_ = false;
+  Ending ending_ = Ending::close;
+
+  // Of the request under way.
+  std::optional<RequestParser> parser_;
+  BodyDecoder body_ = BodyDecoder::fixed(0);
+  bool continue_pending_ = false;        // the client waits for 100 Continue
+  std::optional<Error> body_error_;      // the body cannot be read any further
+  std::optional<Refusal> body_refusal_;  // … because it is malformed
+  Phase phase_ = Phase::waiting;
+  std::string head_;  // of the response, until it is sent
+  ResponseFraming framing_;
+  bool body_allowed_ = true;  // false for HEAD, 204, 205, 304
+  uint64_t written_ = 0;
+  std::optional<Error> write_error_;
+  bool keep_alive_ = false;
+};
+
+}  // namespace archipel::http

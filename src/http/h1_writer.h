@@ -1,0 +1,42 @@
+// The head of a response as bytes (RFC 9112 §4, §6). No I/O.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "http/message.h"
+
+namespace archipel::http {
+
+enum class Framing : uint8_t {
+  none,         // no body and no length: 204, and 304 without a content-length of its own
+  length,       // content-length
+  chunked,      // transfer-encoding: chunked; 1.1 clients only
+  until_close,  // the end of the connection ends the body; 1.0 clients only
+};
+
+struct ResponseFraming {
+  Framing framing = Framing::none;
+  uint64_t length = 0;
+};
+
+struct ResponseContext {
+  int request_minor_version = 1;
+  bool keep_alive = true;
+  std::string_view date;  // IMF-fixdate
+};
+
+// Appends status line, `response.headers` (without connection, date, content-length and transfer-encoding, which are ours), and the empty line.
+// False, with `out` unchanged, if the status is not 200..599 or a name or value cannot go on the wire (a value decoded from a query may
+// hold a CR LF: it must never split the response).
+[[nodiscard]] bool write_response_head(std::string& out, const Response& response, ResponseFraming framing,
+                                       const ResponseContext& context);
+
+inline constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+
+// RFC 9110 §15; "Unknown" for others.
+std::string_view reason_phrase(int status);
+
+}  // namespace archipel::http
