@@ -43,6 +43,7 @@ TEST(PageStock, KeepsNoMoreThanItsLimitAndDropsTheOldest) {
 TEST(PageStock, ServesManyThreads) {
   PageStock stock(4 * kMiB);
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (uint8_t t = 0; t < 4; ++t)
     threads.emplace_back([&stock, t] {
       for (int i = 0; i < 50; ++i) {

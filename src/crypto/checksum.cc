@@ -75,10 +75,10 @@ __attribute__((target("pclmul,sse4.1"))) uint64_t crc64_by_folding(uint64_t crc,
                                                                    size_t size) {
   auto load = [](const uint8_t* at) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at)); };
   __m128i lane[4];
-  for (int i = 0; i < 4; ++i) lane[i] = load(p + 16 * i);
+  for (size_t i = 0; i < 4; ++i) lane[i] = load(p + 16 * i);
   lane[0] = _mm_xor_si128(lane[0], _mm_set_epi64x(0, static_cast<int64_t>(crc)));
   for (p += 64, size -= 64; size >= 64; p += 64, size -= 64)
-    for (int i = 0; i < 4; ++i) lane[i] = fold<512>(lane[i], load(p + 16 * i));
+    for (size_t i = 0; i < 4; ++i) lane[i] = fold<512>(lane[i], load(p + 16 * i));
   __m128i block = lane[0];
   for (int i = 1; i < 4; ++i) block = fold<128>(block, lane[i]);
   for (; size >= 16; p += 16, size -= 16) block = fold<128>(block, load(p));

@@ -79,7 +79,7 @@ Digest32 hmac_sha256(ByteView key, std::initializer_list<ByteView> parts) {
 }
 
 void hkdf_sha256(ByteView ikm, ByteView salt, ByteView info, MutableBytes out) {
-  CHECK(out.size() <= 255 * 32);
+  CHECK(out.size() <= size_t{255} * 32);
   Digest32 prk = hmac_sha256(salt, ikm);
   Digest32 block{};
   uint8_t counter = 0;

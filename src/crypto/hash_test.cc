@@ -68,6 +68,7 @@ TEST(Hmac, MatchesRfc4231) {
 TEST(Hmac, PartsGiveTheSameAsTheirConcatenationOnEveryThread) {
   Digest32 expected = hmac_sha256(as_bytes("key"), as_bytes("one two"));
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int t = 0; t < 4; ++t)
     threads.emplace_back([&] {
       for (int i = 0; i < 200; ++i)

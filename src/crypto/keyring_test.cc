@@ -195,6 +195,7 @@ TEST(Keyring, DerivesOneKeyPerPurposeAndKeepsIt) {
   EXPECT_EQ(&keys->subkey("index"), &keys->subkey("index"));
 
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int t = 0; t < 4; ++t)
     threads.emplace_back([&] {
       for (int i = 0; i < 50; ++i) keys->subkey("names/" + std::to_string(i));

@@ -38,7 +38,7 @@ std::array<uint8_t, 32> commitment_of(const Secret32& data_key, ByteView salt, u
 
 Nonce segment_nonce(uint64_t index, bool final) {
   Nonce nonce{};
-  for (int i = 0; i < 8; ++i) nonce[static_cast<size_t>(3 + i)] = static_cast<uint8_t>(index >> (56 - 8 * i));
+  for (size_t i = 0; i < 8; ++i) nonce[3 + i] = static_cast<uint8_t>(index >> (56 - 8 * i));
   nonce[11] = final ? 1 : 0;
   return nonce;
 }

@@ -22,8 +22,8 @@ struct StreamInfo {
   DataId data_id{};
   std::array<uint8_t, 32> salt{}, commitment{};
   uint16_t suite = kSuiteAes256Gcm;
-  uint64_t length = 0;         // plaintext bytes
-  uint64_t segments = 0;       // ceil(length / 65536); 0 for an empty stream
+  uint64_t length = 0;    // plaintext bytes
+  uint64_t segments = 0;  // ceil(length / 65536); 0 for an empty stream
 };
 
 // Seals one stream. Not thread-safe; may move between threads between calls.
@@ -60,7 +60,8 @@ class StreamOpener {
 
 // Wraps a data key under a KEK: 12-byte random nonce ‖ AES-256-GCM(key derived from the KEK and the stream's salt; AAD) = 60 bytes.
 // `ad` binds purpose, tenant, bucket, version or upload id, part, data id, generation and suite (protocol §3): the caller encodes it.
-std::array<uint8_t, 60> wrap_key(const Secret32& kek, const Secret32& data_key, ByteView salt, ByteView ad, Random& random);
+std::array<uint8_t, 60> wrap_key(const Secret32& kek, const Secret32& data_key, ByteView salt, ByteView ad,
+                                 Random& random);
 // denied (one opaque error) if anything does not match.
 Result<Secret32> unwrap_key(const Secret32& kek, ByteView wrapped, ByteView salt, ByteView ad);
 

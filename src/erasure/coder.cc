@@ -10,7 +10,7 @@ namespace archipel::erasure {
 namespace {
 
 constexpr Code kAdmitted[] = {{4, 2}, {5, 3}, {6, 3}, {7, 4}, {9, 6}};
-constexpr int kShardsMax = 9;
+constexpr size_t kShardsMax = 9;
 constexpr size_t kTableBytes = 32;  // of ISA-L's multiplication table for one coefficient
 
 // out[r] = sum over columns c of coefficient(r, c) * in[c]. `tables` is rows x columns coefficients,

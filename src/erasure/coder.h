@@ -36,8 +36,8 @@ class Coder {
 
   // Rebuilds the cells `wanted` (shard numbers, 0..n-1) into `out` from exactly k cells `cells` of shards `have` (distinct).
   // Every cell has `length` bytes; a null pointer stands for zeros. Cost: one matrix inversion, then coding speed.
-  void reconstruct(std::span<const int> have, std::span<const uint8_t* const> cells, std::span<const int> wanted,
-                   std::span<uint8_t* const> out, size_t length) const;
+  void reconstruct(std::span<const int> have, std::span<const uint8_t* const> cells,
+                   std::span<const int> wanted, std::span<uint8_t* const> out, size_t length) const;
 
  private:
   Code code_;
