@@ -1,7 +1,9 @@
 #include "io/loop.h"
 
 #include <gtest/gtest.h>
+#include <rapidcheck.h>
 
+#include <algorithm>
 #include <atomic>
 #include <string>
 #include <thread>
@@ -173,6 +175,49 @@ TEST(Loop, SurvivesManyCancelledTimers) {
     loop->run_at(loop->now() + milliseconds(1), [&] { loop->stop(); });
   });
   loop->run();
+}
+
+// Timers against a sorted list: any mix of times and of cancellations, before and while they run.
+TEST(Loop, TimersMatchASortedListForAnyProgram) {
+  rc::check([] {
+    // Of each timer: when it is due, and which other one it cancels when it runs (negative: is itself cancelled before the start).
+    auto numbers = *rc::gen::container<std::vector<std::pair<int, int>>>(
+        rc::gen::pair(rc::gen::inRange(0, 20), rc::gen::inRange(-30, 200)));
+    std::vector<int> ran, expected;
+    auto loop = make_loop();
+    std::vector<Loop::TimerId> ids(numbers.size());
+    loop->post([&] {
+      TimePoint base = loop->now() - std::chrono::seconds(1);  // all are due: nothing waits
+      for (size_t i = 0; i < numbers.size(); ++i) {
+        ids[i] = loop->run_at(base + microseconds(numbers[i].first), [&, i] {
+          ran.push_back(static_cast<int>(i));
+          if (auto other = static_cast<size_t>(numbers[i].second); other < ids.size())
+            loop->cancel(ids[other]);
+        });
+      }
+      for (size_t i = 0; i < numbers.size(); ++i) {
+        if (numbers[i].second < 0) RC_ASSERT(loop->cancel(ids[i]));
+      }
+      loop->run_at(loop->now(), [&] { loop->stop(); });
+    });
+    loop->run();
+
+    std::vector<size_t> order;
+    std::vector<bool> gone(numbers.size());
+    for (size_t i = 0; i < numbers.size(); ++i) {
+      order.push_back(i);
+      gone[i] = numbers[i].second < 0;
+    }
+    std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+      return std::pair(numbers[a].first, a) < std::pair(numbers[b].first, b);
+    });
+    for (size_t i : order) {
+      if (gone[i]) continue;
+      expected.push_back(static_cast<int>(i));
+      if (auto other = static_cast<size_t>(numbers[i].second); other < gone.size()) gone[other] = true;
+    }
+    RC_ASSERT(ran == expected);
+  });
 }
 
 TEST(Loop, DropsCallbacksPostedAfterStop) {
