@@ -69,6 +69,8 @@ class BodySource {
   virtual Checksum checksum() const { return {}; }
   // If the source has computed the MD5 of the body anyway: 16 raw bytes, after the end. Else the store computes it.
   virtual std::optional<std::string> md5() const { return std::nullopt; }
+  // Said before the first read: md5() will have a value after the end, so that the store need not compute one beside it.
+  virtual bool brings_md5() const { return false; }
 };
 
 struct PutRequest {
@@ -93,7 +95,7 @@ struct ListRequest {
 };
 struct ListEntry {
   std::string key;
-  ObjectInfo info;
+  ObjectInfo info;  // without headers and metadata, which no listing shows
 };
 struct ListResult {
   std::vector<ListEntry> entries;
@@ -116,10 +118,13 @@ struct DeleteOutcome {
 
 // Error details (Error::detail) are S3 error codes: NoSuchBucket, NoSuchKey, BucketAlreadyOwnedByYou, BucketAlreadyExists, BucketNotEmpty,
 // InvalidBucketName, KeyTooLongError, PreconditionFailed, NotModified, EntityTooLarge, MetadataTooLarge, SlowDown, ServiceUnavailable,
-// InternalError, InvalidRange, InvalidRequest, AccessDenied.
+// InternalError, InvalidRange, InvalidRequest, AccessDenied, TooManyBuckets.
 class Store {
  public:
   virtual ~Store() = default;
+
+  // Waits for reads that their callers have given up; for shutdown, after the doors have stopped and before the loops do.
+  virtual io::Task<void> drain() { co_return; }
 
   // Accounts. find_account: by access key, from memory; nullptr if unknown. The pointer stays valid while held.
   virtual std::shared_ptr<const Account> find_account(const std::string& access_key) const = 0;

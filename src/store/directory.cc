@@ -1,0 +1,114 @@
+#include "store/directory.h"
+
+#include <algorithm>
+#include <mutex>
+
+#include "store/keys.h"
+
+namespace archipel::store {
+namespace {
+
+Result<std::shared_ptr<const Bucket>> make_bucket(const index::Snapshot& snapshot, std::string_view name, std::string_view bytes) {
+  ASSIGN_OR_RETURN(BucketRecord record, decode_bucket(bytes));
+  ASSIGN_OR_RETURN(std::optional<std::string> slot_bytes, snapshot.get(kek_key(record.owner, kKekGeneration)));
+  if (!slot_bytes) return fail(Code::corrupt, "the owner of a bucket has no key slot", "InternalError");
+  ASSIGN_OR_RETURN(uint64_t slot, decode_count(*slot_bytes));
+  if (slot >= crypto::kKekSlots) return fail(Code::corrupt, "the owner of a bucket has a key slot out of range", "InternalError");
+  auto bucket = std::make_shared<Bucket>();
+  bucket->info = {std::string(name), record.owner, record.created_ms};
+  bucket->kek_slot = static_cast<int>(slot);
+  return std::shared_ptr<const Bucket>(std::move(bucket));
+}
+
+}  // namespace
+
+Result<void> Directory::load() {
+  std::lock_guard refreshing(refreshing_);
+  std::shared_ptr<const index::Snapshot> snapshot = kv_.snapshot();
+  std::unordered_map<std::string, std::shared_ptr<const Account>> accounts;
+  std::unordered_map<std::string, std::shared_ptr<const Bucket>> buckets;
+  Result<void> outcome;
+  RETURN_IF_ERROR(snapshot->scan(kAccountPrefix, after_prefix(std::string(kAccountPrefix)),
+                                 [&](std::string_view key, std::string_view value, std::string*) {
+                                   std::string access_key(key.substr(kAccountPrefix.size()));
+                                   Result<Account> account = decode_account(value, access_key);
+                                   if (account)
+                                     accounts.emplace(access_key, std::make_shared<const Account>(std::move(*account)));
+                                   else
+                                     outcome = fail(account.error());
+                                   return outcome.has_value();
+                                 }));
+  RETURN_IF_ERROR(outcome);
+  RETURN_IF_ERROR(snapshot->scan(kBucketPrefix, after_prefix(std::string(kBucketPrefix)),
+                                 [&](std::string_view key, std::string_view value, std::string*) {
+                                   std::string name(key.substr(kBucketPrefix.size()));
+                                   auto bucket = make_bucket(*snapshot, name, value);
+                                   if (bucket)
+                                     buckets.emplace(name, std::move(*bucket));
+                                   else
+                                     outcome = fail(bucket.error());
+                                   return outcome.has_value();
+                                 }));
+  RETURN_IF_ERROR(outcome);
+  std::unique_lock lock(mutex_);
+  accounts_ = std::move(accounts);
+  buckets_ = std::move(buckets);
+  return {};
+}
+
+Result<void> Directory::refresh_account(const std::string& access_key) {
+  std::lock_guard refreshing(refreshing_);
+  ASSIGN_OR_RETURN(std::optional<std::string> bytes, kv_.snapshot()->get(account_key(access_key)));
+  std::shared_ptr<const Account> entry;
+  if (bytes) {
+    ASSIGN_OR_RETURN(Account account, decode_account(*bytes, access_key));
+    entry = std::make_shared<const Account>(std::move(account));
+  }
+  std::unique_lock lock(mutex_);
+  if (entry)
+    accounts_[access_key] = std::move(entry);
+  else
+    accounts_.erase(access_key);
+  return {};
+}
+
+Result<void> Directory::refresh_bucket(const std::string& name) {
+  std::lock_guard refreshing(refreshing_);
+  std::shared_ptr<const index::Snapshot> snapshot = kv_.snapshot();
+  ASSIGN_OR_RETURN(std::optional<std::string> bytes, snapshot->get(bucket_key(name)));
+  std::shared_ptr<const Bucket> entry;
+  if (bytes) {
+    ASSIGN_OR_RETURN(entry, make_bucket(*snapshot, name, *bytes));
+  }
+  std::unique_lock lock(mutex_);
+  if (entry)
+    buckets_[name] = std::move(entry);
+  else
+    buckets_.erase(name);
+  return {};
+}
+
+std::shared_ptr<const Account> Directory::account(const std::string& access_key) const {
+  std::shared_lock lock(mutex_);
+  auto found = accounts_.find(access_key);
+  return found == accounts_.end() ? nullptr : found->second;
+}
+
+std::vector<Account> Directory::accounts() const {
+  std::vector<Account> out;
+  {
+    std::shared_lock lock(mutex_);
+    out.reserve(accounts_.size());
+    for (const auto& [access_key, account] : accounts_) out.push_back(*account);
+  }
+  std::sort(out.begin(), out.end(), [](const Account& a, const Account& b) { return a.access_key < b.access_key; });
+  return out;
+}
+
+std::shared_ptr<const Bucket> Directory::bucket(const std::string& name) const {
+  std::shared_lock lock(mutex_);
+  auto found = buckets_.find(name);
+  return found == buckets_.end() ? nullptr : found->second;
+}
+
+}  // namespace archipel::store

@@ -1,0 +1,47 @@
+// Directory: accounts and buckets in memory, so that neither a signature check nor an ordinary PUT waits for the view.
+//
+// The view is the truth. After each commit that may have changed an entry its author calls refresh, which reads the view and sets
+// the entry under one lock: whoever refreshes last has read the newest state, whatever the order of the commits. Thread-safe;
+// refresh and load block (worker pool only).
+#pragma once
+
+#include <memory>
+#include <shared_mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "index/kv.h"
+#include "store/records.h"
+
+namespace archipel::store {
+
+inline constexpr uint32_t kKekGeneration = 1;  // of every tenant, until keys rotate
+
+// What a request needs to know of its bucket. The tenant is the owner.
+struct Bucket {
+  BucketInfo info;
+  int kek_slot = 0;
+};
+
+class Directory {
+ public:
+  explicit Directory(index::Kv& kv) : kv_(kv) {}
+
+  Result<void> load();
+  Result<void> refresh_account(const std::string& access_key);
+  Result<void> refresh_bucket(const std::string& name);
+
+  std::shared_ptr<const Account> account(const std::string& access_key) const;
+  std::vector<Account> accounts() const;  // by access key
+  std::shared_ptr<const Bucket> bucket(const std::string& name) const;
+
+ private:
+  index::Kv& kv_;
+  std::mutex refreshing_;  // held over reading the view and setting the entry
+  mutable std::shared_mutex mutex_;
+  std::unordered_map<std::string, std::shared_ptr<const Account>> accounts_;
+  std::unordered_map<std::string, std::shared_ptr<const Bucket>> buckets_;
+};
+
+}  // namespace archipel::store

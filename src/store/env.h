@@ -1,0 +1,59 @@
+// Env: what every room of the store works with; made once by open_store(). And the rooms themselves: each function is the method of
+// Store that bears its name, with its contract.
+#pragma once
+
+#include "store/background.h"
+#include "store/budget.h"
+#include "store/directory.h"
+#include "store/rules.h"
+#include "store/store.h"
+
+namespace archipel::store {
+
+// Work below these sizes is cheaper than the way to a worker and back (some 20 us of it).
+inline constexpr size_t kInlineSealBytesMax = 16u << 10;  // MD5 and sealing
+inline constexpr size_t kInlineOpenBytesMax = (64u << 10) + 16;  // one sealed segment
+inline constexpr uint64_t kPieceSegmentsMax = 16;         // 1 MiB: the unit of reading, sealing and opening
+inline constexpr Duration kReadDeadline = std::chrono::seconds(30);  // for one piece of a GET
+
+struct Env {
+  StoreOptions options;
+  const crypto::Keyring& keys;
+  index::Kv& kv;
+  index::Committer& committer;
+  extent::Fanout& fanout;
+  extent::ExtentReader& reader;
+  std::shared_ptr<const extent::Placement> placement;
+  erasure::Coder coder;
+  extent::AckRule ack;
+  io::Workers& workers;
+  Random& random;
+  Clock& clock;
+  Budget budget;
+  Directory directory;
+  Background background;
+};
+
+// The bucket, or NoSuchBucket.
+inline Result<std::shared_ptr<const Bucket>> find_bucket(Env& env, const std::string& name) {
+  std::shared_ptr<const Bucket> bucket = env.directory.bucket(name);
+  if (!bucket) return no_such_bucket();
+  return bucket;
+}
+
+// Within build(): the bucket still exists and still belongs to the tenant under whose key the data were sealed.
+Result<void> check_bucket_unchanged(const index::View& view, std::string_view bucket, std::string_view owner);
+
+io::Task<Result<void>> put_account(Env& env, Account account);
+io::Task<Result<void>> create_bucket(Env& env, std::string name, std::string owner);
+io::Task<Result<void>> delete_bucket(Env& env, std::string name);
+io::Task<Result<std::vector<BucketInfo>>> list_buckets(Env& env, std::string owner);
+io::Task<Result<ObjectInfo>> put_object(Env& env, PutRequest request, BodySource& body);
+io::Task<Result<Store::Opened>> get_object(Env& env, std::string bucket, std::string key, std::optional<Store::Range> range,
+                                           Conditions conditions);
+io::Task<Result<ObjectInfo>> head_object(Env& env, std::string bucket, std::string key, Conditions conditions);
+io::Task<Result<std::vector<DeleteOutcome>>> remove_objects(Env& env, std::string bucket, std::vector<std::string> keys);
+io::Task<Result<ObjectInfo>> copy_object(Env& env, CopyRequest request);
+io::Task<Result<ListResult>> list_objects(Env& env, ListRequest request);
+
+}  // namespace archipel::store

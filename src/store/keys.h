@@ -1,0 +1,51 @@
+// Keys of the view: how buckets, objects and the store's bookkeeping lie in the ordered key-value view (docs/formats/view.md).
+//
+//   a/<access key>                               account
+//   b/<bucket>                                   bucket
+//   k/<tenant>/<generation u32>                  which KEK slot a tenant's generation took
+//   o/<bucket> NUL <object key> NUL              the current version of an object; versions to come append to it
+//   r/<data id>                                  references to a stream beyond the first
+//   u/<owner> NUL <bucket>                       the buckets of an owner
+//   x/<doomed at, ms u64><data id>               a stream whose last reference was dropped
+//
+// Bucket names, object keys and owners hold no NUL (rules.h), so NUL ends them and raw byte order of object keys is the order of
+// the view: LIST is a range scan. Other prefixes belong to the journal. Pure functions; thread-safe.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "crypto/stream.h"
+
+namespace archipel::store {
+
+inline constexpr std::string_view kAccountPrefix = "a/";
+inline constexpr std::string_view kBucketPrefix = "b/";
+inline constexpr std::string_view kKekPrefix = "k/";
+inline constexpr std::string_view kObjectPrefix = "o/";
+inline constexpr std::string_view kReferencePrefix = "r/";
+inline constexpr std::string_view kOwnerPrefix = "u/";
+inline constexpr std::string_view kDoomedPrefix = "x/";
+
+std::string account_key(std::string_view access_key);
+std::string bucket_key(std::string_view bucket);
+std::string kek_key(std::string_view tenant, uint32_t generation);
+std::string owner_key(std::string_view owner, std::string_view bucket);
+std::string owner_prefix(std::string_view owner);
+std::string reference_key(const crypto::DataId& data_id);
+std::string doomed_key(UnixMs doomed_ms, const crypto::DataId& data_id);
+
+// Where the objects of a bucket begin; an object key appended to it gives the place of that key and everything that starts with it.
+std::string objects_prefix(std::string_view bucket);
+std::string object_key(std::string_view bucket, std::string_view key);
+// The object key inside a view key that starts with objects_prefix(bucket) of `prefix_bytes`; nothing if it does not end as it must.
+std::optional<std::string_view> object_key_of(std::string_view view_key, size_t prefix_bytes);
+// The first place after `key` and all its versions.
+std::string after_object(std::string_view bucket, std::string_view key);
+
+// The smallest string greater than every string that starts with `prefix`; empty (no end) if there is none.
+std::string after_prefix(std::string prefix);
+
+}  // namespace archipel::store

@@ -1,0 +1,102 @@
+// PUT: refuse cheaply, seal the body, then one commit that checks again and makes it visible.
+#include "store/env.h"
+#include "store/keys.h"
+#include "store/references.h"
+#include "store/upload.h"
+#include "store/wrap.h"
+
+namespace archipel::store {
+namespace {
+
+// Everything build() needs; immutable once made, so that build() may run again.
+struct Plan {
+  std::string bucket, key, owner;
+  Conditions conditions;
+  VersionRecord version;  // of a small body without its locations, which only the record's builder knows
+};
+
+Result<void> check_current(const Conditions& conditions, const std::optional<std::string>& bytes) {
+  if (conditions.empty()) return {};
+  if (!bytes) return check_write_conditions(conditions, nullptr);
+  ASSIGN_OR_RETURN(VersionRecord current, decode_version(*bytes, Depth::info));
+  return check_write_conditions(conditions, &current.info);
+}
+
+Result<void> build_put(const Plan& plan, const index::View& view, const std::vector<index::SmallLocation>& locations,
+                       std::vector<index::Mutation>& out) {
+  RETURN_IF_ERROR(check_bucket_unchanged(view, plan.bucket, plan.owner));
+  std::string key = object_key(plan.bucket, plan.key);
+  ASSIGN_OR_RETURN(std::optional<std::string> current, view.get(key));
+  RETURN_IF_ERROR(check_current(plan.conditions, current));
+
+  References references(view);
+  if (current) RETURN_IF_ERROR(references.drop_version(*current));
+  RETURN_IF_ERROR(references.finish(plan.version.info.modified_ms, out));
+  if (locations.empty()) {
+    out.push_back({std::move(key), encode(plan.version)});
+    return {};
+  }
+  VersionRecord version = plan.version;
+  version.slices.front().storage.small = locations;
+  out.push_back({std::move(key), encode(version)});
+  return {};
+}
+
+// The cheap refusal before the body is read. Without conditions the directory already said everything.
+io::Task<Result<void>> check_early(Env& env, const PutRequest& request) {
+  if (request.conditions.empty()) co_return Result<void>();
+  auto look = [&]() -> Result<void> {
+    ASSIGN_OR_RETURN(std::optional<std::string> current, env.kv.snapshot()->get(object_key(request.bucket, request.key)));
+    return check_current(request.conditions, current);
+  };
+  Result<void> checked = co_await env.workers.run(look);
+  co_return checked;
+}
+
+}  // namespace
+
+io::Task<Result<ObjectInfo>> put_object(Env& env, PutRequest request, BodySource& body) {
+  CO_ASSIGN_OR_RETURN(std::shared_ptr<const Bucket> bucket, find_bucket(env, request.bucket));
+  CO_RETURN_IF_ERROR(check_object_key(request.key));
+  CO_RETURN_IF_ERROR(check_metadata(request.headers, request.metadata));
+  if (request.length && *request.length > kObjectBytesMax)
+    co_return fail(Code::limit, "an object of one PUT has at most 5 GiB", "EntityTooLarge");
+  CO_RETURN_IF_ERROR(co_await check_early(env, request));
+
+  Upload upload(env, body, request.length);
+  CO_RETURN_IF_ERROR(co_await upload.run());
+
+  auto plan = std::make_shared<Plan>();
+  VersionRecord& version = plan->version;
+  version.version_id = env.random.bytes<16>();
+  version.info.size = upload.size();
+  version.info.etag = upload.etag();
+  version.info.modified_ms = env.clock.unix_ms();
+  version.info.headers = std::move(request.headers);
+  version.info.metadata = std::move(request.metadata);
+  version.info.checksum = body.checksum();
+  if (upload.size() > 0) {
+    version.slices.push_back(upload.slice());
+    KeyScope scope{bucket->info.owner, request.bucket, version.version_id, 0};
+    wrap_into(version.slices.front(), env.keys, bucket->kek_slot, scope, upload.data_key(), env.random);
+  }
+  plan->bucket = std::move(request.bucket);
+  plan->key = std::move(request.key);
+  plan->owner = bucket->info.owner;
+  plan->conditions = std::move(request.conditions);
+
+  // From here on nothing the client does can stop the commit: this coroutine awaits it to the end.
+  ObjectInfo info = version.info;
+  index::Intent intent;
+  intent.small = upload.take_small();
+  intent.build = [plan = std::shared_ptr<const Plan>(std::move(plan))](const index::View& view,
+                                                                      const std::vector<index::SmallLocation>& locations,
+                                                                      std::vector<index::Mutation>& out) {
+    return build_put(*plan, view, locations, out);
+  };
+  Result<index::CommitPosition> committed = co_await env.committer.commit(std::move(intent));
+  if (!committed) co_return fail(committed.error());
+  co_return info;
+}
+
+}  // namespace archipel::store

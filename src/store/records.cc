@@ -1,0 +1,313 @@
+#include "store/records.h"
+
+namespace archipel::store {
+namespace {
+
+constexpr uint8_t kFormat = 0;
+constexpr uint8_t kKindObject = 1;
+constexpr uint8_t kStorageSmall = 1;
+constexpr uint8_t kStorageExtents = 2;
+
+// Limits of decoding: no count is believed before there are bytes enough for it.
+constexpr size_t kNameBytesMax = 1024;
+constexpr size_t kValueBytesMax = 16u << 10;
+constexpr uint64_t kMapEntriesMax = 1024;
+constexpr uint64_t kSlicesMax = 10'000;  // parts of a multipart upload (S3)
+constexpr uint64_t kSmallLocationsMax = 4;  // of one intent
+constexpr uint64_t kExtentsMax = 1u << 16;  // 5 GiB in extents of 1 MiB are 5,120
+
+std::unexpected<Error> corrupt(std::string_view what) {
+  return fail(Code::corrupt, "the view holds a damaged " + std::string(what) + " record; delete the index directory, it will be rebuilt from the journal",
+              "InternalError");
+}
+
+void write_ref(Writer& writer, const extent::ExtentRef& ref) {
+  writer.u8(static_cast<uint8_t>(ref.kind)).varint(ref.id.epoch).varint(ref.id.counter).raw(ByteView(ref.attempt));
+  writer.u8(static_cast<uint8_t>(ref.geometry.code.n)).u8(static_cast<uint8_t>(ref.geometry.code.k));
+  writer.varint(ref.geometry.cell_bytes).varint(ref.geometry.length).varint(ref.confirmed).varint(ref.base);
+  if (ref.kind == extent::ExtentRef::Kind::section) writer.raw(ByteView(ref.open));
+}
+
+bool read_ref(Reader& reader, extent::ExtentRef& ref) {
+  uint8_t kind = reader.u8();
+  if (kind > static_cast<uint8_t>(extent::ExtentRef::Kind::section)) return false;
+  ref.kind = static_cast<extent::ExtentRef::Kind>(kind);
+  ref.id.epoch = reader.varint();
+  ref.id.counter = reader.varint();
+  reader.fixed(ref.attempt);
+  ref.geometry.code.n = reader.u8();
+  ref.geometry.code.k = reader.u8();
+  uint64_t cell_bytes = reader.varint();
+  ref.geometry.length = reader.varint();
+  uint64_t confirmed = reader.varint();
+  uint64_t base = reader.varint();
+  if (ref.kind == extent::ExtentRef::Kind::section) reader.fixed(ref.open);
+  if (!reader.ok() || cell_bytes > UINT32_MAX || confirmed > UINT32_MAX || base > UINT32_MAX) return false;
+  ref.geometry.cell_bytes = static_cast<uint32_t>(cell_bytes);
+  ref.confirmed = static_cast<uint32_t>(confirmed);
+  ref.base = static_cast<uint32_t>(base);
+  return extent::check_geometry(ref.geometry).has_value();
+}
+
+void write_small(Writer& writer, const std::vector<index::SmallLocation>& small) {
+  writer.u8(kStorageSmall).varint(small.size());
+  for (const index::SmallLocation& location : small) {
+    write_ref(writer, location.section);
+    writer.varint(location.offset).varint(location.length);
+  }
+}
+
+bool read_small(Reader& reader, std::vector<index::SmallLocation>& small) {
+  uint64_t count = reader.varint();
+  if (!reader.ok() || count == 0 || count > kSmallLocationsMax) return false;
+  for (uint64_t i = 0; i < count; ++i) {
+    index::SmallLocation& location = small.emplace_back();
+    if (!read_ref(reader, location.section)) return false;
+    location.offset = reader.varint();
+    location.length = reader.varint();
+    uint64_t end = location.section.geometry.length;
+    if (!reader.ok() || location.length > extent::kSegmentSealed || location.offset > end || location.length > end - location.offset) return false;
+  }
+  return true;
+}
+
+// Extents of one stream share their code and cell size; base and open are 0 in data extents; first segments add up.
+void write_extents(Writer& writer, const std::vector<ExtentRun>& extents) {
+  const extent::Geometry& common = extents.front().ref.geometry;
+  writer.u8(kStorageExtents).u8(static_cast<uint8_t>(common.code.n)).u8(static_cast<uint8_t>(common.code.k)).varint(common.cell_bytes);
+  writer.varint(extents.size());
+  for (const ExtentRun& run : extents) {
+    CHECK(run.ref.kind == extent::ExtentRef::Kind::data);
+    CHECK(run.ref.geometry.code == common.code && run.ref.geometry.cell_bytes == common.cell_bytes);
+    writer.varint(run.ref.id.epoch).varint(run.ref.id.counter).raw(ByteView(run.ref.attempt));
+    writer.varint(run.ref.geometry.length).varint(run.ref.confirmed).varint(run.segments);
+  }
+}
+
+bool read_extents(Reader& reader, std::vector<ExtentRun>& extents) {
+  extent::Geometry common;
+  common.code.n = reader.u8();
+  common.code.k = reader.u8();
+  uint64_t cell_bytes = reader.varint();
+  uint64_t count = reader.varint();
+  if (!reader.ok() || cell_bytes > UINT32_MAX || count == 0 || count > kExtentsMax) return false;
+  common.cell_bytes = static_cast<uint32_t>(cell_bytes);
+  uint64_t first_segment = 0;
+  for (uint64_t i = 0; i < count; ++i) {
+    ExtentRun& run = extents.emplace_back();
+    run.ref.geometry = common;
+    run.ref.id.epoch = reader.varint();
+    run.ref.id.counter = reader.varint();
+    reader.fixed(run.ref.attempt);
+    run.ref.geometry.length = reader.varint();
+    uint64_t confirmed = reader.varint();
+    run.segments = reader.varint();
+    run.first_segment = first_segment;
+    if (!reader.ok() || confirmed > UINT32_MAX || !extent::check_geometry(run.ref.geometry)) return false;
+    if (run.segments == 0 || run.segments != run.ref.geometry.cells()) return false;
+    run.ref.confirmed = static_cast<uint32_t>(confirmed);
+    first_segment += run.segments;
+  }
+  return true;
+}
+
+void write_storage(Writer& writer, const Storage& storage) {
+  CHECK(storage.small.empty() != storage.extents.empty());
+  if (!storage.small.empty())
+    write_small(writer, storage.small);
+  else
+    write_extents(writer, storage.extents);
+}
+
+bool read_storage(Reader& reader, Storage& storage) {
+  switch (reader.u8()) {
+    case kStorageSmall: return read_small(reader, storage.small);
+    case kStorageExtents: return read_extents(reader, storage.extents);
+    default: return false;
+  }
+}
+
+// The storage holds exactly the stream's segments.
+bool covers(const Slice& slice) {
+  const crypto::StreamInfo& stream = slice.stream;
+  if (stream.length == 0 || stream.length > kObjectBytesMax) return false;
+  if (stream.segments != (stream.length + extent::kSegmentPlain - 1) / extent::kSegmentPlain) return false;
+  if (!slice.storage.small.empty()) {
+    if (slice.storage.small.size() != stream.segments) return false;
+    for (uint64_t i = 0; i < stream.segments; ++i)
+      if (slice.storage.small[i].length != sealed_bytes(stream, i, 1)) return false;
+    return true;
+  }
+  uint64_t next = 0;
+  for (const ExtentRun& run : slice.storage.extents) {
+    if (run.segments > stream.segments - next) return false;
+    if (run.ref.geometry.cell_bytes != extent::kSegmentSealed) return false;
+    if (run.ref.geometry.length != sealed_bytes(stream, next, run.segments)) return false;
+    next += run.segments;
+  }
+  return next == stream.segments;
+}
+
+void write_slice(Writer& writer, const Slice& slice) {
+  const crypto::StreamInfo& stream = slice.stream;
+  writer.raw(ByteView(stream.data_id)).raw(ByteView(stream.salt)).raw(ByteView(stream.commitment));
+  writer.varint(stream.suite).varint(stream.length).varint(stream.segments);
+  writer.raw(ByteView(slice.wrapped_key)).varint(slice.kek_slot).varint(slice.kek_generation);
+  write_storage(writer, slice.storage);
+}
+
+bool read_slice(Reader& reader, Slice& slice) {
+  crypto::StreamInfo& stream = slice.stream;
+  reader.fixed(stream.data_id);
+  reader.fixed(stream.salt);
+  reader.fixed(stream.commitment);
+  uint64_t suite = reader.varint();
+  stream.length = reader.varint();
+  stream.segments = reader.varint();
+  reader.fixed(slice.wrapped_key);
+  uint64_t slot = reader.varint();
+  uint64_t generation = reader.varint();
+  if (!reader.ok() || suite != crypto::kSuiteAes256Gcm || slot >= crypto::kKekSlots || generation > UINT32_MAX) return false;
+  stream.suite = static_cast<uint16_t>(suite);
+  slice.kek_slot = static_cast<uint32_t>(slot);
+  slice.kek_generation = static_cast<uint32_t>(generation);
+  return read_storage(reader, slice.storage) && covers(slice);
+}
+
+using StringMap = std::map<std::string, std::string>;
+
+void write_map(Writer& writer, const StringMap& map) {
+  writer.varint(map.size());
+  for (const auto& [name, value] : map) writer.bytes(name).bytes(value);
+}
+
+bool read_map(Reader& reader, StringMap& map) {
+  uint64_t count = reader.varint();
+  if (!reader.ok() || count > kMapEntriesMax) return false;
+  for (uint64_t i = 0; i < count; ++i) {
+    std::string_view name = reader.bytes(kNameBytesMax * 2);
+    std::string_view value = reader.bytes(kValueBytesMax);
+    if (!reader.ok()) return false;
+    map.emplace_hint(map.end(), name, value);
+  }
+  return true;
+}
+
+}  // namespace
+
+uint32_t segment_bytes(const crypto::StreamInfo& stream, uint64_t segment) {
+  uint64_t start = segment * extent::kSegmentPlain;
+  return start >= stream.length ? 0 : static_cast<uint32_t>(std::min<uint64_t>(extent::kSegmentPlain, stream.length - start));
+}
+
+uint64_t sealed_bytes(const crypto::StreamInfo& stream, uint64_t first, uint64_t count) {
+  uint64_t start = std::min(first * extent::kSegmentPlain, stream.length);
+  uint64_t end = std::min((first + count) * extent::kSegmentPlain, stream.length);
+  return end - start + count * extent::kTagBytes;
+}
+
+std::string encode(const BucketRecord& record) {
+  std::string out;
+  Writer(out).u8(kFormat).bytes(record.owner).u64(static_cast<uint64_t>(record.created_ms));
+  return out;
+}
+
+Result<BucketRecord> decode_bucket(std::string_view bytes) {
+  Reader reader(bytes);
+  BucketRecord record;
+  uint8_t format = reader.u8();
+  record.owner = reader.bytes(kNameBytesMax);
+  record.created_ms = static_cast<UnixMs>(reader.u64());
+  if (format != kFormat || !reader.done()) return corrupt("bucket");
+  return record;
+}
+
+std::string encode(const Account& account) {
+  std::string out;
+  Writer(out).u8(kFormat).bytes(account.id).bytes(account.display_name).bytes(account.secret_key);
+  return out;
+}
+
+Result<Account> decode_account(std::string_view bytes, std::string access_key) {
+  Reader reader(bytes);
+  Account account;
+  uint8_t format = reader.u8();
+  account.id = reader.bytes(kNameBytesMax);
+  account.display_name = reader.bytes(kNameBytesMax);
+  account.secret_key = reader.bytes(kNameBytesMax);
+  account.access_key = std::move(access_key);
+  if (format != kFormat || !reader.done()) return corrupt("account");
+  return account;
+}
+
+std::string encode(const VersionRecord& record) {
+  std::string out;
+  Writer writer(out);
+  writer.u8(kFormat).u8(kKindObject).raw(ByteView(record.version_id)).u64(static_cast<uint64_t>(record.info.modified_ms));
+  writer.varint(record.info.size).bytes(record.info.etag);
+  writer.u8(static_cast<uint8_t>(record.info.checksum.kind)).bytes(record.info.checksum.value);
+  write_map(writer, record.info.headers);
+  write_map(writer, record.info.metadata);
+  writer.varint(record.slices.size());
+  for (const Slice& slice : record.slices) write_slice(writer, slice);
+  return out;
+}
+
+Result<VersionRecord> decode_version(std::string_view bytes, Depth depth) {
+  Reader reader(bytes);
+  VersionRecord record;
+  uint8_t format = reader.u8();
+  uint8_t kind = reader.u8();
+  reader.fixed(record.version_id);
+  record.info.modified_ms = static_cast<UnixMs>(reader.u64());
+  record.info.size = reader.varint();
+  record.info.etag = reader.bytes(kNameBytesMax);
+  uint8_t checksum = reader.u8();
+  record.info.checksum.value = reader.bytes(64);
+  if (!reader.ok() || format != kFormat || kind != kKindObject || checksum > static_cast<uint8_t>(Checksum::Kind::sha256))
+    return corrupt("version");
+  record.info.checksum.kind = static_cast<Checksum::Kind>(checksum);
+  if (depth == Depth::listing) return record;
+  if (!read_map(reader, record.info.headers) || !read_map(reader, record.info.metadata)) return corrupt("version");
+  if (depth == Depth::info) return record;
+
+  uint64_t count = reader.varint();
+  if (!reader.ok() || count > kSlicesMax) return corrupt("version");
+  uint64_t size = 0;
+  for (uint64_t i = 0; i < count; ++i) {
+    if (!read_slice(reader, record.slices.emplace_back())) return corrupt("version");
+    size += record.slices.back().stream.length;
+  }
+  if (!reader.done() || size != record.info.size) return corrupt("version");
+  return record;
+}
+
+std::string encode(const DoomedRecord& record) {
+  std::string out;
+  Writer writer(out);
+  writer.u8(kFormat);
+  write_storage(writer, record.storage);
+  return out;
+}
+
+Result<DoomedRecord> decode_doomed(std::string_view bytes) {
+  Reader reader(bytes);
+  DoomedRecord record;
+  if (reader.u8() != kFormat || !read_storage(reader, record.storage) || !reader.done()) return corrupt("doomed-stream");
+  return record;
+}
+
+std::string encode_count(uint64_t count) {
+  std::string out;
+  Writer(out).varint(count);
+  return out;
+}
+
+Result<uint64_t> decode_count(std::string_view bytes) {
+  Reader reader(bytes);
+  uint64_t count = reader.varint();
+  if (!reader.done()) return corrupt("counter");
+  return count;
+}
+
+}  // namespace archipel::store

@@ -1,0 +1,98 @@
+// The store: one method, one room. Every error that leaves carries an S3 code.
+#include "store/store.h"
+
+#include "store/env.h"
+
+namespace archipel::store {
+namespace {
+
+template <class T>
+Result<T> with_code(Result<T> result) {
+  if (!result) result.error() = with_s3_code(std::move(result.error()));
+  return result;
+}
+
+class StoreImpl final : public Store {
+ public:
+  StoreImpl(StoreOptions options, const crypto::Keyring& keys, index::Kv& kv, index::Committer& committer, extent::Fanout& fanout,
+            extent::ExtentReader& reader, std::shared_ptr<const extent::Placement> placement, erasure::Code code, extent::AckRule ack,
+            io::Workers& workers, Random& random, Clock& clock)
+      : env_{options,           keys, kv,      committer, fanout, reader, std::move(placement),
+             erasure::Coder(code), ack,  workers, random,    clock,  Budget(options.memory_budget_bytes), Directory(kv), {}} {}
+
+  io::Task<Result<void>> load() {
+    auto read = [this] { return env_.directory.load(); };
+    Result<void> loaded = co_await env_.workers.run(read);
+    co_return with_code(std::move(loaded));
+  }
+
+  io::Task<void> drain() override { co_await env_.background.drain(); }
+
+  std::shared_ptr<const Account> find_account(const std::string& access_key) const override { return env_.directory.account(access_key); }
+  io::Task<Result<void>> put_account(Account account) override {
+    Result<void> result = co_await store::put_account(env_, std::move(account));
+    co_return with_code(std::move(result));
+  }
+  io::Task<Result<std::vector<Account>>> list_accounts() override { co_return env_.directory.accounts(); }
+
+  io::Task<Result<void>> create_bucket(std::string name, std::string owner) override {
+    Result<void> result = co_await store::create_bucket(env_, std::move(name), std::move(owner));
+    co_return with_code(std::move(result));
+  }
+  io::Task<Result<BucketInfo>> head_bucket(std::string name) override {
+    CO_ASSIGN_OR_RETURN(std::shared_ptr<const Bucket> bucket, find_bucket(env_, name));
+    co_return bucket->info;
+  }
+  io::Task<Result<void>> delete_bucket(std::string name) override {
+    Result<void> result = co_await store::delete_bucket(env_, std::move(name));
+    co_return with_code(std::move(result));
+  }
+  io::Task<Result<std::vector<BucketInfo>>> list_buckets(std::string owner) override {
+    Result<std::vector<BucketInfo>> result = co_await store::list_buckets(env_, std::move(owner));
+    co_return with_code(std::move(result));
+  }
+
+  io::Task<Result<ObjectInfo>> put(PutRequest request, BodySource& body) override {
+    Result<ObjectInfo> result = co_await put_object(env_, std::move(request), body);
+    co_return with_code(std::move(result));
+  }
+  io::Task<Result<Opened>> get(std::string bucket, std::string key, std::optional<Range> range, Conditions conditions) override {
+    Result<Opened> result = co_await get_object(env_, std::move(bucket), std::move(key), range, std::move(conditions));
+    co_return with_code(std::move(result));
+  }
+  io::Task<Result<ObjectInfo>> head(std::string bucket, std::string key, Conditions conditions) override {
+    Result<ObjectInfo> result = co_await head_object(env_, std::move(bucket), std::move(key), std::move(conditions));
+    co_return with_code(std::move(result));
+  }
+  io::Task<Result<std::vector<DeleteOutcome>>> remove(std::string bucket, std::vector<std::string> keys) override {
+    Result<std::vector<DeleteOutcome>> result = co_await remove_objects(env_, std::move(bucket), std::move(keys));
+    co_return with_code(std::move(result));
+  }
+  io::Task<Result<ObjectInfo>> copy(CopyRequest request) override {
+    Result<ObjectInfo> result = co_await copy_object(env_, std::move(request));
+    co_return with_code(std::move(result));
+  }
+  io::Task<Result<ListResult>> list(ListRequest request) override {
+    Result<ListResult> result = co_await list_objects(env_, std::move(request));
+    co_return with_code(std::move(result));
+  }
+
+ private:
+  Env env_;
+};
+
+}  // namespace
+
+io::Task<Result<std::unique_ptr<Store>>> open_store(StoreOptions options, const crypto::Keyring& keys, index::Kv& kv, index::Committer& committer,
+                                                    extent::Fanout& fanout, extent::ExtentReader& reader,
+                                                    std::shared_ptr<const extent::Placement> placement, erasure::Code code,
+                                                    extent::AckRule ack, io::Workers& workers, Random& random, Clock& clock) {
+  CO_RETURN_IF_ERROR(erasure::check_code(code));
+  if (placement->islands.size() != static_cast<size_t>(code.n))
+    co_return fail(Code::invalid, "the placement has " + std::to_string(placement->islands.size()) + " islands and the code needs " + std::to_string(code.n));
+  auto store = std::make_unique<StoreImpl>(options, keys, kv, committer, fanout, reader, std::move(placement), code, ack, workers, random, clock);
+  CO_RETURN_IF_ERROR(co_await store->load());
+  co_return std::unique_ptr<Store>(std::move(store));
+}
+
+}  // namespace archipel::store
