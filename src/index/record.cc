@@ -1,6 +1,7 @@
 #include "index/record.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "crypto/aead.h"
 #include "crypto/prf.h"
@@ -227,6 +228,15 @@ HeaderBytes masked_header(const crypto::Keyring& keys, const std::string& island
   return bytes;
 }
 
+Result<Header> peek_header(const crypto::Keyring& keys, const std::string& island_id, const std::string& name,
+                           ByteView blob) {
+  if (blob.size() < kHeaderBytes) return damaged("it is shorter than a header");
+  HeaderBytes bytes;
+  std::memcpy(bytes.data(), blob.data(), kHeaderBytes);
+  mask_header(keys, island_id, name, bytes);
+  return decode_header(bytes);
+}
+
 Result<OpenedBlob> open_blob(const crypto::Keyring& keys, const std::string& island_id,
                              const std::string& name, BlobKind kind, uint64_t epoch, uint64_t seq,
                              ByteView blob) {
@@ -304,6 +314,16 @@ std::vector<Mutation> mutations_of(const EpochOpen& open, const Digest32& hash) 
   out.push_back(reserve_extents(open.epoch, open.extent_range));
   out.push_back(applied_mutation({open.epoch, 0, hash, open.bits}));
   return out;
+}
+
+Result<uint64_t> debt_shards(const Snapshot& snapshot, int n) {
+  uint64_t missing = 0;
+  auto add = [&](std::string_view, std::string_view value, std::string*) {
+    missing += static_cast<uint64_t>(n - std::popcount(Reader(value).u32()));
+    return true;
+  };
+  RETURN_IF_ERROR(snapshot.scan("m/debt/", "m/debt0", add));
+  return missing;
 }
 
 }  // namespace archipel::index

@@ -114,6 +114,9 @@ struct OpenedBlob {
   Buffer plain;
   size_t cells_at = 0;  // offset of the cells in the blob
 };
+// The header of what lies under `name`, not yet authenticated: good for its lengths, which are within the limits.
+Result<Header> peek_header(const crypto::Keyring& keys, const std::string& island_id, const std::string& name,
+                           ByteView blob);
 // `blob`: the whole blob, or at least its header and record. Fails unless it is the blob of that kind, epoch and seq.
 Result<OpenedBlob> open_blob(const crypto::Keyring& keys, const std::string& island_id,
                              const std::string& name, BlobKind kind, uint64_t epoch, uint64_t seq,
@@ -131,6 +134,8 @@ Result<std::optional<Applied>> read_applied(const Snapshot& snapshot);
 // All that applying a record, or an epoch-open, changes in the view: the same when it is committed and when it is replayed.
 std::vector<Mutation> mutations_of(const Record& record, const Digest32& hash, const OpenBits& open, int n);
 std::vector<Mutation> mutations_of(const EpochOpen& open, const Digest32& hash);
+// Shards of commits that were missing when they were acknowledged, as far as records have told. Scans "m/debt/".
+Result<uint64_t> debt_shards(const Snapshot& snapshot, int n);
 // Extent ids {epoch, 1..end} are reserved.
 Mutation reserve_extents(uint64_t epoch, uint64_t end);
 

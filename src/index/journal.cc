@@ -1,0 +1,358 @@
+#include "index/journal.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "index/committer_impl.h"
+#include "index/recovery.h"
+#include "island/marker.h"
+
+namespace archipel::index {
+namespace {
+
+constexpr uint64_t kExtentsAtOpen = 4096;  // extent ids that an epoch-open reserves
+constexpr Duration kMarkerWriteDeadline = std::chrono::seconds(30);
+constexpr size_t kBatchBytesLimit = 4u << 20;  // protocol §2: a DELETE never waits for more
+
+Result<void> check_options(const JournalOptions& options, const extent::Placement& placement) {
+  RETURN_IF_ERROR(erasure::check_code(options.code));
+  if (placement.islands.size() != static_cast<size_t>(options.code.n)) {
+    return fail(Code::invalid, "the code needs " + std::to_string(options.code.n) + " islands and " +
+                                   std::to_string(placement.islands.size()) + " are configured");
+  }
+  if (options.ack.w < options.code.w() || options.ack.w > options.code.n) {
+    return fail(Code::invalid, "a write needs between " + std::to_string(options.code.w()) + " and " +
+                                   std::to_string(options.code.n) + " confirmations, not " +
+                                   std::to_string(options.ack.w));
+  }
+  if (options.in_flight_max < 1 || options.in_flight_max > kInFlightMax) {
+    return fail(Code::invalid,
+                "between 1 and 8 commits may be in flight, not " + std::to_string(options.in_flight_max));
+  }
+  if (options.batch_bytes_max < 1 || options.batch_bytes_max > kBatchBytesLimit) {
+    return fail(Code::invalid,
+                "a batch may hold up to 4 MiB, not " + std::to_string(options.batch_bytes_max) + " bytes");
+  }
+  return {};
+}
+
+// One start of the journal.
+class Opener {
+ public:
+  Opener(JournalOptions options, const crypto::Keyring& keys, const extent::Placement& placement,
+         extent::Fanout& fanout, io::Workers& workers, io::Loop& home, Random& random, Clock& clock)
+      : options_(std::move(options)),
+        keys_(keys),
+        placement_(placement),
+        fanout_(fanout),
+        workers_(workers),
+        home_(home),
+        random_(random),
+        clock_(clock) {}
+
+  io::Task<Result<Journal>> run();
+
+ private:
+  using Seen = IslandSeen::State;
+
+  Result<bool> open_dir();  // on a worker; true if the view holds anything
+  Result<void> refuse_if_too_few() const;
+  io::Task<Result<bool>> must_create(bool view_holds);
+  io::Task<Result<void>> create();
+  io::Task<Result<void>> continue_chain();
+  io::Task<Result<void>> write_markers(IslandReport::State joined_as);
+  std::vector<RosterEntry> next_roster(const EpochOpen* current) const;
+  io::Task<Result<void>> put(Sealed sealed, const OpenBits& open, Buffer section);
+  io::Task<Result<void>> open_epoch(EpochOpen open);
+  io::Task<Result<Journal>> hand_over();
+  std::string list(Seen state) const;
+  int count(Seen state) const;
+  ChainReader make_reader() const { return ChainReader(keys_, *coder_, placement_, workers_, home_, seen_); }
+
+  JournalOptions options_;
+  const crypto::Keyring& keys_;
+  extent::Placement placement_;
+  extent::Fanout& fanout_;
+  io::Workers& workers_;
+  io::Loop& home_;
+  Random& random_;
+  Clock& clock_;
+
+  std::unique_ptr<DirLock> lock_;
+  std::unique_ptr<HeadFile> head_;
+  std::unique_ptr<ViewDir> view_;
+  std::unique_ptr<erasure::Coder> coder_;
+  std::vector<IslandSeen> seen_;
+  std::vector<IslandReport> reports_;
+  uint32_t reached_ = 0;  // shards that take the new epoch's blobs now
+  EpochOpen open_;
+  Digest32 open_hash_{};
+  uint64_t replayed_ = 0;
+};
+
+Result<bool> Opener::open_dir() {
+  ASSIGN_OR_RETURN(lock_, DirLock::acquire(options_.dir));
+  ASSIGN_OR_RETURN(head_, HeadFile::open(options_.dir, keys_));
+  ASSIGN_OR_RETURN(view_, ViewDir::open(options_.dir + "/index"));
+  Result<std::optional<Applied>> applied = read_applied(*view_->kv().snapshot());
+  return !applied || *applied;
+}
+
+int Opener::count(Seen state) const {
+  return static_cast<int>(
+      std::ranges::count_if(seen_, [&](const IslandSeen& s) { return s.state == state; }));
+}
+
+std::string Opener::list(Seen state) const {
+  std::string out;
+  for (size_t i = 0; i < seen_.size(); ++i) {
+    if (seen_[i].state == state) out += (out.empty() ? "" : ", ") + placement_.islands[i]->id();
+  }
+  return out;
+}
+
+// Decided before anything is written: with fewer islands the chain could not be known, or the new epoch not be opened.
+Result<void> Opener::refuse_if_too_few() const {
+  const int present = count(Seen::present), lost = count(Seen::lost);
+  const int able = present + (options_.rejoin_wiped ? lost : 0);
+  std::string facts;
+  if (lost > 0) facts += "; lost (no marker): " + list(Seen::lost);
+  if (count(Seen::silent) > 0) facts += "; unreachable: " + list(Seen::silent);
+  if (present < options_.code.k) {
+    return fail(Code::unavailable, "only " + std::to_string(present) + " of " +
+                                       std::to_string(options_.code.n) + " islands have their data, and " +
+                                       std::to_string(options_.code.k) + " are needed: bring back " +
+                                       std::to_string(options_.code.k - present) + " more" + facts +
+                                       ". Nothing was written");
+  }
+  if (able < options_.ack.w) {
+    return fail(Code::unavailable, "only " + std::to_string(able) + " of " + std::to_string(options_.code.n) +
+                                       " islands can take part, and " + std::to_string(options_.ack.w) +
+                                       " are needed to write: bring back " +
+                                       std::to_string(options_.ack.w - able) + " more, or rejoin lost ones" +
+                                       facts + ". Nothing was written");
+  }
+  return {};
+}
+
+// A realm is made only where there is no trace of one, or where making one had begun here and was interrupted.
+io::Task<Result<bool>> Opener::must_create(bool view_holds) {
+  const bool begun = head_->found() && head_->found()->position.epoch == 0;
+  const bool no_trace = !head_->found() && !view_holds && count(Seen::present) == 0;
+  if (!begun && !(no_trace && options_.create)) co_return false;
+  if (count(Seen::silent) > 0) {
+    co_return fail(Code::unavailable,
+                   "a new realm is only made when every island answers; unreachable: " + list(Seen::silent));
+  }
+  if (!begun) co_return true;
+  ChainReader reader = make_reader();
+  Poll poll = co_await reader.poll({BlobKind::open, 1, 0, {}});
+  co_return poll.any() == nullptr;
+}
+
+io::Task<Result<void>> Opener::create() {
+  // Says that what is found half-made at the next start is ours to finish.
+  Result<void> begun = co_await workers_.run([this] { return head_->write({}, false, true); });
+  if (!begun) co_return fail(begun.error());
+  CO_RETURN_IF_ERROR(co_await write_markers(IslandReport::State::joined));
+  Result<void> reset = co_await workers_.run([this] { return view_->reset(); });
+  if (!reset) co_return fail(reset.error());
+  EpochOpen open;
+  open.epoch = 1;
+  open.roster = next_roster(nullptr);
+  CO_RETURN_IF_ERROR(co_await put(seal_claim(keys_, 1), {}, Buffer()));
+  co_return co_await open_epoch(std::move(open));
+}
+
+// Islands without a marker get one with a fresh incarnation. They are then present, and blank.
+io::Task<Result<void>> Opener::write_markers(IslandReport::State joined_as) {
+  for (size_t i = 0; i < seen_.size(); ++i) {
+    if (seen_[i].state != Seen::lost) continue;
+    island::Island& island = *placement_.islands[i];
+    const island::Incarnation incarnation = random_.bytes<16>();
+    const std::string marker = island::encode_marker(keys_, island.id(), incarnation);
+    Result<void> written = co_await island.write_marker(as_bytes(marker), home_.now() + kMarkerWriteDeadline);
+    if (!written) {
+      co_return fail(Code::unavailable,
+                     "island " + island.id() + " cannot be joined: " + written.error().message);
+    }
+    const bool anew = joined_as == IslandReport::State::rejoined;
+    log::info(anew ? "island.rejoined" : "island.joined", {{"island", island.id()}});
+    seen_[i].state = Seen::present;
+    seen_[i].incarnation = incarnation;
+    reports_[i].state = joined_as;
+    reports_[i].reason = anew ? "it had no marker and is empty now: what it held is repair debt" : "";
+  }
+  co_return {};
+}
+
+// `current`: the roster before, null for a new realm. Fills in which shards are reached.
+std::vector<RosterEntry> Opener::next_roster(const EpochOpen* current) const {
+  std::vector<RosterEntry> roster;
+  for (size_t i = 0; i < seen_.size(); ++i) {
+    RosterEntry entry;
+    entry.island = placement_.islands[i]->id();
+    if (seen_[i].state == Seen::present) {
+      entry.incarnation = seen_[i].incarnation;
+    } else if (seen_[i].state == Seen::lost || current == nullptr) {
+      entry.state = RosterEntry::State::lost;
+    } else {
+      // Silent: it may come back any moment, as what it was.
+      entry = current->roster[i];
+    }
+    roster.push_back(std::move(entry));
+  }
+  return roster;
+}
+
+io::Task<Result<void>> Opener::put(Sealed sealed, const OpenBits& open, Buffer section) {
+  auto set = co_await workers_.run([this, &sealed, &open, &section] {
+    return make_blob_set(keys_, *coder_, placement_, open, std::move(sealed), section);
+  });
+  if (!set) co_return fail(set.error());
+  Targets targets = Targets::of(placement_, reached_);
+  Result<uint32_t> mask =
+      co_await put_until_confirmed(fanout_, home_, std::move(*set), std::move(targets), options_.ack);
+  if (!mask) co_return fail(mask.error());
+  co_return {};
+}
+
+io::Task<Result<void>> Opener::open_epoch(EpochOpen open) {
+  open.bits = random_.bytes<8>();
+  open.code = options_.code;
+  open.w = options_.ack.w;
+  open.opened_ms = clock_.unix_ms();
+  open.extent_range = kExtentsAtOpen;
+  Header header;
+  header.kind = BlobKind::open;
+  header.epoch = open.epoch;
+  header.salt = random_.bytes<32>();
+  Sealed sealed = seal(keys_, header, as_bytes(encode_open(open)));
+  open_hash_ = sealed.hash;
+  open_ = std::move(open);
+  CO_RETURN_IF_ERROR(co_await put(std::move(sealed), {}, Buffer()));
+  Result<void> kept = co_await workers_.run([this]() -> Result<void> {
+    RETURN_IF_ERROR(view_->kv().write(mutations_of(open_, open_hash_)));
+    // Synced, so that an older file that says "clean" cannot come back after this epoch has acknowledged anything.
+    return head_->write({open_.epoch, 0, open_hash_}, false, true);
+  });
+  co_return kept;
+}
+
+io::Task<Result<void>> Opener::continue_chain() {
+  CO_RETURN_IF_ERROR(refuse_if_too_few());
+  ChainReader reader = make_reader();
+  RecoveryInput input{reader, *view_, placement_, workers_, head_->found(), options_.ack.w};
+  if (input.head && input.head->position.epoch == 0) input.head.reset();
+  Result<Recovered> recovered = co_await recover(std::move(input));
+  if (!recovered) co_return fail(recovered.error());
+  replayed_ = recovered->replayed;
+  const EpochOpen& current = recovered->current.open;
+
+  // Everything is decided: from here on islands are written to.
+  for (size_t i = 0; i < seen_.size(); ++i) {
+    if (seen_[i].state != Seen::present || seen_[i].incarnation == current.roster[i].incarnation) continue;
+    reports_[i] = {placement_.islands[i]->id(), IslandReport::State::rejoined,
+                   "it was rejoined empty: what it held is repair debt"};
+  }
+  if (options_.rejoin_wiped) CO_RETURN_IF_ERROR(co_await write_markers(IslandReport::State::rejoined));
+  EpochOpen open;
+  open.epoch = recovered->next_epoch;
+  open.parent_epoch = current.epoch;
+  open.parent_seq = recovered->tail_seq;
+  open.parent_hash = recovered->tail_hash;
+  open.roster = next_roster(&current);
+  reached_ = 0;
+  for (size_t i = 0; i < seen_.size(); ++i) {
+    if (seen_[i].state == Seen::present) reached_ |= 1u << i;
+  }
+
+  std::vector<uint64_t> claims = recovered->claims;  // numbers have no gaps
+  claims.push_back(open.epoch);
+  for (uint64_t number : claims) {
+    CO_RETURN_IF_ERROR(co_await put(seal_claim(keys_, number), {}, Buffer()));
+  }
+  const OpenBits bits = current.bits;
+  if (recovered->complete_open) {
+    CO_RETURN_IF_ERROR(co_await put(std::move(recovered->current.sealed), {}, Buffer()));
+  }
+  for (Recovered::Commit& commit : recovered->complete) {
+    CO_RETURN_IF_ERROR(co_await put(std::move(commit.sealed), bits, std::move(commit.section)));
+  }
+  co_return co_await open_epoch(std::move(open));
+}
+
+io::Task<Result<Journal>> Opener::hand_over() {
+  Result<uint64_t> debt =
+      co_await workers_.run([this] { return debt_shards(*view_->kv().snapshot(), options_.code.n); });
+  if (!debt) co_return fail(debt.error());
+  Journal journal;
+  journal.kv = view_->take();
+  journal.islands = std::move(reports_);
+  journal.epoch = open_.epoch;
+  journal.replayed = replayed_;
+  uint32_t counted = 0;
+  for (size_t i = 0; i < open_.roster.size(); ++i) {
+    if (open_.roster[i].state == RosterEntry::State::counted) counted |= 1u << i;
+  }
+  log::info("journal.open", {{"epoch", open_.epoch}, {"replayed", replayed_}});
+  journal.committer = make_committer({.options = std::move(options_),
+                                      .keys = keys_,
+                                      .placement = placement_,
+                                      .counted = counted,
+                                      .fanout = fanout_,
+                                      .workers = workers_,
+                                      .home = home_,
+                                      .random = random_,
+                                      .clock = clock_,
+                                      .kv = *journal.kv,
+                                      .lock = std::move(lock_),
+                                      .head = std::move(head_),
+                                      .open = std::move(open_),
+                                      .open_hash = open_hash_,
+                                      .debt_shards = *debt});
+  co_return journal;
+}
+
+io::Task<Result<Journal>> Opener::run() {
+  CO_RETURN_IF_ERROR(check_options(options_, placement_));
+  coder_ = std::make_unique<erasure::Coder>(options_.code);
+  Result<bool> view_holds = co_await workers_.run([this] { return open_dir(); });
+  if (!view_holds) co_return fail(view_holds.error());
+  Result<std::vector<IslandSeen>> seen = co_await read_markers(keys_, placement_, home_);
+  if (!seen) co_return fail(seen.error());
+  seen_ = std::move(*seen);
+  for (size_t i = 0; i < seen_.size(); ++i) {
+    IslandReport report{placement_.islands[i]->id(), IslandReport::State::ok, seen_[i].reason};
+    if (seen_[i].state == Seen::lost) report.state = IslandReport::State::lost;
+    if (seen_[i].state == Seen::silent) report.state = IslandReport::State::unreachable;
+    if (seen_[i].state != Seen::present)
+      log::warn("island.missing", {{"island", report.id}, {"reason", report.reason}});
+    reports_.push_back(std::move(report));
+  }
+  Result<bool> fresh = co_await must_create(*view_holds);
+  if (!fresh) co_return fail(fresh.error());
+  if (*fresh) {
+    reached_ = (1u << options_.code.n) - 1;
+    CO_RETURN_IF_ERROR(co_await create());
+  } else {
+    CO_RETURN_IF_ERROR(co_await continue_chain());
+  }
+  co_return co_await hand_over();
+}
+
+}  // namespace
+
+io::Task<Result<Journal>> open_journal(JournalOptions options, const crypto::Keyring& keys,
+                                       const extent::Placement& placement, extent::Fanout& fanout,
+                                       io::Workers& workers, io::Loop& home, Random& random, Clock& clock) {
+  io::Loop* caller = io::Loop::current();
+  CHECK(caller != nullptr);
+  co_await io::resume_on(home);
+  Opener opener(std::move(options), keys, placement, fanout, workers, home, random, clock);
+  Result<Journal> journal = co_await opener.run();
+  co_await io::resume_on(*caller);
+  co_return journal;
+}
+
+}  // namespace archipel::index

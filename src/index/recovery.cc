@@ -1,0 +1,451 @@
+#include "index/recovery.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "base/log.h"
+
+namespace archipel::index {
+namespace {
+
+constexpr int kReplayWindow = 16;               // commits read at once
+constexpr size_t kApplyBytes = 4u << 20;        // written to the view at once
+constexpr int kLiars = 1;                       // f of protocol §2
+constexpr uint64_t kEpochsAheadMax = 1u << 20;  // claims above one another: more is no accident
+
+std::string place(uint64_t epoch, uint64_t seq) {
+  return "commit " + std::to_string(epoch) + "." + std::to_string(seq);
+}
+
+// "No later epoch": the absences of a claim (or of an open that was claimed) that prove it was never on w islands.
+bool none_later(const Counts& c, erasure::Code code) {
+  const int need = code.n - code.w() + 1;
+  return c.absent >= need && (c.absent >= need + kLiars || c.absent + c.lost == code.n);
+}
+
+// Without an exact head, a commit is void if it cannot have had w confirmations, and fewer than k shards can still turn up.
+bool is_void(const Counts& c, erasure::Code code) {
+  const int m = c.members;
+  return c.absent >= std::max(1, m - code.w() + 1) && c.absent + c.lost >= m - code.k + 1;
+}
+
+size_t bytes_of(const std::vector<Mutation>& mutations) {
+  size_t bytes = 0;
+  for (const Mutation& m : mutations) bytes += m.key.size() + (m.value ? m.value->size() : 0);
+  return bytes;
+}
+
+struct FoundCommit {
+  uint64_t seq = 0;
+  OpenedBlob blob;
+  Record record;
+  bool applied = false;
+};
+
+class Recovery {
+ public:
+  explicit Recovery(RecoveryInput input) : in_(std::move(input)), code_(in_.reader.code()) {}
+  io::Task<Result<Recovered>> run();
+
+ private:
+  io::Task<Result<void>> find_highest_open();
+  io::Task<Result<void>> walk_back();
+  io::Task<Result<void>> choose_start();
+  io::Task<Result<bool>> index_is_on_the_chain(const Applied& applied, size_t* at);
+  Result<void> check_head_against_ancestry() const;
+  io::Task<Result<void>> replay_closed(const KnownOpen& open, uint64_t tail_seq, const Digest32& tail_hash);
+  io::Task<Result<void>> replay_last();
+  io::Task<Result<bool>> judge(FoundCommit& found);
+  io::Task<Result<void>> judge_gap(uint64_t gap);
+
+  Result<KnownOpen> known(const OpenedBlob& blob) const;
+  Result<FoundCommit> link(uint64_t epoch, uint64_t seq, OpenedBlob blob);
+  io::Task<Result<void>> apply(std::vector<Mutation> mutations);
+  io::Task<Result<void>> apply_commit(const OpenBits& open, FoundCommit& found);
+  io::Task<Result<void>> flush();
+  ChainReader::Name commit_name(uint64_t seq) const {
+    return {BlobKind::commit, path_.back().open.epoch, seq, path_.back().open.bits};
+  }
+
+  RecoveryInput in_;
+  erasure::Code code_;
+  Recovered out_;
+
+  std::deque<KnownOpen> path_;    // ancestry of the highest open, oldest first, as far back as needed
+  std::optional<Applied> index_;  // what the view holds, if it is used
+  size_t start_ = 0;              // replay starts in path_[start_] ...
+  uint64_t seq_ = 0;              // ... after this commit; moves on as commits are linked
+  Digest32 hash_{};
+  std::vector<Mutation> batch_;
+  size_t batch_bytes_ = 0;
+
+  // Of the last epoch:
+  bool exact_ = false;
+  uint64_t proven_ = 0;  // commits up to here are known to have been acknowledged
+};
+
+io::Task<Result<Recovered>> Recovery::run() {
+  CO_RETURN_IF_ERROR(co_await find_highest_open());
+  CO_RETURN_IF_ERROR(co_await choose_start());
+  CO_RETURN_IF_ERROR(check_head_against_ancestry());
+  for (size_t i = start_; i < path_.size(); ++i) {
+    const KnownOpen& epoch = path_[i];
+    if (seq_ == 0 && (i > start_ || !index_)) {
+      hash_ = epoch.hash();
+      CO_RETURN_IF_ERROR(co_await apply(mutations_of(epoch.open, epoch.hash())));
+    }
+    if (i + 1 == path_.size()) break;
+    const EpochOpen& child = path_[i + 1].open;
+    CO_RETURN_IF_ERROR(co_await replay_closed(epoch, child.parent_seq, child.parent_hash));
+    seq_ = 0;
+  }
+  CO_RETURN_IF_ERROR(co_await replay_last());
+  CO_RETURN_IF_ERROR(co_await flush());
+  out_.tail_seq = seq_;
+  out_.tail_hash = hash_;
+  out_.current = std::move(path_.back());
+  co_return std::move(out_);
+}
+
+Result<KnownOpen> Recovery::known(const OpenedBlob& blob) const {
+  KnownOpen out;
+  ASSIGN_OR_RETURN(out.open, decode_open(blob.plain));
+  out.sealed = {blob.sealed.header, Buffer::copy_of(blob.sealed.bytes), blob.sealed.hash};
+  if (out.open.epoch != blob.sealed.header.epoch)
+    return fail(Code::corrupt, "an epoch-open names another epoch than its blob");
+  if (out.open.code != code_) {
+    return fail(Code::invalid, "the journal was written with code n=" + std::to_string(out.open.code.n) +
+                                   " k=" + std::to_string(out.open.code.k) +
+                                   ", the configuration says otherwise; set it back");
+  }
+  for (size_t i = 0; i < out.open.roster.size(); ++i) {
+    const std::string& configured = in_.placement.islands[i]->id();
+    if (out.open.roster[i].island == configured) continue;
+    return fail(Code::invalid, "the journal has island " + out.open.roster[i].island +
+                                   " where the configuration has " + configured +
+                                   "; list the islands in the journal's order");
+  }
+  return out;
+}
+
+// Upwards over computed names from an epoch that must exist: claim e+1, open e+1, ... until a claim is absent.
+io::Task<Result<void>> Recovery::find_highest_open() {
+  uint64_t number = in_.head ? in_.head->position.epoch : 1;
+  Poll open = co_await in_.reader.poll({BlobKind::open, number, 0, {}});
+  if (open.any() == nullptr) {
+    co_return fail(Code::undetermined,
+                   "the opening of epoch " + std::to_string(number) +
+                       " is on none of the islands that answer; islands that could settle it: " +
+                       in_.reader.unheard(open));
+  }
+  std::vector<std::pair<uint64_t, Poll>>
+      claimed;  // numbers claimed above the highest open, with the answers about their opens
+  const uint64_t first = number;
+  for (;; ++number) {
+    if (open.any() != nullptr) {
+      if (open.forked()) {
+        co_return fail(Code::corrupt, "fork: there are two different openings of epoch " +
+                                          std::to_string(number) +
+                                          "; two gateways wrote to one realm. Stop both and ask for help");
+      }
+      CO_ASSIGN_OR_RETURN(KnownOpen found, known(*open.any()));
+      path_.clear();
+      path_.push_back(std::move(found));
+      out_.complete_open = open.holders() < in_.w;
+      claimed.clear();
+    } else {
+      claimed.emplace_back(number, std::move(open));
+    }
+    const uint64_t next = number + 1;
+    if (next - first > kEpochsAheadMax)
+      co_return fail(Code::limit, "there are too many epochs to look through");
+    open = co_await in_.reader.poll({BlobKind::open, next, 0, {}});
+    Poll claim = co_await in_.reader.poll({BlobKind::claim, next, 0, {}});
+    if (open.any() != nullptr || claim.any() != nullptr) continue;
+    if (none_later(in_.reader.count(claim, path_.back().open, false), code_)) break;
+    co_return fail(Code::undetermined, "whether epoch " + std::to_string(next) +
+                                           " was begun cannot be told; islands that could settle it: " +
+                                           in_.reader.unheard(claim));
+  }
+  for (const auto& [claim, poll] : claimed) {
+    if (!none_later(in_.reader.count(poll, path_.back().open, false), code_)) {
+      co_return fail(
+          Code::undetermined,
+          "epoch " + std::to_string(claim) +
+              " was claimed, and whether it was opened cannot be told; islands that could settle it: " +
+              in_.reader.unheard(poll));
+    }
+    out_.claims.push_back(claim);
+  }
+  out_.next_epoch = number + 1;
+  co_return {};
+}
+
+// Finds the opens of the ancestors down to where replay starts and the head lies.
+io::Task<Result<void>> Recovery::walk_back() {
+  uint64_t lowest = index_ ? index_->epoch : 0;
+  if (in_.head) lowest = std::min(lowest, in_.head->position.epoch);
+  while (path_.front().open.parent_epoch != 0 && path_.front().open.epoch > lowest) {
+    const uint64_t parent = path_.front().open.parent_epoch;
+    std::optional<OpenedBlob> blob = co_await in_.reader.find({BlobKind::open, parent, 0, {}});
+    if (!blob) {
+      co_return fail(Code::unavailable,
+                     "the opening of epoch " + std::to_string(parent) +
+                         " is on none of the islands that answer; bring back those that are unreachable");
+    }
+    CO_ASSIGN_OR_RETURN(KnownOpen found, known(*blob));
+    path_.push_front(std::move(found));
+  }
+  co_return {};
+}
+
+// Where the view stands, if it stands on this chain.
+io::Task<Result<bool>> Recovery::index_is_on_the_chain(const Applied& applied, size_t* at) {
+  auto epoch = std::ranges::find_if(path_, [&](const KnownOpen& o) { return o.open.epoch == applied.epoch; });
+  if (epoch == path_.end() || epoch->open.bits != applied.open) co_return false;
+  *at = static_cast<size_t>(epoch - path_.begin());
+  if (epoch + 1 != path_.end() && applied.seq > (epoch + 1)->open.parent_seq) co_return false;
+  if (applied.seq == 0) co_return applied.hash == epoch->hash();
+  std::optional<OpenedBlob> blob =
+      co_await in_.reader.find({BlobKind::commit, applied.epoch, applied.seq, applied.open});
+  co_return blob && blob->sealed.hash == applied.hash;
+}
+
+io::Task<Result<void>> Recovery::choose_start() {
+  Result<std::optional<Applied>> applied =
+      co_await in_.workers.run([this] { return read_applied(*in_.view.kv().snapshot()); });
+  if (applied) index_ = *applied;
+  CO_RETURN_IF_ERROR(co_await walk_back());
+  if (index_) {
+    Result<bool> good = co_await index_is_on_the_chain(*index_, &start_);
+    if (!good) co_return fail(good.error());
+    if (*good) {
+      seq_ = index_->seq;
+      hash_ = index_->hash;
+      co_return {};
+    }
+  }
+  if (index_ || !applied) {
+    log::warn("journal.index_rebuilt",
+              {{"reason", applied ? "it is not a state of this journal" : applied.error().message}});
+    Result<void> reset = co_await in_.workers.run([this] { return in_.view.reset(); });
+    if (!reset) co_return fail(reset.error());
+  }
+  index_.reset();
+  start_ = 0;
+  co_return co_await walk_back();
+}
+
+// The head says what was acknowledged: a chain that does not contain it was rolled back.
+Result<void> Recovery::check_head_against_ancestry() const {
+  if (!in_.head) return {};
+  const HeadPosition& head = in_.head->position;
+  const std::string rollback =
+      "; the islands were set back to an older state, or the head is of another journal. Nothing was written";
+  auto epoch = std::ranges::find_if(path_, [&](const KnownOpen& o) { return o.open.epoch == head.epoch; });
+  if (epoch == path_.end()) {
+    return fail(Code::corrupt, "rollback: epoch " + std::to_string(head.epoch) +
+                                   " was acknowledged, and the journal went on without it" + rollback);
+  }
+  if (head.seq == 0 && epoch->hash() != head.hash)
+    return fail(Code::corrupt, "rollback: epoch " + std::to_string(head.epoch) + " differs" + rollback);
+  if (epoch + 1 == path_.end()) return {};
+  const EpochOpen& child = (epoch + 1)->open;
+  if (child.parent_seq < head.seq || (child.parent_seq == head.seq && child.parent_hash != head.hash)) {
+    return fail(Code::corrupt, "rollback: " + place(head.epoch, head.seq) +
+                                   " was acknowledged, and the journal went on without it" + rollback);
+  }
+  return {};
+}
+
+// The commit is the next of the chain, or the chain is broken.
+Result<FoundCommit> Recovery::link(uint64_t epoch, uint64_t seq, OpenedBlob blob) {
+  FoundCommit found;
+  found.seq = seq;
+  ASSIGN_OR_RETURN(found.record, decode_record(blob.plain));
+  if (found.record.epoch != epoch || found.record.seq != seq || found.record.prev_hash != hash_) {
+    return fail(Code::corrupt, "fork: " + place(epoch, seq) + " does not continue the chain before it");
+  }
+  hash_ = blob.sealed.hash;
+  seq_ = seq;
+  found.blob = std::move(blob);
+  if (in_.head && in_.head->position.epoch == epoch && in_.head->position.seq == seq &&
+      in_.head->position.hash != hash_) {
+    return fail(Code::corrupt, "rollback: " + place(epoch, seq) + " is not the one that was acknowledged");
+  }
+  return found;
+}
+
+io::Task<Result<void>> Recovery::apply(std::vector<Mutation> mutations) {
+  batch_bytes_ += bytes_of(mutations);
+  std::ranges::move(mutations, std::back_inserter(batch_));
+  if (batch_bytes_ < kApplyBytes) co_return {};
+  co_return co_await flush();
+}
+
+io::Task<Result<void>> Recovery::flush() {
+  if (batch_.empty()) co_return {};
+  Result<void> written = co_await in_.workers.run([this] { return in_.view.kv().write(batch_); });
+  batch_.clear();
+  batch_bytes_ = 0;
+  co_return written;
+}
+
+io::Task<Result<void>> Recovery::apply_commit(const OpenBits& open, FoundCommit& found) {
+  if (found.applied) co_return {};
+  found.applied = true;
+  ++out_.replayed;
+  std::vector<Mutation> mutations = mutations_of(found.record, found.blob.sealed.hash, open, code_.n);
+  found.record.mutations.clear();
+  co_return co_await apply(std::move(mutations));
+}
+
+// An epoch whose tail its child names: one valid copy of each commit is enough.
+io::Task<Result<void>> Recovery::replay_closed(const KnownOpen& open, uint64_t tail_seq,
+                                               const Digest32& tail_hash) {
+  const uint64_t epoch = open.open.epoch;
+  while (seq_ < tail_seq) {
+    const uint64_t first = seq_ + 1;
+    const int count = static_cast<int>(std::min<uint64_t>(kReplayWindow, tail_seq - seq_));
+    std::vector<std::optional<OpenedBlob>> window =
+        co_await in_.reader.find_window({BlobKind::commit, epoch, first, open.open.bits}, count);
+    for (size_t i = 0; i < window.size(); ++i) {
+      if (!window[i]) {
+        Poll poll = co_await in_.reader.poll({BlobKind::commit, epoch, first + i, open.open.bits});
+        co_return fail(Code::unavailable,
+                       place(epoch, first + i) +
+                           " was acknowledged and is on none of the islands that answer; it can be on: " +
+                           in_.reader.unheard(poll));
+      }
+      CO_ASSIGN_OR_RETURN(FoundCommit found, link(epoch, first + i, std::move(*window[i])));
+      CO_RETURN_IF_ERROR(co_await apply_commit(open.open.bits, found));
+    }
+  }
+  if (hash_ != tail_hash)
+    co_return fail(Code::corrupt,
+                   "fork: epoch " + std::to_string(epoch) + " does not end as the next epoch says");
+  co_return {};
+}
+
+// The epoch whose tail is to be decided.
+io::Task<Result<void>> Recovery::replay_last() {
+  const EpochOpen& open = path_.back().open;
+  const bool own = in_.head && in_.head->position.epoch == open.epoch;
+  exact_ = own && in_.head->exact;
+  // The view too was written after an acknowledgement only.
+  proven_ = std::max(own ? in_.head->position.seq : 0, seq_);
+
+  std::deque<FoundCommit> recent;  // the last few in a row
+  uint64_t gap = 0;                // the first that is found nowhere
+  while (gap == 0) {
+    const uint64_t first = seq_ + 1;
+    std::vector<std::optional<OpenedBlob>> window =
+        co_await in_.reader.find_window(commit_name(first), kReplayWindow);
+    for (size_t i = 0; i < window.size(); ++i) {
+      if (!window[i]) {
+        if (gap == 0) gap = first + i;
+        continue;
+      }
+      const uint64_t seq = first + i;
+      Record told;
+      if (gap == 0) {
+        CO_ASSIGN_OR_RETURN(FoundCommit found, link(open.epoch, seq, std::move(*window[i])));
+        told.confirmed = found.record.confirmed;
+        recent.push_back(std::move(found));
+      } else {
+        CO_ASSIGN_OR_RETURN(told, decode_record(window[i]->plain));
+      }
+      // A commit is sent when those more than the window before it were acknowledged, and tells of others that were.
+      if (seq > kInFlightMax) proven_ = std::max(proven_, seq - kInFlightMax);
+      for (const Record::Confirmed& c : told.confirmed) {
+        if (c.epoch == open.epoch && c.seq < seq) proven_ = std::max(proven_, c.seq);
+      }
+    }
+    while (recent.size() > kInFlightMax && recent.front().seq <= proven_) {
+      CO_RETURN_IF_ERROR(co_await apply_commit(open.bits, recent.front()));
+      recent.pop_front();
+    }
+  }
+  for (FoundCommit& found : recent) {
+    Result<bool> adopted = co_await judge(found);
+    if (!adopted) co_return fail(adopted.error());
+    if (!*adopted) {
+      // It is void, and with it every later commit of this epoch.
+      seq_ = found.seq - 1;
+      hash_ = found.record.prev_hash;
+      co_return {};
+    }
+    CO_RETURN_IF_ERROR(co_await apply_commit(open.bits, found));
+  }
+  co_return co_await judge_gap(gap);
+}
+
+// True: adopted; false: void.
+io::Task<Result<bool>> Recovery::judge(FoundCommit& found) {
+  Poll poll = co_await in_.reader.poll(commit_name(found.seq));
+  const EpochOpen& open = path_.back().open;
+  if (poll.any() != nullptr && (poll.forked() || poll.any()->sealed.hash != found.blob.sealed.hash)) {
+    co_return fail(Code::corrupt, "fork: there are two different copies of " + place(open.epoch, found.seq));
+  }
+  const int holders = poll.holders();
+  const bool readable = holders >= code_.k && poll.section;
+  if (readable && holders < in_.w) {
+    out_.complete.push_back(
+        {{found.blob.sealed.header, Buffer::copy_of(found.blob.sealed.bytes), found.blob.sealed.hash},
+         std::move(*poll.section)});
+  }
+  if (readable || found.seq <= proven_) co_return true;
+  if (exact_ || is_void(in_.reader.count(poll, open, true), code_)) co_return false;
+  co_return fail(Code::undetermined,
+                 "whether " + place(open.epoch, found.seq) + " happened cannot be told: " +
+                     std::to_string(holders) + " of at least " + std::to_string(code_.k) +
+                     " shards were found; islands that could settle it: " + in_.reader.unheard(poll));
+}
+
+io::Task<Result<void>> Recovery::judge_gap(uint64_t gap) {
+  const EpochOpen& open = path_.back().open;
+  if (exact_ && gap > proven_) co_return {};
+  Poll poll = co_await in_.reader.poll(commit_name(gap));
+  const bool gone = is_void(in_.reader.count(poll, open, true), code_);
+  if (gap <= proven_ && gone) {
+    co_return fail(Code::corrupt, "rollback: " + place(open.epoch, gap) +
+                                      " was acknowledged and the islands do not have it; they were set back "
+                                      "to an older state. Nothing was written");
+  }
+  if (gap > proven_ && gone) co_return {};
+  co_return fail(Code::undetermined,
+                 "whether " + place(open.epoch, gap) +
+                     " happened cannot be told; islands that could settle it: " + in_.reader.unheard(poll));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ViewDir>> ViewDir::open(std::string path) {
+  std::unique_ptr<ViewDir> out(new ViewDir(std::move(path)));
+  Result<std::unique_ptr<Kv>> kv = open_rocks_kv(out->path_);
+  if (!kv && kv.error().code == Code::corrupt) {
+    log::warn("journal.index_rebuilt", {{"reason", kv.error().message}});
+    RETURN_IF_ERROR(out->reset());
+    return out;
+  }
+  if (!kv) return fail(kv.error());
+  out->kv_ = std::move(*kv);
+  return out;
+}
+
+Result<void> ViewDir::reset() {
+  kv_.reset();
+  std::error_code error;
+  std::filesystem::remove_all(path_, error);
+  if (error) return fail_errno(error.value(), "deleting " + path_);
+  ASSIGN_OR_RETURN(kv_, open_rocks_kv(path_));
+  return {};
+}
+
+io::Task<Result<Recovered>> recover(RecoveryInput input) {
+  Recovery recovery(std::move(input));
+  Result<Recovered> recovered = co_await recovery.run();
+  co_return recovered;
+}
+
+}  // namespace archipel::index

@@ -1,0 +1,67 @@
+// Recovery: which commits happened, decided from whatever islands answer (protocol §2; the model is the authority where words leave room).
+//
+// Reads islands and writes only the view in DIR; what has to be written to islands is returned. Deciding the same twice, or after a crash in
+// between, gives the same answer.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "index/chain_reader.h"
+#include "index/dir.h"
+
+namespace archipel::index {
+
+// The view in DIR/index, which can be thrown away and begun anew.
+class ViewDir {
+ public:
+  // A view that cannot be opened because it is damaged is begun anew. Blocks: on a worker.
+  static Result<std::unique_ptr<ViewDir>> open(std::string path);
+  Kv& kv() { return *kv_; }
+  std::unique_ptr<Kv> take() { return std::move(kv_); }
+  // Deletes everything. Blocks.
+  Result<void> reset();
+
+ private:
+  explicit ViewDir(std::string path) : path_(std::move(path)) {}
+  std::string path_;
+  std::unique_ptr<Kv> kv_;
+};
+
+struct KnownOpen {
+  EpochOpen open;
+  Sealed sealed;
+  const Digest32& hash() const { return sealed.hash; }
+};
+
+struct Recovered {
+  KnownOpen current;             // the highest epoch-open found: the new one builds on it
+  std::vector<uint64_t> claims;  // numbers claimed above it, to be completed
+  uint64_t next_epoch = 0;       // to claim and open
+  bool complete_open = false;    // `current` was found on fewer than w islands
+  uint64_t tail_seq = 0;         // the last commit of `current`'s epoch, 0 if it has none
+  Digest32 tail_hash{};
+  struct Commit {
+    Sealed sealed;
+    Buffer section;
+  };
+  std::vector<Commit> complete;  // adopted commits that were found on fewer than w islands
+  uint64_t replayed = 0;
+};
+
+struct RecoveryInput {
+  ChainReader& reader;
+  ViewDir& view;
+  const extent::Placement& placement;
+  io::Workers& workers;
+  std::optional<HeadFile::Contents> head;  // of an epoch > 0
+  int w = 0;                               // confirmations that this gateway demands
+};
+
+// Errors: undetermined, naming the islands that would settle it; corrupt for a rollback or a fork; unavailable if an acknowledged commit lies
+// only on islands that do not answer; invalid if config and roster disagree; io of the view.
+io::Task<Result<Recovered>> recover(RecoveryInput input);
+
+}  // namespace archipel::index
