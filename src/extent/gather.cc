@@ -49,7 +49,10 @@ Gather::State Gather::state(int shard, uint64_t stripe, TimePoint now) const {
   if (ref_.geometry.cell_on_shard(stripe, shard) == 0) return State::good;
   State best = State::unasked;
   for (const Fetch& fetch : fetches_) {
-    if (fetch.run.shard != shard || stripe < fetch.run.first || stripe > fetch.run.last) continue;
+    if (fetch.run.shard != shard) continue;
+    // An island that gave no answer for some of a blob's cells is not asked for others.
+    if (!fetch.pending && fetch.bytes.empty()) best = std::max(best, State::bad);
+    if (stripe < fetch.run.first || stripe > fetch.run.last) continue;
     State here = State::bad;
     if (fetch.pending)
       here = now >= fetch.slow_at ? State::slow : State::pending;

@@ -53,11 +53,11 @@ class RealReader : public ExtentReader {
       start(read, run);
     }
     while (!read->gather.complete()) {
-      ask_more(read);
       TimePoint now = io::Loop::current()->now();
-      bool over = !read->gather.any_pending() || read->gather.hopeless() || now >= deadline;
-      if (read->gather.complete()) break;  // an answer may have come at once
-      if (over) co_return fail(why(*read));
+      if (now >= deadline) co_return fail(why(*read));
+      bool asked = ask_more(read);
+      if (asked) continue;  // an answer may have come at once
+      if (!read->gather.any_pending() || read->gather.hopeless()) co_return fail(why(*read));
       co_await read->changed.wait(std::min(deadline, read->gather.next_slow_at(now)));
     }
     Gather::Assembly assembly = read->gather.assembly();
@@ -123,17 +123,19 @@ class RealReader : public ExtentReader {
     scopes_.spawn(fetch(keys_, workers_, read, one));
   }
 
-  void ask_more(const std::shared_ptr<Read>& read) {
+  // True if anything was asked. Ends: every shard is asked at most once per stripe.
+  bool ask_more(const std::shared_ptr<Read>& read) {
     TimePoint now = io::Loop::current()->now();
     std::vector<CellRun> runs = read->gather.next_runs(now, false);
     if (!runs.empty()) {
       repair_requests.add(static_cast<int64_t>(runs.size()));
     } else {
       runs = read->gather.next_runs(now, true);
-      if (runs.empty() || !take_hedge(runs.size())) return;
+      if (runs.empty() || !take_hedge(runs.size())) return false;
       hedged_requests.add(static_cast<int64_t>(runs.size()));
     }
     for (const CellRun& run : runs) start(read, run);
+    return true;
   }
 
   // Asks one island, verifies what comes.

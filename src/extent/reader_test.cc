@@ -1,0 +1,220 @@
+#include "base/metrics.h"
+#include "extent/extent_fixture.h"
+#include "island/health.h"
+
+namespace archipel::extent {
+namespace {
+
+using island::MemIsland;
+using std::chrono::hours;
+using std::chrono::milliseconds;
+
+class ReaderTest : public ExtentFixture {
+ protected:
+  static io::Task<Result<Buffer>> read_and_drain(ReaderTest& test, ExtentRef ref, uint64_t offset,
+                                                 uint64_t length, Duration patience) {
+    Deadline deadline = io::Loop::current()->now() + patience;
+    Result<Buffer> result = co_await test.reader_->read(std::move(ref), offset, length, deadline);
+    for (auto& island : test.islands_) island->release(MemIsland::Op::get);
+    co_await test.reader_->drain();
+    co_return result;
+  }
+  Result<std::string> read(const ExtentRef& ref, uint64_t offset, uint64_t length,
+                           Duration patience = hours(1)) {
+    auto bytes = io::run_blocking([&] { return read_and_drain(*this, ref, offset, length, patience); });
+    if (!bytes) return fail(bytes.error());
+    return std::string(as_text(*bytes));
+  }
+  // The bytes, or what went wrong.
+  std::string text(const ExtentRef& ref, uint64_t offset, uint64_t length) {
+    auto result = read(ref, offset, length);
+    return result ? *result : result.error().describe();
+  }
+  uint64_t gets() {
+    uint64_t total = 0;
+    for (auto& island : islands_) total += island->counts().gets;
+    return total;
+  }
+  void make_reader(HedgeRule rule) { reader_ = make_extent_reader(*keys_, placement_, *workers_, rule); }
+
+  std::unique_ptr<io::Workers> workers_ = io::make_workers(2);
+  // Tests that are not about time never hedge.
+  std::unique_ptr<ExtentReader> reader_ =
+      make_extent_reader(*keys_, placement_, *workers_, {hours(1), hours(1)});
+};
+
+TEST_F(ReaderTest, ReturnsExactlyTheBytesAskedForEveryRange) {
+  std::string bytes = random_bytes(77);
+  ExtentRef ref = store(bytes, 8);
+  for (uint64_t offset = 0; offset <= bytes.size(); ++offset) {
+    for (uint64_t length = 0; length <= bytes.size() - offset; ++length) {
+      auto result = read(ref, offset, length);
+      ASSERT_TRUE(result);
+      ASSERT_EQ(*result, bytes.substr(offset, length)) << offset << "+" << length;
+    }
+  }
+}
+
+TEST_F(ReaderTest, AsksOneIslandOnceForASmallRangeAndEachDataIslandOnceForALargeOne) {
+  std::string bytes = random_bytes(3'000'000);
+  ExtentRef ref = store(bytes, kCellBytesMax);
+  EXPECT_EQ(text(ref, 70'000, 4096), bytes.substr(70'000, 4096));
+  EXPECT_EQ(gets(), 1u);
+  EXPECT_EQ(islands_[1]->counts().get_bytes, kCellBytesMax + kTagBytes);
+  EXPECT_EQ(text(ref, 0, bytes.size()), bytes);
+  EXPECT_EQ(gets(), 4u);
+  for (size_t i : {3u, 4u, 5u}) EXPECT_EQ(islands_[i]->counts().gets, 0u);
+}
+
+TEST_F(ReaderTest, ReadsSectionsBehindTheirBase) {
+  std::string bytes = random_bytes(500);
+  ExtentRef ref = make_ref(500, 64, ExtentRef::Kind::section);
+  ref.open = {1, 2, 3};
+  CodedExtent coded = encode(ref, bytes);
+  ref.base = 1000;
+  auto names = names_of(ref);
+  for (size_t i = 0; i < 6; ++i)
+    islands_[i]->blobs()[names[i]] = std::string(1000, 'r') + std::string(as_text(coded.shards[i]));
+  EXPECT_EQ(text(ref, 100, 300), bytes.substr(100, 300));
+  islands_[0]->down();
+  EXPECT_EQ(text(ref, 0, 500), bytes);
+}
+
+TEST_F(ReaderTest, SurvivesTheLossOfAnyThreeIslands) {
+  std::string bytes = random_bytes(500);
+  ExtentRef ref = store(bytes, 16);
+  for (unsigned lost = 0; lost < 1u << 6; ++lost) {
+    if (std::popcount(lost) != 3) continue;
+    for (size_t i = 0; i < 6; ++i) (lost >> i & 1) != 0 ? islands_[i]->down() : islands_[i]->up();
+    auto result = read(ref, 3, 400);
+    ASSERT_TRUE(result) << result.error().message;
+    EXPECT_EQ(*result, bytes.substr(3, 400));
+  }
+}
+
+TEST_F(ReaderTest, RefusesClearlyWhenTooManyAreGone) {
+  ExtentRef ref = store(random_bytes(500), 16);
+  for (size_t i : {0u, 1u, 3u, 5u}) islands_[i]->down();
+  auto result = read(ref, 0, 500);
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, Code::unavailable);
+  for (std::string part : {"island-0", "island-1", "needs 1 more"}) {
+    EXPECT_NE(result.error().message.find(part), std::string::npos) << result.error().message;
+  }
+}
+
+TEST_F(ReaderTest, RepairsEveryFlippedBitOnTheFlyAndBlamesTheIsland) {
+  std::string bytes = random_bytes(48);
+  ExtentRef ref = store(bytes, 16);
+  for (int shard = 0; shard < 3; ++shard) {
+    std::string& stored = blob(ref, shard);
+    for (size_t at = kShardHeaderBytes; at < stored.size(); ++at) {
+      auto& island = *islands_[static_cast<size_t>(shard)];
+      uint64_t before = reader_->wrong_cells(island.id());
+      stored[at] = static_cast<char>(stored[at] ^ 4);
+      ASSERT_EQ(text(ref, 0, 48), bytes) << "shard " << shard << " byte " << at;
+      EXPECT_EQ(reader_->wrong_cells(island.id()), before + 1);
+      stored[at] = static_cast<char>(stored[at] ^ 4);
+    }
+  }
+  for (size_t i : {3u, 4u, 5u}) EXPECT_EQ(reader_->wrong_cells(islands_[i]->id()), 0u);
+}
+
+TEST_F(ReaderTest, RebuildsDifferentCellsOfOneStripeFromWhateverIsGood) {
+  std::string bytes = random_bytes(96);
+  ExtentRef ref = store(bytes, 16);
+  blob(ref, 0)[kShardHeaderBytes] ^= 1;       // stripe 0 lacks shard 0
+  blob(ref, 1)[kShardHeaderBytes + 32] ^= 1;  // stripe 1 lacks shard 1
+  blob(ref, 3)[kShardHeaderBytes] ^= 1;       // and parity is wrong too
+  blob(ref, 4)[kShardHeaderBytes + 32] ^= 1;
+  EXPECT_EQ(text(ref, 0, 96), bytes);
+}
+
+TEST_F(ReaderTest, SaysCorruptWhenLiesAndNotAbsenceLeaveTooFew) {
+  ExtentRef ref = store(random_bytes(48), 16);
+  for (int shard : {0, 1, 2, 3}) blob(ref, shard)[kShardHeaderBytes] ^= 1;
+  auto result = read(ref, 0, 48);
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, Code::corrupt);
+}
+
+TEST_F(ReaderTest, IsNotFooledByShardsThatWereSwappedReplayedOrCut) {
+  std::string bytes = random_bytes(96), other_bytes = random_bytes(96);
+  ExtentRef ref = store(bytes, 16), other = store(other_bytes, 16);
+  blob(ref, 0) = blob(ref, 1);
+  blob(ref, 1) = blob(other, 1);
+  blob(ref, 2).resize(kShardHeaderBytes + 20);
+  EXPECT_EQ(text(ref, 0, 96), bytes);
+  for (int i = 0; i < 3; ++i)
+    EXPECT_GT(reader_->wrong_cells(islands_[static_cast<size_t>(i)]->id()), 0u) << i;
+}
+
+TEST_F(ReaderTest, TakesAForgottenBlobForAbsentAndNotForALie) {
+  std::string bytes = random_bytes(48);
+  ExtentRef ref = store(bytes, 16);
+  for (int shard : {0, 2, 4}) {
+    auto& island = *islands_[static_cast<size_t>(shard)];
+    island.forget(shard_name(*keys_, island.id(), ref, shard));
+  }
+  EXPECT_EQ(text(ref, 0, 48), bytes);
+  for (auto& island : islands_) EXPECT_EQ(reader_->wrong_cells(island->id()), 0u);
+}
+
+TEST_F(ReaderTest, AsksUnconfirmedIslandsLast) {
+  std::string bytes = random_bytes(48);
+  ExtentRef ref = store(bytes, 16);
+  ref.confirmed = 0b111010;
+  EXPECT_EQ(text(ref, 0, 48), bytes);
+  EXPECT_EQ(islands_[0]->counts().gets + islands_[2]->counts().gets, 0u);
+  for (size_t i : {3u, 4u}) islands_[i]->down();
+  EXPECT_EQ(text(ref, 0, 48), bytes) << "but they are asked when nobody else is left";
+}
+
+TEST_F(ReaderTest, ReadsAroundASlowIsland) {
+  make_reader({milliseconds(1), milliseconds(1)});
+  std::string bytes = random_bytes(96);
+  ExtentRef ref = store(bytes, 16);
+  islands_[1]->hold(MemIsland::Op::get);
+  EXPECT_EQ(text(ref, 0, 96), bytes);
+  EXPECT_EQ(text(ref, 0, 96), bytes) << "the late answer of the first read does no harm";
+}
+
+TEST_F(ReaderTest, KeepsHedgesWithinTheirBudget) {
+  make_reader({milliseconds(1), milliseconds(1)});
+  std::string bytes = random_bytes(16);
+  ExtentRef ref = store(bytes, 16);
+  const int kReads = 100;
+  int failed = 0;
+  for (int i = 0; i < kReads; ++i) {
+    islands_[0]->hold(MemIsland::Op::get);
+    auto result = read(ref, 0, 16, milliseconds(4));
+    if (!result) ++failed;
+    // This is about slowness: the breaker is kept out of it.
+    islands_[0]->health().record(island::Health::Op::get, system_clock().now(), milliseconds(1), 1, nullptr);
+  }
+  uint64_t extra = gets() - kReads;
+  EXPECT_GT(extra, 0u);
+  EXPECT_LE(extra, 20u + kReads * 5 / 100) << "20 saved up and 5 % of the requests";
+  EXPECT_GT(failed, 0) << "without budget a slow island is waited for";
+}
+
+TEST_F(ReaderTest, EndsAtItsDeadlineAndNamesWhoDidNotAnswer) {
+  ExtentRef ref = store(random_bytes(48), 16);
+  for (size_t i : {1u, 3u, 4u, 5u}) islands_[i]->hold(MemIsland::Op::get);
+  auto result = read(ref, 0, 48, milliseconds(5));
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, Code::unavailable);
+  EXPECT_NE(result.error().message.find("island-1"), std::string::npos) << result.error().message;
+}
+
+TEST_F(ReaderTest, RefusesRangesAndGeometriesThatCannotBe) {
+  ExtentRef ref = store(random_bytes(48), 16);
+  EXPECT_EQ(read(ref, 40, 9).error().code, Code::invalid);
+  EXPECT_EQ(read(ref, 49, 0).error().code, Code::invalid);
+  EXPECT_EQ(read(ref, ~uint64_t{0}, 2).error().code, Code::invalid);
+  ref.geometry.cell_bytes = 0;
+  EXPECT_EQ(read(ref, 0, 1).error().code, Code::invalid);
+}
+
+}  // namespace
+}  // namespace archipel::extent
