@@ -313,6 +313,7 @@ int run(const Options& options) {
   auto end = start + std::chrono::duration_cast<SteadyClock::duration>(
                          std::chrono::duration<double>(options.seconds));
   std::vector<std::thread> threads;
+  threads.reserve(static_cast<size_t>(options.connections));
   for (int i = 0; i < options.connections; ++i) {
     threads.emplace_back([&, i] { drive(options, i, content, end, totals); });
   }

@@ -89,6 +89,7 @@ TEST(Loop, KeepsTheOrderOfEachPostingThread) {
   std::vector<std::vector<int>> seen(kThreads);
   int total = 0;
   std::vector<std::thread> threads;
+  threads.reserve(kThreads);
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < kPosts; ++i) {

@@ -8,13 +8,14 @@ namespace {
 // A coroutine frame that destroys itself at its end. Only TaskScope may use it: the scope counts it until
 // then.
 struct Detached {
-  struct promise_type {
+  struct Promise {
     Detached get_return_object() noexcept { return {}; }
     std::suspend_never initial_suspend() noexcept { return {}; }
     std::suspend_never final_suspend() noexcept { return {}; }
     void return_void() noexcept {}
     void unhandled_exception() noexcept { std::terminate(); }
   };
+  using promise_type = Promise;
 };
 
 void resume_later(std::coroutine_handle<> self) {

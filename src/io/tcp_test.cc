@@ -484,11 +484,12 @@ TEST(TcpStream, ServesOnePortFromSeveralLoops) {
     threads.emplace_back([&, i] { loops[i]->run(); });
   }
   std::vector<std::thread> clients;
+  clients.reserve(kClients);
   std::atomic<int> good = 0;
   for (int i = 0; i < kClients; ++i) {
     clients.emplace_back([&, i] {
       Client client(address);
-      std::string text = pattern(static_cast<size_t>(1000 + i * 977));
+      std::string text = pattern(1000 + static_cast<size_t>(i) * 977);
       std::thread sender([&] {
         client.send(text);
         client.end_writing();

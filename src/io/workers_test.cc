@@ -57,6 +57,7 @@ TEST(Workers, ServeManyLoopsAtOnce) {
     }
   };
   std::vector<std::thread> loops;
+  loops.reserve(3);
   for (int i = 0; i < 3; ++i) {
     loops.emplace_back([&] { run_blocking([&] { return Body::go(*workers, count); }); });
   }
