@@ -81,6 +81,20 @@ def lambdas(code):
     return found
 
 
+def full_expressions(code):
+    """(offset, text) of statements, with the condition of an if or while apart from what it guards."""
+    for match in re.finditer(r"[^;{}]+", code):
+        offset, statement = match.start(), match.group(0)
+        while True:
+            head = re.match(r"\s*(?:else\s+)?(?:if(?:\s+constexpr)?|while)\s*\(", statement)
+            stop = matching(statement, head.end() - 1, "(", ")") if head else -1
+            if stop < 0:
+                break
+            yield offset, statement[:stop]
+            offset, statement = offset + stop, statement[stop:]
+        yield offset, statement
+
+
 def check_text(text):
     """Yields (line number, message)."""
     code = blank_out(text)
@@ -105,13 +119,12 @@ def check_text(text):
             yield line_of(match.start()), "no co_await inside a catch block"
 
     # Statements: text between ; { } at any depth. for(;;) headers are cut apart too, which only loses findings.
-    for match in re.finditer(r"[^;{}]+", code):
-        statement = match.group(0)
+    for offset, statement in full_expressions(code):
         awaits = len(re.findall(r"(?<!operator )\bco_await\b", statement))
         if not awaits:
             continue
-        first = line_of(match.start() + len(statement) - len(statement.lstrip()))
-        last = line_of(match.end())
+        first = line_of(offset + len(statement) - len(statement.lstrip()))
+        last = line_of(offset + len(statement))
         if exempt(first, last):
             continue
         if awaits > 1:
@@ -127,6 +140,9 @@ def self_test():
     cases = [
         ("auto r = co_await f();\nif (r && x) {}\n", None),
         ("if (co_await f() && x) {}\n", "&&"),
+        ("if (a && b) co_await f();\n", None),
+        ("if (a) x = co_await f() && b;\n", "&&"),
+        ("while (a || co_await f()) g();\n", "||"),
         ("bool b = x || co_await f();\n", "||"),
         ("auto v = x ? co_await f() : y;\n", "?:"),
         ("auto v = g(co_await f(), co_await h());\n", "more than one"),
