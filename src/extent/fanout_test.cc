@@ -1,4 +1,5 @@
 #include <bit>
+#include <thread>
 
 #include "extent/extent_fixture.h"
 #include "island/health.h"
@@ -54,6 +55,18 @@ class FanoutTest : public ExtentFixture {
     test.islands_[5]->release(MemIsland::Op::put);
     co_await test.fanout_->drain();
     EXPECT_TRUE(watched.expired());
+  }
+  // A put whose first island answers only after the acknowledgement.
+  static io::Task<Result<uint32_t>> put_one_late(Fanout& fanout, std::shared_ptr<const Placement> placement,
+                                                 MemIsland& late, int round) {
+    late.hold(MemIsland::Op::put);
+    std::vector<Fanout::Blob> blobs(kIslands, {std::to_string(round), {as_bytes("same for all")}});
+    Result<uint32_t> result = co_await fanout.put(std::move(placement), std::move(blobs), nullptr, kHasty);
+    late.release(MemIsland::Op::put);
+    co_await io::sleep_until(io::Loop::current()->now());  // the released put goes on
+    while (!late.blobs().contains(std::to_string(round)))
+      co_await io::sleep_until(io::Loop::current()->now());
+    co_return result;
   }
   bool stored(size_t i) {
     auto it = islands_[i]->blobs().find(names_[i]);
@@ -140,6 +153,27 @@ TEST_F(FanoutTest, NeverCountsOtherBytesUnderTheName) {
   auto result = put(kPatient);
   ASSERT_FALSE(result);
   EXPECT_NE(result.error().message.find("other bytes"), std::string::npos) << result.error().message;
+}
+
+TEST_F(FanoutTest, ServesSeveralLoopsAtOnce) {
+  // Each thread has its own loop and its own islands; the fan-out is shared.
+  auto program = [](Fanout& fanout, int thread) {
+    auto placement = std::make_shared<Placement>();
+    std::vector<std::shared_ptr<MemIsland>> islands;
+    for (int i = 0; i < kIslands; ++i) {
+      islands.push_back(
+          std::make_shared<MemIsland>("t" + std::to_string(thread) + "-" + std::to_string(i), true));
+      placement->islands.push_back(islands.back());
+    }
+    for (int round = 0; round < 50; ++round) {
+      auto result = io::run_blocking([&] { return put_one_late(fanout, placement, *islands[0], round); });
+      EXPECT_EQ(result, 0b111110u);
+    }
+    EXPECT_EQ(islands[0]->blobs().size(), 50u);
+  };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 3; ++i) threads.emplace_back([&, i] { program(*fanout_, i); });
+  for (auto& thread : threads) thread.join();
 }
 
 TEST_F(FanoutTest, DoesNotTrustExistsFromAnIslandThatCannotShowTheBytes) {

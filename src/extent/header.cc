@@ -37,7 +37,7 @@ std::string header_body(const ExtentRef& ref, int shard) {
 void apply_mask(const crypto::Keyring& keys, const std::string& name, MutableBytes header) {
   ShardHeader mask;
   std::string info = "archipel/0 mask" + name;
-  crypto::hkdf_sha256(keys.subkey("mask").view(), {}, as_bytes(info), mask);
+  crypto::hkdf_sha256(keys.subkey("cells/default").view(), {}, as_bytes(info), mask);
   for (size_t i = 0; i < header.size(); ++i) header[i] = static_cast<uint8_t>(header[i] ^ mask[i]);
 }
 
