@@ -22,6 +22,7 @@ class BufferPool {
   static constexpr size_t kSparesMax = 64;
   Buffer take();
   void give(Buffer buffer);  // keeps it only if it has the pool's size
+  size_t spares() const { return spares_.size(); }
 
  private:
   std::vector<Buffer> spares_;
