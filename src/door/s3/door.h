@@ -4,26 +4,32 @@
 #include <memory>
 #include <string>
 
+#include "base/random.h"
 #include "http/server.h"
+#include "io/workers.h"
 #include "store/store.h"
 
 namespace archipel::door::s3 {
 
 struct Options {
   std::string region = "archipel-1";
-  std::string virtual_host_base = "s3.localhost";  // "bucket.s3.localhost" is bucket "bucket"; path style otherwise
+  std::string virtual_host_base =
+      "s3.localhost";  // "bucket.s3.localhost" is bucket "bucket"; path style otherwise
 };
 
 // Authenticates (SigV4 in headers), routes, and answers. Unknown sub-resources and meaningful x-amz-* headers get NotImplemented.
-// Thread-safe: one Door serves all loops.
+// Thread-safe: one Door serves all loops. Everything passed in must outlive it. With `workers`, slow digests of large bodies are computed
+// there; without, on the loop. `random` names requests and keys the tokens that stand for object names in the log.
 class Door {
  public:
-  Door(Options options, store::Store& store, Clock& clock);
+  Door(Options options, store::Store& store, Clock& clock, io::Workers* workers = nullptr,
+       Random& random = system_random());
   ~Door();
   io::Task<void> handle(http::Exchange& exchange);
 
- private:
   struct State;
+
+ private:
   std::unique_ptr<State> state_;
 };
 

@@ -1,0 +1,89 @@
+// One request on its way through the door: what is known of it so far, and the ways to answer it. Private to door/s3.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string>
+
+#include "base/metrics.h"
+#include "door/s3/body.h"
+#include "door/s3/door.h"
+#include "door/s3/operation.h"
+#include "door/s3/sigv4.h"
+#include "door/s3/target.h"
+
+namespace archipel::door::s3 {
+
+// Requests by operation and status class, and bytes of object data.
+class Counters {
+ public:
+  Counters();
+  void count(Operation operation, int status);
+  metrics::Counter received, sent;
+
+ private:
+  static constexpr size_t kClasses = 4;  // 2xx, 3xx, 4xx, 5xx
+  std::array<std::unique_ptr<metrics::Counter>, kOperations * kClasses> requests_;
+};
+
+struct Door::State {
+  State(Options options, store::Store& store, Clock& clock, io::Workers* workers, Random& random);
+
+  Options options;
+  store::Store& store;
+  Clock& clock;
+  io::Workers* workers;
+  Random& random;
+  Authenticator authenticator;
+  Counters counters;
+  std::string host_id;                // x-amz-id-2: which door answered
+  std::array<uint8_t, 32> token_key;  // for names in the log
+};
+
+struct Call {
+  Door::State& door;
+  http::Exchange& exchange;
+  const http::Request& request;
+  std::string request_id;
+  Operation operation = Operation::none;
+  Target target{};
+  Identity identity{};
+  BodyPlan plan{};
+  // For the log and the counters.
+  int status = 0;
+  std::string error_code{};
+  uint64_t bytes_in = 0, bytes_out = 0;
+
+  bool head() const { return request.method == "HEAD"; }
+  const std::string& account_id() const { return identity.account->id; }
+};
+
+// A response with the headers every answer carries.
+http::Response make_response(Call& call, int status);
+io::Task<Result<void>> reply(Call& call, http::Response response, std::string body = {});
+io::Task<Result<void>> reply_xml(Call& call, std::string document);
+// The S3 error document; for HEAD, and for 304, the status and headers only. `extra` headers are added.
+io::Task<Result<void>> reply_error(Call& call, const Error& error, http::Headers extra = {});
+
+// The bucket, if it exists and belongs to the caller, and to `expected_owner` if that is not empty.
+io::Task<Result<store::BucketInfo>> open_bucket(Call& call, std::string name,
+                                                std::string_view expected_owner);
+// The bucket the request addresses.
+io::Task<Result<store::BucketInfo>> open_target_bucket(Call& call);
+
+// The operations. Each answers, or returns the error to answer with.
+io::Task<Result<void>> list_buckets(Call& call);
+io::Task<Result<void>> create_bucket(Call& call);
+io::Task<Result<void>> head_bucket(Call& call);
+io::Task<Result<void>> delete_bucket(Call& call);
+io::Task<Result<void>> get_bucket_location(Call& call);
+io::Task<Result<void>> list_objects_v1(Call& call);
+io::Task<Result<void>> list_objects_v2(Call& call);
+io::Task<Result<void>> delete_objects(Call& call);
+io::Task<Result<void>> put_object(Call& call);
+io::Task<Result<void>> copy_object(Call& call);
+io::Task<Result<void>> get_object(Call& call);
+io::Task<Result<void>> head_object(Call& call);
+io::Task<Result<void>> delete_object(Call& call);
+
+}  // namespace archipel::door::s3

@@ -1,0 +1,57 @@
+// The digests a request may bring or ask for: names, encodings, and one object that computes those needed in a single pass.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "crypto/checksum.h"
+#include "crypto/hash.h"
+#include "store/store.h"
+
+namespace archipel::door::s3 {
+
+using ChecksumKind = store::Checksum::Kind;
+
+// "x-amz-checksum-crc32" and the like, lower-case; empty for none.
+std::string_view checksum_header(ChecksumKind kind);
+// "CRC32", as in x-amz-sdk-checksum-algorithm and ChecksumAlgorithm; empty for none.
+std::string_view checksum_algorithm(ChecksumKind kind);
+// By either name, case ignored; none if unknown.
+ChecksumKind checksum_of_header(std::string_view header);
+ChecksumKind checksum_of_algorithm(std::string_view algorithm);
+size_t checksum_bytes(ChecksumKind kind);
+// Raw bytes of a base64 value; nullopt unless it is canonical base64 of exactly checksum_bytes(kind).
+std::optional<std::string> decode_checksum(ChecksumKind kind, std::string_view value);
+
+// Computes what was asked for, each digest once. Not thread-safe; may move between threads between calls.
+class Digests {
+ public:
+  struct Wanted {
+    bool sha256 = false, md5 = false;
+    ChecksumKind checksum = ChecksumKind::none;
+  };
+  explicit Digests(Wanted wanted) : wanted_(wanted) {}
+  void update(ByteView bytes);
+  // Ends the computation; the three below are then valid, empty where not wanted.
+  void finish();
+  const std::string& sha256() const { return sha256_value_; }
+  const std::string& md5() const { return md5_value_; }
+  const std::string& checksum() const { return checksum_value_; }
+  // True if update() costs well over 0.1 ns a byte, so that large pieces belong on a worker.
+  bool slow() const;
+
+ private:
+  Wanted wanted_;
+  crypto::Sha256 sha256_;
+  crypto::Sha1 sha1_;
+  crypto::Md5 md5_;
+  crypto::Crc32 crc32_;
+  crypto::Crc32c crc32c_;
+  crypto::Crc64Nvme crc64nvme_;
+  std::string sha256_value_, md5_value_, checksum_value_;
+};
+
+}  // namespace archipel::door::s3

@@ -1,0 +1,158 @@
+#include "door/s3/door.h"
+
+#include "base/log.h"
+#include "door/s3/call.h"
+#include "door/s3/errors.h"
+
+namespace archipel::door::s3 {
+
+// A body sent with a request that takes none is read and checked, up to this size.
+static constexpr size_t kUselessBodyBytesMax = 64u << 10;
+
+Counters::Counters()
+    : received("archipel_s3_received_bytes_total", "Bytes of object data received in PUTs"),
+      sent("archipel_s3_sent_bytes_total", "Bytes of response bodies sent") {
+  static constexpr std::array<const char*, kClasses> kNames = {"2xx", "3xx", "4xx", "5xx"};
+  for (size_t op = 0; op < kOperations; ++op)
+    for (size_t c = 0; c < kClasses; ++c)
+      requests_[op * kClasses + c] = std::make_unique<metrics::Counter>(
+          "archipel_s3_requests_total", "S3 requests by operation and status class",
+          metrics::Labels{{"operation", std::string(to_string(static_cast<Operation>(op)))},
+                          {"status", kNames[c]}});
+}
+
+void Counters::count(Operation operation, int status) {
+  size_t status_class = status < 300 ? 0 : status < 400 ? 1 : status < 500 ? 2 : 3;
+  requests_[static_cast<size_t>(operation) * kClasses + status_class]->add();
+}
+
+Door::State::State(Options options_in, store::Store& store_in, Clock& clock_in, io::Workers* workers_in,
+                   Random& random_in)
+    : options(std::move(options_in)),
+      store(store_in),
+      clock(clock_in),
+      workers(workers_in),
+      random(random_in),
+      authenticator([this](const std::string& key) { return store.find_account(key); }, clock),
+      host_id(base64(random.bytes<24>())),
+      token_key(random.bytes<32>()) {}
+
+Door::Door(Options options, store::Store& store, Clock& clock, io::Workers* workers, Random& random)
+    : state_(std::make_unique<State>(std::move(options), store, clock, workers, random)) {}
+
+Door::~Door() = default;
+
+static bool takes_body(Operation operation) {
+  return operation == Operation::put_object || operation == Operation::delete_objects ||
+         operation == Operation::create_bucket;
+}
+
+// A request without a body must not claim one.
+static io::Task<Result<void>> check_no_body(Call& call) {
+  if (call.exchange.body_length() == 0 && call.plan.mode == PayloadMode::hashed) {
+    if (call.identity.payload_hash != kEmptySha256) co_return refuse("XAmzContentSHA256Mismatch");
+    co_return Result<void>{};
+  }
+  if (call.exchange.body_length() == 0) co_return Result<void>{};
+  RequestBody body(call.exchange, call.plan, call.identity, store::kObjectBytesMax, nullptr);
+  auto text = co_await read_document(body, kUselessBodyBytesMax, "InvalidRequest");
+  if (!text) co_return std::unexpected(std::move(text).error());
+  co_return Result<void>{};
+}
+
+static io::Task<Result<void>> dispatch(Call& call) {
+  switch (call.operation) {
+    case Operation::list_buckets:
+      return list_buckets(call);
+    case Operation::create_bucket:
+      return create_bucket(call);
+    case Operation::head_bucket:
+      return head_bucket(call);
+    case Operation::delete_bucket:
+      return delete_bucket(call);
+    case Operation::get_bucket_location:
+      return get_bucket_location(call);
+    case Operation::list_objects_v1:
+      return list_objects_v1(call);
+    case Operation::list_objects_v2:
+      return list_objects_v2(call);
+    case Operation::delete_objects:
+      return delete_objects(call);
+    case Operation::put_object:
+      return put_object(call);
+    case Operation::copy_object:
+      return copy_object(call);
+    case Operation::get_object:
+      return get_object(call);
+    case Operation::head_object:
+      return head_object(call);
+    case Operation::delete_object:
+      return delete_object(call);
+    case Operation::none:
+      break;
+  }
+  check_failed(__FILE__, __LINE__, "an operation was routed");
+}
+
+// Everything up to the operation. Nothing of the body has been read before the caller is known and the request is one we offer.
+static io::Task<Result<void>> serve(Call& call) {
+  CO_ASSIGN_OR_RETURN(call.target, parse_target(call.request, call.door.options.virtual_host_base));
+  CO_ASSIGN_OR_RETURN(call.identity, call.door.authenticator.authenticate(call.request, call.target.query));
+  CO_ASSIGN_OR_RETURN(call.operation, route(call.request, call.target));
+  CO_RETURN_IF_ERROR(check_allowed(call.operation, call.request, call.target));
+  CO_ASSIGN_OR_RETURN(call.plan,
+                      plan_body(call.request, call.exchange.body_length(), call.identity.payload_hash));
+  if (!takes_body(call.operation)) {
+    auto none = co_await check_no_body(call);
+    if (!none) co_return none;
+  }
+  auto done = co_await dispatch(call);
+  co_return done;
+}
+
+// One line a request. Object names appear as a keyed token only: equal names give equal tokens, for the life of this process.
+static void record(Call& call, const Result<void>& outcome, TimePoint began) {
+  call.door.counters.count(call.operation, call.status == 0 ? 500 : call.status);
+  call.door.counters.received.add(static_cast<int64_t>(call.bytes_in));
+  call.door.counters.sent.add(static_cast<int64_t>(call.bytes_out));
+  std::string_view code = outcome ? std::string_view(call.error_code) : s3_error_of(outcome.error()).code;
+  if (!outcome && (call.status >= 500 || call.status < 300))
+    log::warn("s3.failed", {{"request", call.request_id},
+                            {"operation", to_string(call.operation)},
+                            {"error", outcome.error().describe()}});
+  std::string name = call.target.bucket + '/' + call.target.key;
+  auto token = crypto::hmac_sha256(call.door.token_key, as_bytes(name));
+  auto elapsed = std::chrono::duration_cast<std::chrono::microseconds>(call.door.clock.now() - began);
+  log::debug("s3.request", {{"request", call.request_id},
+                            {"operation", to_string(call.operation)},
+                            {"status", call.status},
+                            {"code", code},
+                            {"object", hex(ByteView(token).first(8))},
+                            {"bytes_in", call.bytes_in},
+                            {"bytes_out", call.bytes_out},
+                            {"duration_us", elapsed.count()},
+                            {"peer", call.request.peer}});
+}
+
+static std::string make_request_id(Random& random) {
+  std::string id = hex(random.bytes<8>());
+  for (char& c : id)
+    if (c >= 'a') c = static_cast<char>(c - 32);
+  return id;
+}
+
+io::Task<void> Door::handle(http::Exchange& exchange) {
+  TimePoint began = state_->clock.now();
+  Call call{.door = *state_,
+            .exchange = exchange,
+            .request = exchange.request(),
+            .request_id = make_request_id(state_->random)};
+  Result<void> outcome = co_await serve(call);
+  if (!outcome && !exchange.responded()) {
+    auto sent = co_await reply_error(call, outcome.error());
+    (void)sent;  // the client is gone: nobody is left to tell
+  }
+  record(call, outcome, began);
+}
+
+}  // namespace archipel::door::s3

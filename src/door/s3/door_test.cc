@@ -1,0 +1,727 @@
+#include "door/s3/door.h"
+
+#include <gtest/gtest.h>
+
+#include "crypto/checksum.h"
+#include "door/s3/checksums.h"
+#include "door/s3/testing/client.h"
+
+namespace archipel::door::s3 {
+namespace {
+
+using testing::Answer;
+using testing::FakeExchange;
+using testing::HeaderList;
+using testing::Signer;
+using testing::World;
+
+std::string crc32_base64(std::string_view text) {
+  crypto::Crc32 crc;
+  crc.update(as_bytes(text));
+  std::string raw;
+  Writer(raw).u32(crc.value());
+  return base64(as_bytes(raw));
+}
+std::string md5_base64(std::string_view text) {
+  crypto::Md5 md5;
+  md5.update(as_bytes(text));
+  return base64(md5.finish());
+}
+
+class DoorTest : public ::testing::Test {
+ protected:
+  DoorTest() { world.make_bucket(); }
+  World world;
+};
+
+TEST_F(DoorTest, BucketsComeAndGo) {
+  Answer made = world.send("PUT", "/fresh");
+  EXPECT_EQ(made.status, 200);
+  EXPECT_EQ(made.headers.get("location"), "/fresh");
+  EXPECT_EQ(world.send("HEAD", "/fresh").status, 200);
+  EXPECT_EQ(world.send("HEAD", "/fresh/").status, 200);
+  Answer again = world.send("PUT", "/fresh");
+  EXPECT_EQ(again.status, 409);
+  EXPECT_EQ(again.code(), "BucketAlreadyOwnedByYou");
+  EXPECT_EQ(world.send_as(world.other(), "PUT", "/fresh").code(), "BucketAlreadyExists");
+  Answer list = world.send("GET", "/");
+  EXPECT_EQ(list.status, 200);
+  EXPECT_EQ(list.elements("Name"), (std::vector<std::string>{"bucket", "fresh"}));
+  EXPECT_EQ(list.element("ID"), std::string(64, 'a'));
+  EXPECT_EQ(list.element("CreationDate"), "2023-11-14T22:13:20.000Z");
+  EXPECT_TRUE(world.send_as(world.other(), "GET", "/").elements("Name").empty());
+  EXPECT_EQ(world.send("DELETE", "/fresh").status, 204);
+  EXPECT_EQ(world.send("DELETE", "/fresh").code(), "NoSuchBucket");
+  EXPECT_EQ(world.send("GET", "/bucket?location")
+                .element("LocationConstraint xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\""),
+            "");
+  EXPECT_TRUE(world.send("GET", "/bucket?location=").body.contains(">archipel-1</LocationConstraint>"));
+}
+
+TEST_F(DoorTest, BucketLocationMustBeOursOrTheOneSignedFor) {
+  auto document = [](std::string region) {
+    return "<CreateBucketConfiguration><LocationConstraint>" + region +
+           "</LocationConstraint></CreateBucketConfiguration>";
+  };
+  EXPECT_EQ(world.send("PUT", "/one", {}, document("archipel-1")).status, 200);
+  Signer west = world.signer;
+  west.region = "eu-west-1";
+  EXPECT_EQ(world.send_as(west, "PUT", "/two", {}, document("eu-west-1")).status, 200);
+  EXPECT_EQ(world.send("PUT", "/three", {}, document("eu-west-1")).code(), "InvalidLocationConstraint");
+  EXPECT_EQ(world.send("PUT", "/three", {}, "<x").code(), "MalformedXML");
+  EXPECT_EQ(world.send("PUT", "/three", {}, std::string(20'000, ' ')).code(), "MalformedXML");
+  EXPECT_FALSE(world.store.buckets.contains("three"));
+}
+
+TEST_F(DoorTest, ObjectsComeBackAsTheyWentIn) {
+  Answer put = world.send("PUT", "/bucket/dir/a%20b+%2541",
+                          {{"content-type", "text/plain"},
+                           {"cache-control", "max-age=1"},
+                           {"x-amz-meta-colour", "blue, gr\xc3\xbcn"},
+                           {"content-disposition", "attachment"},
+                           {"expires", "never"},
+                           {"content-language", "de"}},
+                          "hello");
+  EXPECT_EQ(put.status, 200);
+  EXPECT_EQ(put.headers.get("etag"), "\"5d41402abc4b2a76b9719d911017c592\"");
+  EXPECT_EQ(world.bytes("dir/a b+%41"), "hello");
+  Answer get = world.send("GET", "/bucket/dir/a%20b+%2541?x-id=GetObject");
+  EXPECT_EQ(get.status, 200);
+  EXPECT_EQ(get.body, "hello");
+  EXPECT_EQ(get.headers.get("content-type"), "text/plain");
+  EXPECT_EQ(get.headers.get("cache-control"), "max-age=1");
+  EXPECT_EQ(get.headers.get("content-disposition"), "attachment");
+  EXPECT_EQ(get.headers.get("expires"), "never");
+  EXPECT_EQ(get.headers.get("x-amz-meta-colour"), "blue, gr\xc3\xbcn");
+  EXPECT_EQ(get.headers.get("etag"), "\"5d41402abc4b2a76b9719d911017c592\"");
+  EXPECT_EQ(get.headers.get("last-modified"), "Tue, 14 Nov 2023 22:13:20 GMT");
+  EXPECT_EQ(get.headers.get("accept-ranges"), "bytes");
+  Answer head = world.send("HEAD", "/bucket/dir/a%20b+%2541");
+  EXPECT_EQ(head.status, 200);
+  EXPECT_EQ(head.headers.get("content-length"), "5");
+  EXPECT_EQ(head.headers.get("x-amz-meta-colour"), "blue, gr\xc3\xbcn");
+  EXPECT_EQ(head.body, "");
+  EXPECT_EQ(world.send("DELETE", "/bucket/dir/a%20b+%2541").status, 204);
+  EXPECT_EQ(world.send("DELETE", "/bucket/dir/a%20b+%2541").status, 204);
+  EXPECT_EQ(world.send("GET", "/bucket/dir/a%20b+%2541").code(), "NoSuchKey");
+}
+
+TEST_F(DoorTest, EmptyObjectsAndDirectoryMarkers) {
+  EXPECT_EQ(world.send("PUT", "/bucket/dir/").status, 200);
+  Answer get = world.send("GET", "/bucket/dir/");
+  EXPECT_EQ(get.status, 200);
+  EXPECT_EQ(get.body, "");
+  EXPECT_EQ(get.headers.get("content-type"), "binary/octet-stream");
+  EXPECT_EQ(get.headers.get("etag"), "\"d41d8cd98f00b204e9800998ecf8427e\"");
+  EXPECT_EQ(world.send("GET", "/bucket/dir/", {{"range", "bytes=0-0"}}).code(), "InvalidRange");
+  EXPECT_EQ(world.send("HEAD", "/bucket/dir/").headers.get("content-length"), "0");
+}
+
+TEST_F(DoorTest, LargeBodiesAreStreamedAndNeverEndedShort) {
+  std::string body;
+  for (int i = 0; i < 300'000; ++i) body += static_cast<char>(i * 7);
+  ASSERT_EQ(world.send("PUT", "/bucket/large", {}, body).status, 200);
+  world.store.read_piece_bytes = 70'000;
+  Answer get = world.send("GET", "/bucket/large");
+  EXPECT_EQ(get.body, body);
+  EXPECT_EQ(get.announced, body.size());
+  EXPECT_TRUE(get.finished);
+  world.store.corrupt_after_pieces = 2;
+  Answer broken = world.send("GET", "/bucket/large");
+  EXPECT_EQ(broken.status, 200);
+  EXPECT_FALSE(broken.finished);  // the server resets such a connection
+  world.store.corrupt_after_pieces = 0;
+  world.send("PUT", "/bucket/small", {}, "x");
+  Answer refused = world.send("GET", "/bucket/small");
+  EXPECT_EQ(refused.status, 500);
+  EXPECT_EQ(refused.code(), "InternalError");
+  EXPECT_FALSE(refused.body.contains("segment"));  // internals stay inside
+}
+
+TEST_F(DoorTest, Ranges) {
+  world.send("PUT", "/bucket/k", {{"x-amz-checksum-crc32", crc32_base64("0123456789")}}, "0123456789");
+  struct Case {
+    const char* range;
+    int status;
+    const char *body, *content_range;
+  };
+  const Case cases[] = {
+      {"bytes=0-3", 206, "0123", "bytes 0-3/10"},
+      {"bytes=8-", 206, "89", "bytes 8-9/10"},
+      {"bytes=-3", 206, "789", "bytes 7-9/10"},
+      {"bytes=5-500", 206, "56789", "bytes 5-9/10"},
+      {"bytes=-500", 206, "0123456789", "bytes 0-9/10"},
+      {"bytes=0-1,4-5", 200, "0123456789", ""},
+      {"bytes=7-2", 200, "0123456789", ""},
+      {"lines=0-1", 200, "0123456789", ""},
+  };
+  for (const Case& c : cases) {
+    Answer get = world.send("GET", "/bucket/k", {{"range", c.range}, {"x-amz-checksum-mode", "ENABLED"}});
+    EXPECT_EQ(get.status, c.status) << c.range;
+    EXPECT_EQ(get.body, c.body) << c.range;
+    EXPECT_EQ(get.headers.get("content-range"), c.content_range) << c.range;
+    EXPECT_EQ(get.headers.find("x-amz-checksum-crc32") == nullptr, c.status == 206) << c.range;
+    Answer head = world.send("HEAD", "/bucket/k", {{"range", c.range}});
+    EXPECT_EQ(head.status, c.status) << c.range;
+    EXPECT_EQ(head.headers.get("content-length"), std::to_string(std::string_view(c.body).size())) << c.range;
+  }
+  for (const char* outside : {"bytes=10-", "bytes=99-100", "bytes=-0"}) {
+    Answer get = world.send("GET", "/bucket/k", {{"range", outside}});
+    EXPECT_EQ(get.status, 416) << outside;
+    EXPECT_EQ(get.code(), "InvalidRange") << outside;
+    EXPECT_EQ(get.headers.get("content-range"), "bytes */10") << outside;
+    EXPECT_EQ(world.send("HEAD", "/bucket/k", {{"range", outside}}).status, 416) << outside;
+  }
+}
+
+TEST_F(DoorTest, IfRangeServesThePartOnlyOfTheSameObject) {
+  world.send("PUT", "/bucket/k", {}, "hello");
+  auto get = [&](std::string if_range) {
+    return world.send("GET", "/bucket/k", {{"range", "bytes=0-0"}, {"if-range", std::move(if_range)}}).status;
+  };
+  EXPECT_EQ(get("\"5d41402abc4b2a76b9719d911017c592\""), 206);
+  EXPECT_EQ(get("\"00000000000000000000000000000000\""), 200);
+  EXPECT_EQ(get("Tue, 14 Nov 2023 22:13:20 GMT"), 206);
+  EXPECT_EQ(get("Tue, 14 Nov 2023 22:13:19 GMT"), 200);
+}
+
+TEST_F(DoorTest, ConditionalReads) {
+  world.send("PUT", "/bucket/k", {{"cache-control", "no-cache"}}, "hello");
+  const std::string etag = "\"5d41402abc4b2a76b9719d911017c592\"";
+  const std::string before = "Tue, 14 Nov 2023 22:13:19 GMT", at = "Tue, 14 Nov 2023 22:13:20 GMT";
+  struct Case {
+    HeaderList headers;
+    int status;
+  };
+  const Case cases[] = {
+      {{{"if-match", etag}}, 200},
+      {{{"if-match", "*"}}, 200},
+      {{{"if-match", "\"other\""}}, 412},
+      {{{"if-none-match", etag}}, 304},
+      {{{"if-none-match", "\"other\""}}, 200},
+      {{{"if-modified-since", at}}, 304},
+      {{{"if-modified-since", before}}, 200},
+      {{{"if-unmodified-since", before}}, 412},
+      {{{"if-unmodified-since", at}}, 200},
+      {{{"if-match", etag}, {"if-unmodified-since", before}}, 200},
+      {{{"if-none-match", "\"other\""}, {"if-modified-since", at}}, 200},
+      {{{"if-modified-since", "not a date"}}, 200},
+  };
+  for (const char* method : {"GET", "HEAD"}) {
+    for (const Case& c : cases) {
+      Answer a = world.send(method, "/bucket/k", c.headers);
+      EXPECT_EQ(a.status, c.status) << method << ' ' << c.headers[0].first << ' ' << c.headers[0].second;
+      if (c.status == 304) {
+        EXPECT_EQ(a.headers.get("etag"), etag);
+        EXPECT_EQ(a.headers.get("cache-control"), "no-cache");
+        EXPECT_EQ(a.body, "");
+      }
+      if (c.status == 412 && std::string_view(method) == "GET") EXPECT_EQ(a.code(), "PreconditionFailed");
+    }
+  }
+}
+
+TEST_F(DoorTest, ConditionalWrites) {
+  const std::string etag = "\"5d41402abc4b2a76b9719d911017c592\"";
+  EXPECT_EQ(world.send("PUT", "/bucket/k", {{"if-match", etag}}, "x").code(), "NoSuchKey");
+  EXPECT_EQ(world.send("PUT", "/bucket/k", {{"if-none-match", "*"}}, "hello").status, 200);
+  Answer second = world.send("PUT", "/bucket/k", {{"if-none-match", "*"}}, "again");
+  EXPECT_EQ(second.status, 412);
+  EXPECT_FALSE(second.body_read);  // refused before 100-continue
+  EXPECT_EQ(world.bytes("k"), "hello");
+  EXPECT_EQ(world.send("PUT", "/bucket/k", {{"if-match", "\"other\""}}, "x").status, 412);
+  EXPECT_EQ(world.send("PUT", "/bucket/k", {{"if-match", etag}}, "new").status, 200);
+  EXPECT_EQ(world.bytes("k"), "new");
+  EXPECT_EQ(world.send("PUT", "/bucket/k", {{"if-none-match", etag}}, "x").status, 501);
+  EXPECT_EQ(world.send("PUT", "/bucket/k", {{"if-modified-since", "x"}}, "x").status, 501);
+  EXPECT_EQ(world.send("DELETE", "/bucket/k", {{"if-match", etag}}).status, 501);
+  EXPECT_EQ(world.bytes("k"), "new");
+}
+
+TEST_F(DoorTest, NobodyElseGetsIn) {
+  world.send("PUT", "/bucket/k", {}, "hello");
+  Signer other = world.other();
+  for (const char* method : {"GET", "PUT", "DELETE"}) {
+    Answer a = world.send_as(other, method, "/bucket/k");
+    EXPECT_EQ(a.status, 403) << method;
+    EXPECT_EQ(a.code(), "AccessDenied") << method;
+    EXPECT_FALSE(a.body_read);
+  }
+  EXPECT_EQ(world.send_as(other, "HEAD", "/bucket/k").status, 403);
+  EXPECT_EQ(world.send_as(other, "HEAD", "/bucket").status, 403);
+  EXPECT_EQ(world.send_as(other, "GET", "/bucket").code(), "AccessDenied");
+  EXPECT_EQ(world.send_as(other, "DELETE", "/bucket").code(), "AccessDenied");
+  EXPECT_EQ(world.send_as(other, "GET", "/bucket?location").code(), "AccessDenied");
+  world.store.buckets["theirs"].info = {"theirs", std::string(64, 'b'), 0};
+  EXPECT_EQ(world.send_as(other, "PUT", "/theirs/copy", {{"x-amz-copy-source", "/bucket/k"}}).code(),
+            "AccessDenied");
+  EXPECT_EQ(world.bytes("k"), "hello");
+  EXPECT_EQ(world.send("GET", "/bucket/k", {{"x-amz-expected-bucket-owner", std::string(64, 'a')}}).status,
+            200);
+  EXPECT_EQ(world.send("GET", "/bucket/k", {{"x-amz-expected-bucket-owner", std::string(64, 'b')}}).status,
+            403);
+}
+
+TEST_F(DoorTest, AStrangersBodyIsNotRead) {
+  FakeExchange anonymous;
+  anonymous.in = World::request("PUT", "/bucket/k", {{"expect", "100-continue"}});
+  anonymous.body = "hello";
+  Answer a = world.run(anonymous);
+  EXPECT_EQ(a.status, 403);
+  EXPECT_EQ(a.code(), "AccessDenied");
+  EXPECT_FALSE(a.body_read);
+  Signer wrong = world.signer;
+  wrong.secret_key = "guess";
+  Answer b = world.send_as(wrong, "PUT", "/bucket/k", {}, "hello");
+  EXPECT_EQ(b.code(), "SignatureDoesNotMatch");
+  EXPECT_FALSE(b.body_read);
+  EXPECT_EQ(world.send("PUT", "/nosuch/k", {}, "hello").code(), "NoSuchBucket");
+  EXPECT_FALSE(world.has("k"));
+}
+
+TEST_F(DoorTest, ErrorsNameTheRequest) {
+  Answer a = world.send("GET", "/bucket/a%20%3Cb%3E");
+  EXPECT_EQ(a.status, 404);
+  EXPECT_EQ(a.headers.get("content-type"), "application/xml");
+  EXPECT_EQ(a.element("RequestId"), a.headers.get("x-amz-request-id"));
+  EXPECT_EQ(a.element("RequestId").size(), 16u);
+  EXPECT_EQ(a.element("HostId"), a.headers.get("x-amz-id-2"));
+  EXPECT_EQ(a.element("Resource"), "/bucket/a%20%3Cb%3E");
+  EXPECT_NE(a.headers.get("x-amz-request-id"),
+            world.send("GET", "/bucket/x").headers.get("x-amz-request-id"));
+  Answer head = world.send("HEAD", "/bucket/none");
+  EXPECT_EQ(head.status, 404);
+  EXPECT_EQ(head.body, "");
+  EXPECT_NE(head.headers.get("x-amz-request-id"), "");
+  EXPECT_EQ(world.send("GET", "/bucket/%ff").code(), "InvalidURI");
+  EXPECT_EQ(world.send("GET", "/bucket/" + std::string(1025, 'k')).code(), "KeyTooLongError");
+}
+
+TEST_F(DoorTest, StoreFailuresBecomeS3Errors) {
+  world.store.fail_next = Error{Code::throttled, "budget", ""};
+  EXPECT_EQ(world.send("GET", "/bucket/k").code(), "SlowDown");
+  world.store.fail_next = Error{Code::unavailable, "island x is down", "ServiceUnavailable"};
+  Answer a = world.send("PUT", "/bucket/k", {}, "hello");
+  EXPECT_EQ(a.status, 503);
+  EXPECT_FALSE(a.body.contains("island"));
+  EXPECT_EQ(a.headers.get("retry-after"), "1");
+}
+
+TEST_F(DoorTest, WhatIsNotOfferedIsRefusedBeforeAnythingIsStored) {
+  world.send("PUT", "/bucket/k", {}, "old");
+  for (const char* q : {"acl",
+                        "tagging",
+                        "versioning",
+                        "uploads",
+                        "uploadId=1&partNumber=1",
+                        "lifecycle",
+                        "policy",
+                        "cors",
+                        "object-lock",
+                        "retention",
+                        "legal-hold",
+                        "encryption",
+                        "website",
+                        "versions",
+                        "restore",
+                        "select",
+                        "torrent",
+                        "attributes",
+                        "response-content-type=x",
+                        "partNumber=1",
+                        "versionId=7",
+                        "logging",
+                        "unknown",
+                        "X-Amz-Signature=1"}) {
+    for (const char* method : {"GET", "PUT", "DELETE", "HEAD", "POST"}) {
+      for (const char* path : {"/bucket/k?", "/bucket?"}) {
+        if (std::string_view(method) == "POST" && std::string_view(q) == "delete") continue;
+        Answer a =
+            world.send(method, std::string(path) + q, {}, std::string_view(method) == "PUT" ? "new" : "");
+        EXPECT_EQ(a.status, 501) << method << path << q;
+        if (a.status != 501 || std::string_view(method) == "HEAD") continue;
+        EXPECT_EQ(a.code(), "NotImplemented") << method << path << q;
+        EXPECT_FALSE(a.body_read);
+      }
+    }
+  }
+  const HeaderList headers = {{"x-amz-server-side-encryption", "AES256"},
+                              {"x-amz-server-side-encryption-customer-algorithm", "AES256"},
+                              {"x-amz-tagging", "a=b"},
+                              {"x-amz-acl", "public-read"},
+                              {"x-amz-grant-read", "id=x"},
+                              {"x-amz-object-lock-mode", "GOVERNANCE"},
+                              {"x-amz-website-redirect-location", "/x"},
+                              {"x-amz-storage-class", "GLACIER"},
+                              {"x-amz-mfa", "1"},
+                              {"x-amz-security-token", "t"},
+                              {"x-amz-write-offset-bytes", "3"},
+                              {"x-amz-checksum-sha512", "x"},
+                              {"x-amz-future", "1"},
+                              {"content-range", "bytes 0-1/2"}};
+  for (const auto& h : headers) {
+    Answer a = world.send("PUT", "/bucket/k", {h}, "new");
+    EXPECT_EQ(a.status, 501) << h.first;
+    EXPECT_EQ(a.code(), "NotImplemented") << h.first;
+  }
+  EXPECT_EQ(world.bytes("k"), "old");
+  EXPECT_EQ(world.store.buckets.size(), 1u);
+}
+
+TEST_F(DoorTest, HarmlessHeadersAndParametersPass) {
+  EXPECT_EQ(world
+                .send("PUT", "/bucket/k?x-id=PutObject",
+                      {{"x-amz-acl", "private"},
+                       {"x-amz-storage-class", "STANDARD"},
+                       {"x-amz-user-agent", "sdk"},
+                       {"x-amz-request-payer", "requester"},
+                       {"amz-sdk-invocation-id", "1"},
+                       {"amz-sdk-request", "attempt=1"}},
+                      "hello")
+                .status,
+            200);
+  EXPECT_EQ(world.send("GET", "/bucket/k?versionId=null").status, 200);
+  EXPECT_EQ(world.send("DELETE", "/bucket/k?x-id=DeleteObject").status, 204);
+}
+
+TEST_F(DoorTest, WrongMethods) {
+  for (const auto& [method, path] : std::vector<std::pair<std::string, std::string>>{{"POST", "/"},
+                                                                                     {"DELETE", "/"},
+                                                                                     {"PUT", "/"},
+                                                                                     {"PATCH", "/bucket"},
+                                                                                     {"OPTIONS", "/bucket/k"},
+                                                                                     {"POST", "/bucket/k"},
+                                                                                     {"get", "/bucket/k"}}) {
+    Answer a = world.send(method, path);
+    EXPECT_EQ(a.status, 405) << method << path;
+    EXPECT_EQ(a.code(), "MethodNotAllowed") << method << path;
+  }
+}
+
+TEST_F(DoorTest, VirtualHostedStyleReachesTheSameObjects) {
+  EXPECT_EQ(world.send("PUT", "/dir/k", {{"host", "bucket.s3.localhost:9000"}}, "hello").status, 200);
+  EXPECT_EQ(world.send("GET", "/bucket/dir/k").body, "hello");
+  EXPECT_TRUE(world.send("GET", "/?list-type=2", {{"host", "bucket.s3.localhost"}})
+                  .body.contains("<Key>dir/k</Key>"));
+}
+
+// ---- bodies ----
+
+struct Upload {
+  HeaderList headers;
+  std::string body;
+};
+
+class UploadTest : public DoorTest {
+ protected:
+  Answer put(HeaderList headers, std::string body) {
+    return world.send("PUT", "/bucket/k", std::move(headers), std::move(body));
+  }
+  // Framed, unsigned: as current SDKs send streams.
+  Answer put_framed(std::string_view data, HeaderList extra, std::string_view trailer) {
+    HeaderList headers = {{"x-amz-content-sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"},
+                          {"x-amz-decoded-content-length", std::to_string(data.size())}};
+    headers.insert(headers.end(), extra.begin(), extra.end());
+    return put(headers, Signer::unsigned_chunks(data, 16, trailer));
+  }
+  void refused(const Answer& a, int status, const char* code) {
+    EXPECT_EQ(a.status, status) << code;
+    EXPECT_EQ(a.code(), code);
+    EXPECT_FALSE(world.has("k")) << code;
+  }
+};
+
+TEST_F(UploadTest, BodiesAreCheckedAgainstTheirSha256) {
+  refused(put({{"x-amz-content-sha256", Signer::digest("other")}}, "hello"), 400,
+          "XAmzContentSHA256Mismatch");
+  refused(put({{"x-amz-content-sha256", "sha256"}}, "hello"), 400, "InvalidArgument");
+  refused(put({{"x-amz-content-sha256", "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD"}}, "hello"), 501,
+          "NotImplemented");
+  EXPECT_EQ(put({{"x-amz-content-sha256", "UNSIGNED-PAYLOAD"}}, "hello").status, 200);
+}
+
+TEST_F(UploadTest, ContentMd5) {
+  refused(put({{"content-md5", "not base64"}}, "hello"), 400, "InvalidDigest");
+  refused(put({{"content-md5", "AAAA"}}, "hello"), 400, "InvalidDigest");
+  refused(put({{"content-md5", md5_base64("other")}}, "hello"), 400, "BadDigest");
+  EXPECT_EQ(put({{"content-md5", md5_base64("hello")}}, "hello").status, 200);
+}
+
+TEST_F(UploadTest, EveryChecksumIsVerifiedStoredAndReturnedWhenAskedFor) {
+  // Values of "hello", from the algorithms' own tools.
+  const std::pair<const char*, const char*> sums[] = {
+      {"crc32", "NhCmhg=="},
+      {"crc32c", "mnG7TA=="},
+      {"sha1", "qvTGHdzF6KLavt4PO0gs2a6pQ00="},
+      {"sha256", "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ="}};
+  for (const auto& [name, value] : sums) {
+    std::string header = "x-amz-checksum-" + std::string(name);
+    Answer a = put({{header, value}}, "hello");
+    ASSERT_EQ(a.status, 200) << name << a.body;
+    EXPECT_EQ(a.headers.get(header), value);
+    Answer get = world.send("GET", "/bucket/k", {{"x-amz-checksum-mode", "ENABLED"}});
+    EXPECT_EQ(get.headers.get(header), value);
+    EXPECT_EQ(get.headers.get("x-amz-checksum-type"), "FULL_OBJECT");
+    EXPECT_EQ(world.send("HEAD", "/bucket/k", {{"x-amz-checksum-mode", "ENABLED"}}).headers.get(header),
+              value);
+    EXPECT_EQ(world.send("GET", "/bucket/k").headers.find(header), nullptr);
+    world.send("DELETE", "/bucket/k");
+    refused(put({{header, value}}, "hellO"), 400, "BadDigest");
+    refused(put({{header, "AAAA"}}, "hello"), 400, "InvalidRequest");
+  }
+  // From the service itself, for "123456789".
+  EXPECT_EQ(put({{"x-amz-checksum-crc64nvme", "rosUhgp5mIg="}}, "123456789").status, 200);
+}
+
+TEST_F(UploadTest, ChecksumHeadersMustAgree) {
+  std::string crc = crc32_base64("hello");
+  refused(
+      put({{"x-amz-checksum-crc32", crc}, {"x-amz-checksum-sha1", "qvTGHdzF6KLavt4PO0gs2a6pQ00="}}, "hello"),
+      400, "InvalidRequest");
+  refused(put({{"x-amz-checksum-crc32", crc}, {"x-amz-sdk-checksum-algorithm", "CRC32C"}}, "hello"), 400,
+          "InvalidRequest");
+  refused(put({{"x-amz-sdk-checksum-algorithm", "CRC32"}}, "hello"), 400, "InvalidRequest");
+  refused(put({{"x-amz-trailer", "x-amz-checksum-crc32"}}, "hello"), 400, "InvalidRequest");
+  refused(put_framed("hello", {{"x-amz-trailer", "x-amz-checksum-crc32"}, {"x-amz-checksum-crc32", crc}},
+                     "x-amz-checksum-crc32:" + crc),
+          400, "InvalidRequest");
+  refused(put_framed("hello", {{"x-amz-trailer", "x-amz-meta-a"}}, "x-amz-meta-a:1"), 400, "InvalidRequest");
+  EXPECT_EQ(put({{"x-amz-checksum-crc32", crc}, {"x-amz-sdk-checksum-algorithm", "CRC32"}}, "hello").status,
+            200);
+}
+
+TEST_F(UploadTest, UnsignedTrailers) {
+  std::string data(100, 'd'), crc = crc32_base64(data);
+  HeaderList announced = {{"x-amz-trailer", "x-amz-checksum-crc32"},
+                          {"x-amz-sdk-checksum-algorithm", "CRC32"},
+                          {"content-encoding", "aws-chunked,gzip"}};
+  Answer good = put_framed(data, announced, "x-amz-checksum-crc32:" + crc);
+  ASSERT_EQ(good.status, 200) << good.body;
+  EXPECT_EQ(world.bytes("k"), data);
+  EXPECT_EQ(good.headers.get("x-amz-checksum-crc32"), crc);
+  EXPECT_EQ(world.send("GET", "/bucket/k").headers.get("content-encoding"), "gzip");
+  world.send("DELETE", "/bucket/k");
+  refused(put_framed(data, announced, "x-amz-checksum-crc32:AAAAAA=="), 400, "BadDigest");
+  refused(put_framed(data, announced, "x-amz-checksum-crc32:A"), 400, "InvalidRequest");
+  refused(put_framed(data, announced, "x-amz-checksum-crc32c:" + crc), 400, "MalformedTrailerError");
+  refused(put_framed(data, announced, ""), 400, "MalformedTrailerError");
+  refused(put_framed(data, {}, "x-amz-checksum-crc32:" + crc), 400, "MalformedTrailerError");
+  EXPECT_EQ(put_framed(data, {}, "").status, 200);  // no checksum at all is allowed
+  EXPECT_EQ(world.bytes("k"), data);
+}
+
+TEST_F(UploadTest, FramingFollowsThePayloadModeAlone) {
+  // Plain bytes that claim to be framed, and framed bytes that do not.
+  EXPECT_EQ(put({{"content-encoding", "aws-chunked"}}, "5\r\nhello\r\n0\r\n\r\n").status, 200);
+  EXPECT_EQ(world.bytes("k"), "5\r\nhello\r\n0\r\n\r\n");
+  EXPECT_EQ(world.send("GET", "/bucket/k").headers.find("content-encoding"), nullptr);
+}
+
+TEST_F(UploadTest, DecodedLengthIsRequiredAndCompared) {
+  std::string wire = Signer::unsigned_chunks("hello", 16);
+  HeaderList mode = {{"x-amz-content-sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"}};
+  refused(put(mode, wire), 411, "MissingContentLength");
+  for (const auto& [length, code] :
+       std::vector<std::pair<std::string, const char*>>{{"4", "IncompleteBody"},
+                                                        {"6", "IncompleteBody"},
+                                                        {"x", "InvalidArgument"},
+                                                        {"", "InvalidArgument"},
+                                                        {"-1", "InvalidArgument"}}) {
+    HeaderList headers = mode;
+    headers.emplace_back("x-amz-decoded-content-length", length);
+    refused(put(headers, wire), 400, code);
+  }
+}
+
+TEST_F(UploadTest, SignedChunks) {
+  for (bool with_trailer : {false, true}) {
+    std::string data(1000, 's'), trailer = with_trailer ? "x-amz-checksum-crc32:" + crc32_base64(data) : "";
+    auto upload = [&](size_t spoil) {
+      FakeExchange exchange;
+      exchange.in =
+          World::request("PUT", "/bucket/k",
+                         {{"x-amz-content-sha256", std::string("STREAMING-AWS4-HMAC-SHA256-PAYLOAD") +
+                                                       (with_trailer ? "-TRAILER" : "")},
+                          {"x-amz-decoded-content-length", std::to_string(data.size())}});
+      if (with_trailer) exchange.in.headers.add("x-amz-trailer", "x-amz-checksum-crc32");
+      std::string seed = world.signer.sign(exchange.in);
+      exchange.body = world.signer.signed_chunks(data, 300, seed, trailer);
+      if (spoil > 0) exchange.body[spoil] = 'X';
+      exchange.in.headers.add("content-length", std::to_string(exchange.body.size()));
+      exchange.piece_bytes = 77;
+      return world.run(exchange);
+    };
+    world.store.buckets.at("bucket").objects.clear();
+    refused(upload(500), 403, "SignatureDoesNotMatch");
+    refused(upload(950), 403, "SignatureDoesNotMatch");
+    Answer good = upload(0);
+    EXPECT_EQ(good.status, 200) << good.body;
+    EXPECT_EQ(world.bytes("k"), data);
+  }
+}
+
+TEST_F(UploadTest, LengthIsRequiredAndLimited) {
+  FakeExchange none;
+  none.in = World::request("PUT", "/bucket/k", {{"x-amz-content-sha256", std::string(Signer::digest(""))}});
+  world.signer.sign(none.in);
+  refused(world.run(none), 411, "MissingContentLength");
+  Answer large = put({{"x-amz-content-sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"},
+                      {"x-amz-decoded-content-length", std::to_string((5ull << 30) + 1)}},
+                     Signer::unsigned_chunks("hello", 16));
+  refused(large, 400, "EntityTooLarge");
+  EXPECT_FALSE(large.body_read);
+  FakeExchange chunked;  // HTTP chunks without a length are fine
+  chunked.in = World::request("PUT", "/bucket/k", {{"x-amz-content-sha256", "UNSIGNED-PAYLOAD"}});
+  world.signer.sign(chunked.in);
+  chunked.chunked = true;
+  chunked.body = "hello";
+  EXPECT_EQ(world.run(chunked).status, 200);
+  EXPECT_EQ(world.bytes("k"), "hello");
+}
+
+TEST_F(UploadTest, MetadataIsLimited) {
+  refused(put({{"x-amz-meta-a", std::string(2048, 'x')}}, "hello"), 400, "MetadataTooLarge");
+}
+
+TEST_F(UploadTest, LargeBodiesAreHashedOnWorkersWithTheSameResult) {
+  auto workers = io::make_workers(1);
+  std::string data(700'001, 'w');
+  struct Run {
+    static io::Task<int> put(World& world, FakeExchange& exchange) {
+      co_await world.door().handle(exchange);
+      co_return exchange.status();
+    }
+  };
+  world.workers = workers.get();
+  for (bool spoil : {false, true}) {
+    FakeExchange exchange;
+    exchange.in = World::request("PUT", spoil ? "/bucket/bad" : "/bucket/k",
+                                 {{"x-amz-content-sha256", Signer::digest(data)}});
+    exchange.in.headers.add("content-length", std::to_string(data.size()));
+    exchange.in.headers.add("content-md5", md5_base64(data));
+    world.signer.sign(exchange.in);
+    exchange.body = data;
+    if (spoil) exchange.body[600'000] = 'x';
+    exchange.piece_bytes = 10'000;
+    int status = io::run_blocking([&] { return Run::put(world, exchange); });
+    EXPECT_EQ(status, spoil ? 400 : 200) << exchange.sent;
+  }
+  EXPECT_EQ(world.bytes("k"), data);
+  EXPECT_FALSE(world.has("bad"));
+  world.workers = nullptr;
+  world.door_.reset();
+}
+
+TEST_F(DoorTest, RequestsWithoutABodyMustNotClaimOne) {
+  EXPECT_EQ(world.send("GET", "/bucket", {{"x-amz-content-sha256", Signer::digest("x")}}).code(),
+            "XAmzContentSHA256Mismatch");
+  EXPECT_EQ(world.send("GET", "/bucket", {{"x-amz-content-sha256", "UNSIGNED-PAYLOAD"}}).status, 200);
+  EXPECT_EQ(world.send("DELETE", "/bucket/k", {{"x-amz-content-sha256", Signer::digest("y")}}, "x").code(),
+            "XAmzContentSHA256Mismatch");
+  EXPECT_EQ(world.send("DELETE", "/bucket/k", {}, std::string(100'000, 'x')).code(), "InvalidRequest");
+}
+
+// ---- copies and bulk deletes ----
+
+TEST_F(DoorTest, CopiesKeepOrReplaceMetadata) {
+  world.send("PUT", "/bucket/dir/a%20b", {{"content-type", "text/plain"}, {"x-amz-meta-a", "1"}}, "hello");
+  for (const char* source :
+       {"/bucket/dir/a%20b", "bucket/dir/a%20b", "bucket%2Fdir%2Fa+b", "/bucket/dir/a%20b?versionId=null"}) {
+    Answer a = world.send("PUT", "/bucket/copy", {{"x-amz-copy-source", source}});
+    ASSERT_EQ(a.status, 200) << source << a.body;
+    EXPECT_EQ(a.element("ETag"), "&quot;5d41402abc4b2a76b9719d911017c592&quot;");
+    EXPECT_EQ(a.element("LastModified"), "2023-11-14T22:13:20.000Z");
+    EXPECT_EQ(world.bytes("copy"), "hello");
+    world.store.buckets.at("bucket").objects.erase("copy");
+  }
+  world.send("PUT", "/bucket/copy",
+             {{"x-amz-copy-source", "bucket/dir/a%20b"},
+              {"x-amz-meta-b", "2"},
+              {"x-amz-metadata-directive", "COPY"}});
+  EXPECT_EQ(world.send("HEAD", "/bucket/copy").headers.get("x-amz-meta-a"), "1");
+  EXPECT_EQ(world.send("HEAD", "/bucket/copy").headers.find("x-amz-meta-b"), nullptr);
+  world.send("PUT", "/bucket/copy",
+             {{"x-amz-copy-source", "bucket/dir/a%20b"},
+              {"x-amz-meta-b", "2"},
+              {"content-type", "text/html"},
+              {"x-amz-metadata-directive", "REPLACE"}});
+  EXPECT_EQ(world.send("HEAD", "/bucket/copy").headers.get("x-amz-meta-b"), "2");
+  EXPECT_EQ(world.send("HEAD", "/bucket/copy").headers.find("x-amz-meta-a"), nullptr);
+  EXPECT_EQ(world.send("HEAD", "/bucket/copy").headers.get("content-type"), "text/html");
+}
+
+TEST_F(DoorTest, CopyRefusals) {
+  world.send("PUT", "/bucket/a", {}, "hello");
+  const std::string etag = "\"5d41402abc4b2a76b9719d911017c592\"";
+  auto copy = [&](HeaderList headers, const char* to = "/bucket/b") {
+    Answer a = world.send("PUT", to, std::move(headers));
+    return a.status == 200 ? std::string() : a.code();
+  };
+  EXPECT_EQ(copy({{"x-amz-copy-source", "bucket/none"}}), "NoSuchKey");
+  EXPECT_EQ(copy({{"x-amz-copy-source", "none/a"}}), "NoSuchBucket");
+  EXPECT_EQ(copy({{"x-amz-copy-source", "bucket/a"}}, "/none/b"), "NoSuchBucket");
+  EXPECT_EQ(copy({{"x-amz-copy-source", "bucket/a"}}, "/bucket/a"), "InvalidRequest");
+  EXPECT_EQ(copy({{"x-amz-copy-source", "bucket/a"}, {"x-amz-metadata-directive", "REPLACE"}}, "/bucket/a"),
+            "");
+  EXPECT_EQ(copy({{"x-amz-copy-source", "bucket/a?versionId=7"}}), "NotImplemented");
+  for (const char* bad : {"", "bucket", "/bucket/", "//a", "%zz/a", "bucket/%ff", "bucket/%00"})
+    EXPECT_EQ(copy({{"x-amz-copy-source", bad}}), "InvalidArgument") << bad;
+  EXPECT_EQ(copy({{"x-amz-copy-source", "bucket/a"}, {"x-amz-metadata-directive", "MOVE"}}),
+            "InvalidArgument");
+  EXPECT_EQ(copy({{"x-amz-copy-source", "bucket/a"}, {"x-amz-tagging-directive", "REPLACE"}}),
+            "NotImplemented");
+  EXPECT_EQ(copy({{"x-amz-copy-source", "bucket/a"},
+                  {"x-amz-copy-source-server-side-encryption-customer-algorithm", "AES256"}}),
+            "NotImplemented");
+  EXPECT_EQ(copy({{"x-amz-copy-source", "bucket/a"}, {"x-amz-copy-source-if-match", "\"other\""}}),
+            "PreconditionFailed");
+  EXPECT_EQ(copy({{"x-amz-copy-source", "bucket/a"}, {"x-amz-copy-source-if-none-match", etag}}),
+            "PreconditionFailed");
+  EXPECT_EQ(
+      copy({{"x-amz-copy-source", "bucket/a"}, {"x-amz-source-expected-bucket-owner", std::string(64, 'b')}}),
+      "AccessDenied");
+  EXPECT_FALSE(world.has("b"));
+  EXPECT_EQ(copy({{"x-amz-copy-source", "bucket/a"}, {"x-amz-copy-source-if-match", etag}}), "");
+  EXPECT_EQ(world.bytes("b"), "hello");
+}
+
+TEST_F(DoorTest, BulkDeletes) {
+  for (const char* k : {"a", "b", "undeletable"}) world.send("PUT", std::string("/bucket/") + k, {}, "x");
+  std::string body =
+      "<Delete><Object><Key>a</Key></Object><Object><Key>none</Key></Object><Object><Key>undeletable</Key></"
+      "Object>"
+      "<Object><Key>" +
+      std::string(1025, 'k') + "</Key></Object></Delete>";
+  Answer a = world.send("POST", "/bucket?delete", {{"content-md5", md5_base64(body)}}, body);
+  ASSERT_EQ(a.status, 200) << a.body;
+  EXPECT_EQ(a.elements("Deleted"), (std::vector<std::string>{"<Key>a</Key>", "<Key>none</Key>"}));
+  EXPECT_EQ(a.elements("Code"), (std::vector<std::string>{"AccessDenied", "KeyTooLongError"}));
+  EXPECT_FALSE(world.has("a"));
+  EXPECT_TRUE(world.has("b"));
+  body = "<Delete><Quiet>true</Quiet><Object><Key>b</Key></Object></Delete>";
+  a = world.send("POST", "/bucket/?delete=",
+                 {{"x-amz-checksum-crc32", crc32_base64(body)}, {"x-amz-sdk-checksum-algorithm", "CRC32"}},
+                 body);
+  EXPECT_EQ(a.status, 200);
+  EXPECT_TRUE(a.elements("Deleted").empty());
+  EXPECT_FALSE(world.has("b"));
+}
+
+TEST_F(DoorTest, BulkDeleteRefusals) {
+  world.send("PUT", "/bucket/a", {}, "x");
+  std::string body = "<Delete><Object><Key>a</Key></Object></Delete>";
+  auto send = [&](HeaderList headers, const std::string& text) {
+    return world.send("POST", "/bucket?delete", std::move(headers), text).code();
+  };
+  EXPECT_EQ(send({}, body), "InvalidRequest");
+  EXPECT_EQ(send({{"content-md5", md5_base64("x")}}, body), "BadDigest");
+  EXPECT_EQ(send({{"x-amz-checksum-crc32", "AAAAAA=="}}, body), "BadDigest");
+  EXPECT_EQ(send({{"content-md5", md5_base64("<Delete>")}}, "<Delete>"), "MalformedXML");
+  EXPECT_EQ(send({{"content-md5", md5_base64("")}}, ""), "MissingRequestBodyError");
+  std::string large(3u << 20, ' ');
+  EXPECT_EQ(send({{"content-md5", md5_base64(large)}}, large), "MalformedXML");
+  EXPECT_TRUE(world.has("a"));
+}
+
+}  // namespace
+}  // namespace archipel::door::s3

@@ -1,0 +1,41 @@
+// Request and response headers of objects: conditions, ranges, metadata, and what a GET or HEAD says of an object.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "http/message.h"
+#include "store/store.h"
+
+namespace archipel::door::s3 {
+
+// If-Match and its three siblings, each under `prefix` ("" or "x-amz-copy-source-"). ETags lose their quotes; a weak tag keeps its W/ in
+// if_match, where it never matches (RFC 9110 §13.1.1). Dates that do not parse are ignored.
+store::Conditions read_conditions(const http::Headers& headers, std::string_view prefix, UnixMs now);
+
+// The conditions of a PUT: If-Match and "If-None-Match: *". Errors: NotImplemented for the others, as S3 answers.
+Result<store::Conditions> read_put_conditions(const http::Headers& headers, UnixMs now);
+
+// Do `conditions` of a PUT hold for what is there now (nullptr: nothing)? Errors: PreconditionFailed; NoSuchKey for If-Match on nothing.
+Result<void> check_put_conditions(const store::Conditions& conditions, const store::ObjectInfo* current);
+
+// One byte range. nullopt for what S3 serves whole: no header, several ranges, other units, anything malformed.
+std::optional<store::Store::Range> parse_range(std::string_view header);
+// First byte and length of `range` in an object of `size` bytes. InvalidRange if it is outside.
+Result<std::pair<uint64_t, uint64_t>> resolve_range(const store::Store::Range& range, uint64_t size);
+
+struct ObjectHeaders {
+  std::map<std::string, std::string> headers;  // system headers that are kept
+  std::map<std::string, std::string> metadata;
+};
+// Errors: MetadataTooLarge (over 2,048 bytes), InvalidArgument (an empty metadata name). aws-chunked is taken out of Content-Encoding.
+Result<ObjectHeaders> read_object_headers(const http::Headers& headers);
+
+// ETag, Last-Modified, Accept-Ranges, kept headers, metadata; the checksum if `with_checksum`.
+void describe_object(const store::ObjectInfo& info, bool with_checksum, http::Headers& out);
+void add_checksum(const store::Checksum& checksum, http::Headers& out);
+std::string quoted(std::string_view etag);
+
+}  // namespace archipel::door::s3

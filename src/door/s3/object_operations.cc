@@ -1,0 +1,193 @@
+#include "door/s3/call.h"
+#include "door/s3/errors.h"
+#include "door/s3/object_headers.h"
+#include "http/date.h"
+
+namespace archipel::door::s3 {
+
+// A body up to this size leaves in one write with its head.
+static constexpr uint64_t kInlineBodyBytesMax = 64u << 10;
+
+static bool wants_checksum(const Call& call) {
+  return call.request.headers.get("x-amz-checksum-mode") == "ENABLED";
+}
+
+static std::string content_range(uint64_t first, uint64_t length, uint64_t size) {
+  return "bytes " + std::to_string(first) + '-' + std::to_string(first + length - 1) + '/' +
+         std::to_string(size);
+}
+
+// 304 carries the ETag, 416 the size: both need the object that the refusal spoke of.
+static io::Task<Result<void>> refuse_read(Call& call, Error error) {
+  std::string_view code = s3_error_of(error).code;
+  if (code != "NotModified" && code != "InvalidRange") co_return fail(std::move(error));
+  auto info = co_await call.door.store.head(call.target.bucket, call.target.key, store::Conditions{});
+  if (!info) co_return std::unexpected(std::move(info).error());
+  http::Headers extra;
+  if (code == "NotModified") {
+    extra.add("etag", quoted(info->etag));
+    extra.add("last-modified", http::format_http_date(info->modified_ms));
+    if (auto it = info->headers.find("cache-control"); it != info->headers.end())
+      extra.add(it->first, it->second);
+    if (auto it = info->headers.find("expires"); it != info->headers.end()) extra.add(it->first, it->second);
+  } else {
+    extra.add("content-range", "bytes */" + std::to_string(info->size));
+  }
+  auto sent = co_await reply_error(call, error, std::move(extra));
+  co_return sent;
+}
+
+// If-Range: the range counts only if the object is still the one meant (RFC 9110 §13.1.5).
+static io::Task<Result<bool>> range_applies(Call& call) {
+  const std::string* if_range = call.request.headers.find("if-range");
+  if (if_range == nullptr) co_return true;
+  auto info = co_await call.door.store.head(call.target.bucket, call.target.key, store::Conditions{});
+  if (!info) co_return std::unexpected(std::move(info).error());
+  if (if_range->starts_with('"')) co_return *if_range == quoted(info->etag);
+  co_return *if_range == http::format_http_date(info->modified_ms);
+}
+
+static io::Task<Result<void>> send_object(Call& call, store::Store::Opened opened, bool partial) {
+  const store::ObjectInfo& info = opened.reader->info();
+  http::Response response = make_response(call, partial ? 206 : 200);
+  describe_object(info, wants_checksum(call) && !partial, response.headers);
+  if (partial) response.headers.add("content-range", content_range(opened.first, opened.length, info.size));
+  if (opened.length <= kInlineBodyBytesMax) {
+    std::string body;
+    body.reserve(opened.length);
+    while (body.size() < opened.length) {
+      auto piece = co_await opened.reader->read();
+      if (!piece) co_return std::unexpected(std::move(piece).error());
+      if (piece->empty()) co_return fail(Code::internal, "a reader ended before its length");
+      body.append(as_text(piece->view()));
+    }
+    auto sent = co_await reply(call, std::move(response), std::move(body));
+    co_return sent;
+  }
+  auto started = co_await call.exchange.start(std::move(response), opened.length);
+  if (!started) co_return started;
+  uint64_t left = opened.length;
+  while (left > 0) {
+    auto piece = co_await opened.reader->read();
+    if (!piece) co_return std::unexpected(std::move(piece).error());
+    if (piece->empty() || piece->size() > left) co_return fail(Code::internal, "a reader's length was wrong");
+    auto written = co_await call.exchange.write(piece->view());
+    if (!written) co_return written;
+    left -= piece->size();
+    call.bytes_out += piece->size();
+  }
+  auto finished = co_await call.exchange.finish();
+  co_return finished;
+}
+
+io::Task<Result<void>> get_object(Call& call) {
+  auto bucket = co_await open_target_bucket(call);
+  if (!bucket) co_return std::unexpected(std::move(bucket).error());
+  const http::Headers& headers = call.request.headers;
+  auto range = parse_range(headers.get("range"));
+  if (range) {
+    auto applies = co_await range_applies(call);
+    if (!applies) co_return std::unexpected(std::move(applies).error());
+    if (!*applies) range.reset();
+  }
+  store::Conditions conditions = read_conditions(headers, "", call.door.clock.unix_ms());
+  auto opened =
+      co_await call.door.store.get(call.target.bucket, call.target.key, range, std::move(conditions));
+  Result<void> done;
+  if (!opened) {
+    done = co_await refuse_read(call, std::move(opened).error());
+  } else {
+    done = co_await send_object(call, std::move(*opened), range.has_value());
+  }
+  co_return done;
+}
+
+io::Task<Result<void>> head_object(Call& call) {
+  auto bucket = co_await open_target_bucket(call);
+  if (!bucket) co_return std::unexpected(std::move(bucket).error());
+  const http::Headers& headers = call.request.headers;
+  store::Conditions conditions = read_conditions(headers, "", call.door.clock.unix_ms());
+  auto info = co_await call.door.store.head(call.target.bucket, call.target.key, std::move(conditions));
+  if (!info) {
+    auto refused = co_await refuse_read(call, std::move(info).error());
+    co_return refused;
+  }
+  auto range = parse_range(headers.get("range"));
+  uint64_t length = info->size;
+  http::Response response = make_response(call, range ? 206 : 200);
+  if (range) {
+    auto part = resolve_range(*range, info->size);
+    if (!part) {
+      auto refused = co_await refuse_read(call, std::move(part).error());
+      co_return refused;
+    }
+    length = part->second;
+    response.headers.add("content-range", content_range(part->first, length, info->size));
+  }
+  describe_object(*info, wants_checksum(call) && !range, response.headers);
+  response.headers.set("content-length", std::to_string(length));
+  auto sent = co_await reply(call, std::move(response));
+  co_return sent;
+}
+
+// Refuses early, so that a client which waits for 100-continue sends no body in vain. The store decides again when it commits.
+static io::Task<Result<void>> precheck(Call& call, const store::Conditions& conditions) {
+  if (conditions.empty()) co_return Result<void>{};
+  auto current = co_await call.door.store.head(call.target.bucket, call.target.key, store::Conditions{});
+  if (!current && s3_error_of(current.error()).code != "NoSuchKey")
+    co_return std::unexpected(std::move(current).error());
+  co_return check_put_conditions(conditions, current ? &*current : nullptr);
+}
+
+static Result<void> check_length(const Call& call) {
+  const http::Headers& headers = call.request.headers;
+  bool stated = headers.find("content-length") != nullptr || !call.exchange.body_length().has_value();
+  if (!stated) return refuse("MissingContentLength");
+  if (call.plan.length && *call.plan.length > store::kObjectBytesMax) return refuse("EntityTooLarge");
+  return {};
+}
+
+io::Task<Result<void>> put_object(Call& call) {
+  const http::Headers& headers = call.request.headers;
+  CO_RETURN_IF_ERROR(check_length(call));
+  store::PutRequest request;
+  CO_ASSIGN_OR_RETURN(request.conditions, read_put_conditions(headers, call.door.clock.unix_ms()));
+  CO_ASSIGN_OR_RETURN(ObjectHeaders kept, read_object_headers(headers));
+  auto bucket = co_await open_target_bucket(call);
+  if (!bucket) co_return std::unexpected(std::move(bucket).error());
+  auto early = co_await precheck(call, request.conditions);
+  if (!early) co_return early;
+  request.bucket = call.target.bucket;
+  request.key = call.target.key;
+  request.headers = std::move(kept.headers);
+  request.metadata = std::move(kept.metadata);
+  request.length = call.plan.length;
+  RequestBody body(call.exchange, call.plan, call.identity, store::kObjectBytesMax, call.door.workers);
+  auto stored = co_await call.door.store.put(std::move(request), body);
+  call.bytes_in = body.bytes();
+  if (body.failure()) {
+    if (stored) co_return fail(Code::internal, "the store kept a body that failed its checks");
+    co_return fail(*body.failure());
+  }
+  if (!stored) co_return std::unexpected(std::move(stored).error());
+  http::Response response = make_response(call, 200);
+  response.headers.add("etag", quoted(stored->etag));
+  add_checksum(stored->checksum, response.headers);
+  auto sent = co_await reply(call, std::move(response));
+  co_return sent;
+}
+
+io::Task<Result<void>> delete_object(Call& call) {
+  auto bucket = co_await open_target_bucket(call);
+  if (!bucket) co_return std::unexpected(std::move(bucket).error());
+  std::vector<std::string> keys(1, call.target.key);
+  auto outcomes = co_await call.door.store.remove(call.target.bucket, std::move(keys));
+  if (!outcomes) co_return std::unexpected(std::move(outcomes).error());
+  for (store::DeleteOutcome& outcome : *outcomes)
+    if (!outcome.result && s3_error_of(outcome.result.error()).code != "NoSuchKey")
+      co_return std::unexpected(std::move(outcome.result).error());
+  auto sent = co_await reply(call, make_response(call, 204));
+  co_return sent;
+}
+
+}  // namespace archipel::door::s3

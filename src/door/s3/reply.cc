@@ -1,0 +1,64 @@
+#include "door/s3/call.h"
+#include "door/s3/errors.h"
+#include "door/s3/xml.h"
+
+namespace archipel::door::s3 {
+
+http::Response make_response(Call& call, int status) {
+  http::Response response;
+  response.status = status;
+  response.headers.add("x-amz-request-id", call.request_id);
+  response.headers.add("x-amz-id-2", call.door.host_id);
+  call.status = status;
+  return response;
+}
+
+io::Task<Result<void>> reply(Call& call, http::Response response, std::string body) {
+  call.bytes_out += body.size();
+  Result<void> sent = co_await call.exchange.respond(std::move(response), std::move(body));
+  co_return sent;
+}
+
+io::Task<Result<void>> reply_xml(Call& call, std::string document) {
+  http::Response response = make_response(call, 200);
+  response.headers.add("content-type", "application/xml");
+  Result<void> sent = co_await reply(call, std::move(response), std::move(document));
+  co_return sent;
+}
+
+io::Task<Result<void>> reply_error(Call& call, const Error& error, http::Headers extra) {
+  const S3Error& row = s3_error_of(error);
+  http::Response response = make_response(call, row.status);
+  for (const auto& [name, value] : extra) response.headers.add(name, value);
+  call.error_code = row.code;
+  std::string document;
+  if (!call.head() && row.status != 304) {
+    response.headers.add("content-type", "application/xml");
+    XmlWriter xml("Error", {});
+    xml.element("Code", row.code).element("Message", client_message(error));
+    xml.element("Resource", valid_utf8(call.request.path()) ? call.request.path() : std::string_view("/"));
+    xml.element("RequestId", call.request_id).element("HostId", call.door.host_id);
+    document = xml.take();
+  }
+  if (row.status == 503) response.headers.add("retry-after", "1");
+  Result<void> sent = co_await call.exchange.respond(std::move(response), std::move(document));
+  co_return sent;
+}
+
+io::Task<Result<store::BucketInfo>> open_bucket(Call& call, std::string name,
+                                                std::string_view expected_owner) {
+  auto info = co_await call.door.store.head_bucket(std::move(name));
+  if (!info) co_return std::unexpected(std::move(info).error());
+  if (info->owner != call.account_id()) co_return refuse("AccessDenied");
+  if (!expected_owner.empty() && info->owner != expected_owner)
+    co_return refuse("AccessDenied", "The bucket does not belong to the expected owner.");
+  co_return std::move(*info);
+}
+
+io::Task<Result<store::BucketInfo>> open_target_bucket(Call& call) {
+  auto info =
+      co_await open_bucket(call, call.target.bucket, call.request.headers.get("x-amz-expected-bucket-owner"));
+  co_return info;
+}
+
+}  // namespace archipel::door::s3

@@ -1,0 +1,118 @@
+#include "door/s3/xml.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include "door/s3/target.h"
+
+namespace archipel::door::s3 {
+namespace {
+
+std::string error_of(const Result<DeleteDocument>& r) {
+  return r ? "" : r.error().detail;
+}
+
+TEST(XmlWriter, EscapesWhatAParserWouldChange) {
+  XmlWriter xml("Root", {});
+  xml.element("Key", std::string_view("a&b<c>\"d'\r\n\t\x01\x1f\x7f\xc3\xa9"));
+  EXPECT_EQ(xml.take(),
+            "<?xml version=\"1.0\" "
+            "encoding=\"UTF-8\"?>\n<Root><Key>a&amp;b&lt;c&gt;&quot;d'&#xd;&#xa;&#x9;&#x1;&#x1f;\x7f\xc3\xa9"
+            "</Key></Root>");
+}
+
+// Keys written by the writer come back from the parser: what a client that escapes like us can delete.
+RC_GTEST_PROP(XmlWriter, KeysSurviveWritingAndParsing, ()) {
+  auto key = *rc::gen::nonEmpty(rc::gen::arbitrary<std::string>());
+  RC_PRE(valid_utf8(key) && key.find('\0') == std::string::npos);
+  XmlWriter xml("Delete");
+  xml.open("Object").element("Key", key).close().element("Quiet", true);
+  auto parsed = parse_delete(xml.take());
+  RC_ASSERT(parsed.has_value());
+  RC_ASSERT(parsed->keys == std::vector<std::string>{key});
+  RC_ASSERT(parsed->quiet);
+}
+
+TEST(ParseDelete, TakesWhatClientsSend) {
+  auto parsed = parse_delete(
+      "\xef\xbb\xbf<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Delete "
+      "xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\n"
+      "  <Object><Key> spaced </Key></Object><!-- <&bogus; "
+      "--><Object><Key>a&#x20;&amp;&#233;</Key><VersionId>null</VersionId></Object>"
+      "<Object><Key><![CDATA[<&x;>]]></Key></Object></Delete>");
+  ASSERT_TRUE(parsed) << parsed.error().describe();
+  EXPECT_EQ(parsed->keys, (std::vector<std::string>{" spaced ", "a &\xc3\xa9", "<&x;>"}));
+  EXPECT_FALSE(parsed->quiet);
+}
+
+TEST(ParseDelete, RefusesTheRest) {
+  auto with = [](std::string inner) { return "<Delete>" + std::move(inner) + "</Delete>"; };
+  const std::string malformed[] = {
+      "",
+      "hello",
+      "<Delete>",
+      "<Delete/>",
+      "<Other/>",
+      "<Delete></Delete><Delete/>",
+      with("<Object></Object>"),
+      with("<Object><Key></Key></Object>"),
+      with("<Object><Key>a</Key><Key>b</Key></Object>"),
+      with("<Object><Key>a<b/></Key></Object>"),
+      with("<Thing/>"),
+      with("<Object><Key>a</Key><What/></Object>"),
+      with("<Object><Key>a</Key></Object><Quiet>maybe</Quiet>"),
+      with("<Object><Key>a&#0;b</Key></Object>"),  // would otherwise delete "a"
+      with("<Object><Key>a&#x0;b</Key></Object>"),
+      with("<Object><Key>a&unknown;b</Key></Object>"),
+      with("<Object><Key>a&b</Key></Object>"),
+      with("<Object><Key>a&#xd800;</Key></Object>"),
+      with("<Object><Key>\xff</Key></Object>"),
+      with(std::string("<Object><Key>a\0b</Key></Object>", 31)),
+      "<!DOCTYPE d [<!ENTITY x \"y\">]><Delete><Object><Key>&x;</Key></Object></Delete>",
+      "<!DOCTYPE Delete><Delete><Object><Key>a</Key></Object></Delete>",
+  };
+  for (const std::string& xml : malformed) EXPECT_EQ(error_of(parse_delete(xml)), "MalformedXML") << xml;
+  EXPECT_EQ(error_of(parse_delete(with("<Object><Key>a</Key><VersionId>3</VersionId></Object>"))),
+            "NotImplemented");
+  EXPECT_EQ(error_of(parse_delete(with("<Object><Key>a</Key><ETag>x</ETag></Object>"))), "NotImplemented");
+}
+
+TEST(ParseDelete, ThousandKeysAndNotOneMore) {
+  auto document = [](size_t n) {
+    std::string xml = "<Delete>";
+    for (size_t i = 0; i < n; ++i)
+      xml += "<Object><Key>" + std::string(1000, 'k') + std::to_string(i) + "</Key></Object>";
+    return xml + "</Delete>";
+  };
+  auto full = parse_delete(document(kDeleteKeysMax));
+  ASSERT_TRUE(full);
+  EXPECT_EQ(full->keys.size(), kDeleteKeysMax);
+  EXPECT_LT(document(kDeleteKeysMax).size(), kDeleteDocumentBytesMax);
+  EXPECT_EQ(error_of(parse_delete(document(kDeleteKeysMax + 1))), "MalformedXML");
+}
+
+TEST(ParseDelete, DeepNestingIsRefusedWithoutRecursion) {
+  std::string xml = "<Delete>";
+  for (int i = 0; i < 300'000; ++i) xml += "<a>";
+  for (int i = 0; i < 300'000; ++i) xml += "</a>";
+  EXPECT_EQ(error_of(parse_delete(xml + "</Delete>")), "MalformedXML");
+}
+
+TEST(ParseCreateBucket, ReadsTheLocation) {
+  auto location = parse_create_bucket(
+      "<CreateBucketConfiguration "
+      "xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><LocationConstraint>eu-west-1"
+      "</LocationConstraint></CreateBucketConfiguration>");
+  ASSERT_TRUE(location);
+  EXPECT_EQ(*location, "eu-west-1");
+  EXPECT_EQ(*parse_create_bucket("<CreateBucketConfiguration/>"), "");
+  EXPECT_EQ(
+      parse_create_bucket("<CreateBucketConfiguration><Tags/></CreateBucketConfiguration>").error().detail,
+      "NotImplemented");
+  EXPECT_EQ(parse_create_bucket("<CreateBucketConfiguration><X/></CreateBucketConfiguration>").error().detail,
+            "MalformedXML");
+  EXPECT_EQ(parse_create_bucket("<Delete/>").error().detail, "MalformedXML");
+}
+
+}  // namespace
+}  // namespace archipel::door::s3
