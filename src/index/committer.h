@@ -38,7 +38,9 @@ struct Intent {
   // Called on a worker, in commit order, exactly when the record is built (possibly more than once before a commit is sent: it must
   // be a pure function of its arguments and its captures). Appends mutations, or refuses with an error that goes to the caller alone.
   // `locations[i]` is where small[i] will lie.
-  std::function<Result<void>(const View& view, const std::vector<SmallLocation>& locations, std::vector<Mutation>& out)> build;
+  std::function<Result<void>(const View& view, const std::vector<SmallLocation>& locations,
+                             std::vector<Mutation>& out)>
+      build;
 };
 
 struct CommitPosition {

@@ -12,14 +12,16 @@
 namespace archipel::index {
 
 struct JournalOptions {
-  std::string dir;                    // DIR: `index/` (the Kv), `head`, `lock` live here. 0700.
+  std::string dir;  // DIR: `index/` (the Kv), `head`, `lock` live here. 0700.
   erasure::Code code;
   extent::AckRule ack;
-  int in_flight_max = 2;              // commits in flight, at most 8 (format constant)
+  int in_flight_max = 2;  // commits in flight, at most 8 (format constant)
   size_t batch_bytes_max = 4u << 20;
-  size_t queue_max = 4096;            // intents waiting
-  bool create = false;                // true: a new realm is made if no island has a marker of this realm and DIR has no head
-  bool rejoin_wiped = false;          // demo: an island without marker is rejoined empty under a new incarnation, and reported
+  size_t queue_max = 4096;  // intents waiting
+  bool create =
+      false;  // true: a new realm is made if no island has a marker of this realm and DIR has no head
+  bool rejoin_wiped =
+      false;  // demo: an island without marker is rejoined empty under a new incarnation, and reported
 };
 
 struct IslandReport {
@@ -39,7 +41,8 @@ struct Journal {
 // Runs the recovery of protocol §2 and returns a serving journal, or a named error: `unavailable` with the islands that failed when fewer
 // than w can take part; `undetermined` with the islands that would settle it; `corrupt` for a rollback or a fork; `exists` if another
 // process holds DIR/lock. Nothing is written to an island before recovery has decided. The references must outlive the journal.
-io::Task<Result<Journal>> open_journal(JournalOptions options, const crypto::Keyring& keys, const extent::Placement& placement,
-                                       extent::Fanout& fanout, io::Workers& workers, io::Loop& home, Random& random, Clock& clock);
+io::Task<Result<Journal>> open_journal(JournalOptions options, const crypto::Keyring& keys,
+                                       const extent::Placement& placement, extent::Fanout& fanout,
+                                       io::Workers& workers, io::Loop& home, Random& random, Clock& clock);
 
 }  // namespace archipel::index
