@@ -29,7 +29,7 @@ struct ExtentBuilder::State {
   State(const crypto::Keyring& k, const erasure::Coder& c, ExtentRef r)
       : keys(k),
         coder(c),
-        ref(std::move(r)),
+        ref(r),
         header_bytes(ref.kind == ExtentRef::Kind::data ? kShardHeaderBytes : 0),
         tagger(k, ref) {
     const Geometry& g = ref.geometry;
@@ -40,6 +40,7 @@ struct ExtentBuilder::State {
       total += (header_bytes + g.shard_bytes(shard) + kShardAlign - 1) / kShardAlign * kShardAlign;
     }
     memory = Buffer(total);
+    shards.reserve(starts.size());
     for (size_t start : starts) shards.push_back(memory.data() + start);
   }
 
@@ -64,6 +65,8 @@ struct ExtentBuilder::State {
     size_t width = g.cell_on_shard(stripe, g.code.n - 1);
     std::vector<const uint8_t*> data;
     std::vector<uint8_t*> parity;
+    data.reserve(static_cast<size_t>(g.code.k));
+    parity.reserve(static_cast<size_t>(g.code.m()));
     for (int shard = 0; shard < g.code.k; ++shard) data.push_back(data_for_coding(stripe, shard, width));
     for (int shard = g.code.k; shard < g.code.n; ++shard) parity.push_back(cell(stripe, shard));
     coder.encode(data, parity, width);
@@ -87,7 +90,7 @@ ExtentBuilder::ExtentBuilder(const crypto::Keyring& keys, const erasure::Coder& 
   CHECK(coder.code() == ref.geometry.code);
   ref.confirmed = 0;
   if (ref.kind == ExtentRef::Kind::data) ref.base = kShardHeaderBytes;
-  state_ = std::make_unique<State>(keys, coder, std::move(ref));
+  state_ = std::make_unique<State>(keys, coder, ref);
 }
 ExtentBuilder::~ExtentBuilder() = default;
 ExtentBuilder::ExtentBuilder(ExtentBuilder&&) noexcept = default;
@@ -153,7 +156,7 @@ static Result<CodedExtent> encode(const crypto::Keyring& keys, const erasure::Co
                                   ByteView sealed, const std::vector<std::string>& names) {
   RETURN_IF_ERROR(check_geometry(ref.geometry));
   CHECK(sealed.size() == ref.geometry.length);
-  ExtentBuilder builder(keys, coder, std::move(ref));
+  ExtentBuilder builder(keys, coder, ref);
   while (!sealed.empty()) {
     MutableBytes cell = builder.next_cell();
     std::memcpy(cell.data(), sealed.data(), cell.size());
@@ -167,13 +170,13 @@ Result<CodedExtent> encode_extent(const crypto::Keyring& keys, const erasure::Co
                                   ByteView sealed, const std::vector<std::string>& names) {
   CHECK(ref.kind == ExtentRef::Kind::data);
   if (sealed.empty()) return fail(Code::invalid, "an extent has at least one byte");
-  return encode(keys, coder, std::move(ref), sealed, names);
+  return encode(keys, coder, ref, sealed, names);
 }
 
 Result<CodedExtent> encode_section(const crypto::Keyring& keys, const erasure::Coder& coder, ExtentRef ref,
                                    ByteView sealed) {
   CHECK(ref.kind == ExtentRef::Kind::section);
-  return encode(keys, coder, std::move(ref), sealed, {});
+  return encode(keys, coder, ref, sealed, {});
 }
 
 }  // namespace archipel::extent

@@ -11,6 +11,7 @@ class Codec : public ExtentFixture {
  protected:
   std::vector<std::optional<ByteView>> cells_of(const CodedExtent& coded) {
     std::vector<std::optional<ByteView>> cells;
+    cells.reserve(coded.shards.size());
     for (ByteView shard : coded.shards)
       cells.emplace_back(shard.subspan(coded.ref.kind == ExtentRef::Kind::data ? kShardHeaderBytes : 0));
     return cells;

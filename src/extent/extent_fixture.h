@@ -38,6 +38,7 @@ class ExtentFixture : public testing::Test {
   }
   std::vector<std::string> names_of(const ExtentRef& ref) {
     std::vector<std::string> names;
+    names.reserve(islands_.size());
     for (int i = 0; i < ref.geometry.code.n; ++i)
       names.push_back(shard_name(*keys_, islands_[static_cast<size_t>(i)]->id(), ref, i));
     return names;

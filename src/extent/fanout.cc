@@ -125,7 +125,7 @@ io::Task<void> put_one(std::shared_ptr<Round> round, int i) {
   if (outcome)
     round->confirmed |= 1u << i;
   else
-    round->errors[static_cast<size_t>(i)] = std::move(outcome).error();
+    round->errors[static_cast<size_t>(i)] = outcome.error();
   round->changed.notify_all();
   if (!outcome) co_return;
   bool chosen =

@@ -23,6 +23,7 @@ class FanoutTest : public ExtentFixture {
 
   std::vector<Fanout::Blob> blobs() {
     std::vector<Fanout::Blob> out;
+    out.reserve(kIslands);
     for (size_t i = 0; i < kIslands; ++i) {
       names_.push_back(claim_name(*keys_, islands_[i]->id(), ++counter_));
       texts_.push_back("bytes for island " + std::to_string(i));
@@ -172,6 +173,7 @@ TEST_F(FanoutTest, ServesSeveralLoopsAtOnce) {
     EXPECT_EQ(islands[0]->blobs().size(), 50u);
   };
   std::vector<std::thread> threads;
+  threads.reserve(3);
   for (int i = 0; i < 3; ++i) threads.emplace_back([&, i] { program(*fanout_, i); });
   for (auto& thread : threads) thread.join();
 }

@@ -6,11 +6,7 @@
 namespace archipel::extent {
 
 Gather::Gather(ExtentRef ref, uint64_t offset, uint64_t length, std::vector<int> order, size_t preferred)
-    : ref_(std::move(ref)),
-      offset_(offset),
-      length_(length),
-      order_(std::move(order)),
-      preferred_(preferred) {
+    : ref_(ref), offset_(offset), length_(length), order_(std::move(order)), preferred_(preferred) {
   CHECK(length > 0 && offset + length <= ref_.geometry.length);
   CHECK(order_.size() == static_cast<size_t>(ref_.geometry.code.n) && preferred_ <= order_.size());
   first_cell_ = offset / ref_.geometry.cell_bytes;

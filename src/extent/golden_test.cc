@@ -30,7 +30,8 @@ class Golden : public ExtentFixture {
 
 TEST_F(Golden, NamesStayAsTheyAre) {
   OpenBits open{1, 2, 3, 4, 5, 6, 7, 8};
-  EXPECT_EQ(shard_name(*keys_, "island-0", fixed_ref(ExtentRef::Kind::data), 4), "5217fab0aef3d97de04be51ae3a4ef367e8c1f2c");
+  EXPECT_EQ(shard_name(*keys_, "island-0", fixed_ref(ExtentRef::Kind::data), 4),
+            "5217fab0aef3d97de04be51ae3a4ef367e8c1f2c");
   EXPECT_EQ(commit_blob_name(*keys_, "island-0", 5, open, 77), "42d0f813611123a450ee31fb45b79e0371ce6f31");
   EXPECT_EQ(claim_name(*keys_, "island-0", 5), "b61c3dc12f63ecb7175cdc0c127349251a602677");
   EXPECT_EQ(open_name(*keys_, "island-0", 5), "41831bee7b15bf04016e6a63065a47848b5f8976");
@@ -40,8 +41,10 @@ TEST_F(Golden, NamesStayAsTheyAre) {
 
 TEST_F(Golden, ShardsStayAsTheyAre) {
   std::string bytes = counting(10'500);
-  EXPECT_EQ(digest(encode(fixed_ref(ExtentRef::Kind::data), bytes)), "162ee767bb83858e24ffcdf5bc6a627025769c25ec67bfc9283af93be391aceb");
-  EXPECT_EQ(digest(encode(fixed_ref(ExtentRef::Kind::section), bytes)), "1c7b4159d1dd574615b6e9f759f2476b0db1e04c043a8a75d09466468f9e5bf3");
+  EXPECT_EQ(digest(encode(fixed_ref(ExtentRef::Kind::data), bytes)),
+            "162ee767bb83858e24ffcdf5bc6a627025769c25ec67bfc9283af93be391aceb");
+  EXPECT_EQ(digest(encode(fixed_ref(ExtentRef::Kind::section), bytes)),
+            "1c7b4159d1dd574615b6e9f759f2476b0db1e04c043a8a75d09466468f9e5bf3");
 }
 
 }  // namespace

@@ -46,8 +46,8 @@ class RealReader : public ExtentReader {
     if (length == 0) co_return Buffer{};
     size_t preferred = 0;
     std::vector<int> order = shard_order(ref, preferred);
-    std::shared_ptr<Read> read(new Read{
-        Gather(std::move(ref), offset, length, std::move(order), preferred), placement_, deadline, {}});
+    std::shared_ptr<Read> read(
+        new Read{Gather(ref, offset, length, std::move(order), preferred), placement_, deadline, {}});
     for (const CellRun& run : read->gather.first_runs()) {
       earn_hedge();
       start(read, run);
@@ -107,6 +107,7 @@ class RealReader : public ExtentReader {
       return (confirmed ? 0 : 2) + (answers ? 0 : 1);
     };
     std::vector<int> ranks;
+    ranks.reserve(order.size());
     for (int shard : order) ranks.push_back(rank(shard));
     std::sort(order.begin(), order.end(), [&](int a, int b) {
       return std::pair(ranks[static_cast<size_t>(a)], a) < std::pair(ranks[static_cast<size_t>(b)], b);
@@ -164,7 +165,7 @@ class RealReader : public ExtentReader {
       else
         good = co_await workers.run(std::move(job));
     } else {
-      fetch->error = std::move(answer).error();
+      fetch->error = answer.error();
     }
     auto wrong = static_cast<uint64_t>(std::count(good.begin(), good.end(), false));
     fetch->lied = answer.has_value() && wrong > 0;

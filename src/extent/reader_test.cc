@@ -14,7 +14,7 @@ class ReaderTest : public ExtentFixture {
   static io::Task<Result<Buffer>> read_and_drain(ReaderTest& test, ExtentRef ref, uint64_t offset,
                                                  uint64_t length, Duration patience) {
     Deadline deadline = io::Loop::current()->now() + patience;
-    Result<Buffer> result = co_await test.reader_->read(std::move(ref), offset, length, deadline);
+    Result<Buffer> result = co_await test.reader_->read(ref, offset, length, deadline);
     for (auto& island : test.islands_) island->release(MemIsland::Op::get);
     co_await test.reader_->drain();
     co_return result;
@@ -205,6 +205,49 @@ TEST_F(ReaderTest, EndsAtItsDeadlineAndNamesWhoDidNotAnswer) {
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, Code::unavailable);
   EXPECT_NE(result.error().message.find("island-1"), std::string::npos) << result.error().message;
+}
+
+// Random liars against random ranges: with at most n-k bad islands the right bytes, with more the right bytes or an error; never other bytes.
+TEST_F(ReaderTest, NeverReturnsAWrongByteWhateverTheIslandsDo) {
+  auto below = [&](uint64_t bound) { return random_->u64() % bound; };
+  int refused = 0;
+  for (int program = 0; program < 400; ++program) {
+    std::string bytes = random_bytes(1 + below(300));
+    ExtentRef ref = store(bytes, static_cast<uint32_t>(1 + below(40)));
+    ExtentRef other = store(random_bytes(bytes.size()), ref.geometry.cell_bytes);
+    uint64_t bad = below(6), first = below(6);
+    for (uint64_t i = 0; i < bad; ++i) {
+      int shard = static_cast<int>((first + i) % 6);
+      std::string& stored = blob(ref, shard);
+      switch (below(5)) {
+        case 0:
+          stored.resize(below(stored.size() + 1));
+          break;
+        case 1:
+          for (char& c : stored) c = static_cast<char>(c ^ (below(4) == 0 ? 1 << below(8) : 0));
+          break;
+        case 2:
+          stored = blob(ref, static_cast<int>(below(6)));
+          break;
+        case 3:
+          stored = blob(other, shard);
+          break;
+        default:
+          islands_[static_cast<size_t>(shard)]->fail_next(MemIsland::Op::get, {Code::unavailable, "down", {}},
+                                                          1000);
+          break;
+      }
+    }
+    uint64_t offset = below(bytes.size()), length = below(bytes.size() - offset + 1);
+    auto result = read(ref, offset, length);
+    if (result)
+      ASSERT_EQ(*result, bytes.substr(offset, length)) << "program " << program;
+    else
+      ++refused;
+    if (bad <= 3) ASSERT_TRUE(result) << "program " << program << ": " << result.error().message;
+    for (auto& island : islands_) island->fail_next(MemIsland::Op::get, {}, 0);
+  }
+  EXPECT_GT(refused, 0) << "the liars must bite";
 }
 
 TEST_F(ReaderTest, RefusesRangesAndGeometriesThatCannotBe) {

@@ -86,6 +86,7 @@ io::Task<Result<std::vector<BlobName>>> MemIsland::list(Deadline deadline) {
   CO_RETURN_IF_ERROR(co_await admit(Op::list, deadline));
   CO_RETURN_IF_ERROR(need_marker());
   std::vector<BlobName> names;
+  names.reserve(blobs_.size());
   for (const auto& [name, bytes] : blobs_) names.push_back(name);
   co_return names;
 }
@@ -104,7 +105,10 @@ io::Task<Result<void>> MemIsland::write_marker(ByteView bytes, Deadline deadline
 }
 
 void MemIsland::fail_next(Op op, Error error, int times) {
-  failures_.insert_or_assign(op, std::pair(std::move(error), times));
+  if (times <= 0)
+    failures_.erase(op);
+  else
+    failures_.insert_or_assign(op, std::pair(std::move(error), times));
 }
 
 void MemIsland::release(Op op) {

@@ -34,7 +34,7 @@ class MemIsland : public Island {
   io::Task<Result<void>> write_marker(ByteView bytes, Deadline deadline) override;
 
   // --- faults ---
-  // The next `times` operations of this kind fail with `error`, having done nothing.
+  // The next `times` operations of this kind fail with `error`, having done nothing; 0 ends it.
   void fail_next(Op op, Error error, int times = 1);
   // Every operation fails `unavailable` until up().
   void down() { down_ = true; }
