@@ -2,7 +2,7 @@
 // Store that bears its name, with its contract.
 #pragma once
 
-#include "store/background.h"
+#include "extent/loop_scopes.h"
 #include "store/budget.h"
 #include "store/directory.h"
 #include "store/rules.h"
@@ -31,7 +31,7 @@ struct Env {
   Clock& clock;
   Budget budget;
   Directory directory;
-  Background background;
+  extent::LoopScopes background;  // read-aheads whose readers have gone
 };
 
 // The bucket, or NoSuchBucket.

@@ -1,0 +1,197 @@
+// A whole store on six islands in memory: real journal, real coding, one loop. For tests of src/store only.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "index/journal.h"
+#include "island/mem_island.h"
+#include "store/store.h"
+
+namespace archipel::store {
+
+inline const std::string kAlice(64, 'a');
+inline const std::string kBob(64, 'b');
+
+// In coroutines, where gtest's ASSERT_ macros (which return) do not work.
+#define CO_ASSERT(...)                            \
+  do {                                            \
+    if (!static_cast<bool>(__VA_ARGS__)) {        \
+      ADD_FAILURE() << "not true: " #__VA_ARGS__; \
+      co_return;                                  \
+    }                                             \
+  } while (false)
+
+// "ok", or the S3 code of the error.
+template <class T>
+std::string code_of(const Result<T>& result) {
+  return result ? "ok" : result.error().detail.empty() ? "(no code) " + result.error().describe() : result.error().detail;
+}
+
+// Wall-clock time that only the test moves; monotonic time is real.
+class TestClock final : public Clock {
+ public:
+  TimePoint now() override { return system_clock().now(); }
+  UnixMs unix_ms() override { return wall_ms; }
+  UnixMs wall_ms = 1'700'000'000'000;
+};
+
+// A body in memory, handed out in pieces of `piece` bytes, that may break off.
+class StringBody final : public BodySource {
+ public:
+  explicit StringBody(std::string bytes, size_t piece = SIZE_MAX) : bytes_(std::move(bytes)), piece_(piece) {}
+  std::optional<size_t> breaks_at;  // the read that would pass this offset fails
+  std::optional<std::string> known_md5;
+  Checksum known_checksum;
+  size_t reads = 0;
+
+  io::Task<Result<size_t>> read(MutableBytes out) override {
+    ++reads;
+    size_t size = std::min({out.size(), piece_, bytes_.size() - at_});
+    if (breaks_at && at_ + size >= *breaks_at) co_return fail(Code::invalid, "the body does not match its checksum", "BadDigest");
+    std::copy_n(bytes_.begin() + static_cast<ptrdiff_t>(at_), size, out.begin());
+    at_ += size;
+    // Other requests run between two reads of a socket.
+    co_await io::sleep_until(io::Loop::current()->now());
+    co_return size;
+  }
+  Checksum checksum() const override { return known_checksum; }
+  std::optional<std::string> md5() const override { return known_md5; }
+  bool brings_md5() const override { return known_md5.has_value(); }
+
+ private:
+  std::string bytes_;
+  size_t piece_, at_ = 0;
+};
+
+// Bytes that repeat nowhere near.
+inline std::string pattern(size_t size, uint64_t seed) {
+  std::string out(size, '\0');
+  seeded_random(seed)->fill({reinterpret_cast<uint8_t*>(out.data()), out.size()});
+  return out;
+}
+
+class StoreRig {
+ public:
+  explicit StoreRig(uint64_t seed = 1) : random(seeded_random(seed)), keys(crypto::Keyring::generate(*random)) {
+    static int number = 0;
+    dir = testing::TempDir() + "/store_" + std::to_string(getpid()) + "_" + std::to_string(number++);
+    std::filesystem::remove_all(dir);
+    std::filesystem::create_directories(dir);
+    auto all = std::make_shared<extent::Placement>();
+    for (int i = 0; i < 6; ++i) {
+      islands.push_back(std::make_shared<island::MemIsland>("island-" + std::to_string(i)));
+      all->islands.push_back(islands.back());
+    }
+    placement = all;
+    journal_options.dir = dir;
+    journal_options.create = true;
+    journal_options.rejoin_wiped = true;
+    journal_options.ack.soft_deadline_floor = journal_options.ack.soft_deadline_max = std::chrono::milliseconds(20);
+    workers = io::make_workers(3);
+    fanout = extent::make_fanout(*workers);
+  }
+  ~StoreRig() { std::filesystem::remove_all(dir); }
+
+  io::Task<bool> start() {
+    Result<index::Journal> opened = co_await index::open_journal(journal_options, *keys, *placement, *fanout, *workers, *io::Loop::current(),
+                                                                 *random, system_clock());
+    if (!opened) {
+      ADD_FAILURE() << opened.error().describe();
+      co_return false;
+    }
+    journal = std::move(*opened);
+    reader = extent::make_extent_reader(*keys, placement, *workers);
+    auto made = co_await open_store(options, *keys, *journal.kv, *journal.committer, *fanout, *reader, placement, journal_options.code,
+                                    journal_options.ack, *workers, *random, clock);
+    if (!made) {
+      ADD_FAILURE() << made.error().describe();
+      co_return false;
+    }
+    store = std::move(*made);
+    co_return true;
+  }
+  io::Task<void> stop() {
+    if (store) co_await store->drain();
+    if (journal.committer) co_await journal.committer->close();
+    co_await fanout->drain();
+    if (reader) co_await reader->drain();
+    store.reset();
+    reader.reset();
+    journal = index::Journal();
+  }
+  // Stops, forgets the view if asked to, and starts from the journal.
+  io::Task<bool> restart(bool forget_view) {
+    co_await stop();
+    if (forget_view) std::filesystem::remove_all(dir + "/index");
+    bool good = co_await start();
+    co_return good;
+  }
+
+  io::Task<Result<ObjectInfo>> put(std::string bucket, std::string key, std::string bytes) {
+    StringBody body(bytes);
+    PutRequest request;
+    request.bucket = std::move(bucket);
+    request.key = std::move(key);
+    request.length = bytes.size();
+    Result<ObjectInfo> done = co_await store->put(std::move(request), body);
+    co_return done;
+  }
+  io::Task<Result<std::string>> get(std::string bucket, std::string key, std::optional<Store::Range> range = std::nullopt,
+                                    Conditions conditions = {}) {
+    Result<Store::Opened> opened = co_await store->get(std::move(bucket), std::move(key), range, std::move(conditions));
+    if (!opened) co_return fail(opened.error());
+    std::string out;
+    for (;;) {
+      Result<Buffer> piece = co_await opened->reader->read();
+      if (!piece) co_return fail(piece.error());
+      if (piece->empty()) break;
+      out.append(as_text(*piece));
+    }
+    EXPECT_EQ(out.size(), opened->length);
+    co_return out;
+  }
+  // How many keys of the view begin so.
+  size_t count(std::string prefix) const {
+    size_t found = 0;
+    auto done = journal.kv->snapshot()->scan(prefix, "", [&](std::string_view key, std::string_view, std::string*) {
+      found += key.starts_with(prefix);
+      return key.starts_with(prefix);
+    });
+    EXPECT_TRUE(done.has_value());
+    return found;
+  }
+
+  std::string dir;
+  std::unique_ptr<Random> random;
+  TestClock clock;
+  std::unique_ptr<crypto::Keyring> keys;
+  std::vector<std::shared_ptr<island::MemIsland>> islands;
+  std::shared_ptr<const extent::Placement> placement;
+  index::JournalOptions journal_options;
+  StoreOptions options;
+  std::unique_ptr<io::Workers> workers;
+  std::unique_ptr<extent::Fanout> fanout;
+  index::Journal journal;
+  std::unique_ptr<extent::ExtentReader> reader;
+  std::unique_ptr<Store> store;
+};
+
+// Runs `scenario(rig)` on a fresh loop, on a store that has started, and stops it afterwards.
+inline void with_store(io::Task<void> (*scenario)(StoreRig&), StoreOptions options = {}) {
+  struct Runner {
+    static io::Task<void> run(io::Task<void> (*body)(StoreRig&), StoreOptions store_options) {
+      StoreRig rig;
+      rig.options = store_options;
+      bool started = co_await rig.start();
+      if (started) co_await body(rig);
+      for (auto& island : rig.islands) island->up();
+      co_await rig.stop();
+    }
+  };
+  io::run_blocking([&] { return Runner::run(scenario, options); });
+}
+
+}  // namespace archipel::store
