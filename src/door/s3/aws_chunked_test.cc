@@ -76,12 +76,6 @@ TEST(AwsChunked, DecodesThePublishedExampleWithTrailer) {
       "x-amz-checksum-crc32c:sOO8/Q==\r\n"
       "x-amz-trailer-signature:d81f82fc3505edab99d459891051a732e8730629a2e4a59689829ca17fe2e435\r\n\r\n";
   Decoded d = decode(decoder_for(example_signer(), kTrailerSeed, true), wire);
-  if (d.error == "SignatureDoesNotMatch") {
-    // Two revisions of the reference print different trailer signatures: one over "sOO8/Q==\n", one with another line end.
-    size_t at = wire.find("d81f82fc");
-    wire.replace(at, 64, "63bddb248ad2590c92712055f51b8e78ab024eead08276b24f010b0efd74843f");
-    d = decode(decoder_for(example_signer(), kTrailerSeed, true), wire);
-  }
   EXPECT_EQ(d.error, "");
   EXPECT_EQ(d.bytes, std::string(66560, 'a'));
   ASSERT_EQ(d.trailers.size(), 1u);

@@ -1,7 +1,7 @@
 // A small S3 client for tests: builds requests, signs them, and hands them to a Door over FakeStore.
 //
 // It signs with its own code, written from the specification apart from sigv4.cc (known answers check that file), and shares only the
-// hash functions.
+// hash functions and percent-encoding.
 #pragma once
 
 #include <algorithm>
@@ -52,20 +52,27 @@ struct Signer {
       lines += n + ':' + v + '\n';
       names += (names.empty() ? "" : ";") + n;
     }
+    // Whatever the spelling on the wire, every byte is signed in its canonical form.
+    auto canonical_piece = [](std::string_view text, http::Slash slash) {
+      return http::uri_encode(*http::percent_decode(text), slash);
+    };
     std::vector<std::string> query;
     std::string_view rest = request.query();
     while (!rest.empty()) {
       size_t amp = rest.find('&');
-      std::string piece(rest.substr(0, amp));
-      if (!piece.contains('=')) piece += '=';
-      query.push_back(piece);
+      std::string_view piece = rest.substr(0, amp);
+      size_t equals = piece.find('=');
+      std::string_view value =
+          equals == std::string_view::npos ? std::string_view{} : piece.substr(equals + 1);
+      query.push_back(canonical_piece(piece.substr(0, equals), http::Slash::encode) + '=' +
+                      canonical_piece(value, http::Slash::encode));
       rest = amp == std::string_view::npos ? std::string_view{} : rest.substr(amp + 1);
     }
     std::ranges::sort(query);
     std::string joined;
     for (const std::string& q : query) joined += (joined.empty() ? "" : "&") + q;
-    std::string canonical = request.method + '\n' + std::string(request.path()) + '\n' + joined + '\n' +
-                            lines + '\n' + names + '\n' +
+    std::string canonical = request.method + '\n' + canonical_piece(request.path(), http::Slash::keep) +
+                            '\n' + joined + '\n' + lines + '\n' + names + '\n' +
                             std::string(request.headers.get("x-amz-content-sha256"));
     std::string to_sign = "AWS4-HMAC-SHA256\n" + timestamp + '\n' + scope() + '\n' + digest(canonical);
     std::string signature = hex(as_bytes(mac(key(), to_sign)));
