@@ -60,6 +60,12 @@ struct Metrics {
                         "1 after a commit missed its deadline: nothing is acknowledged any more"};
 };
 
+// One set for the process: the committers of successive epochs count on.
+Metrics& shared_metrics() {
+  static auto* all = new Metrics;
+  return *all;
+}
+
 class CommitterImpl final : public Committer {
  public:
   explicit CommitterImpl(CommitterParts parts)
@@ -71,6 +77,7 @@ class CommitterImpl final : public Committer {
         applied_hash_(p_.open_hash),
         range_end_(p_.open.extent_range) {
     metrics_.debt.set(static_cast<int64_t>(p_.debt_shards));
+    metrics_.closed.set(0);
     scope_.spawn(pump(this));
     scope_.spawn(finish_in_order(this));
   }
@@ -104,7 +111,7 @@ class CommitterImpl final : public Committer {
   CommitterParts p_;
   erasure::Coder coder_;
   Targets targets_;
-  Metrics metrics_;
+  Metrics& metrics_ = shared_metrics();
 
   // All below: home loop only, but for applied_.
   std::deque<Pending*> queue_;
@@ -130,9 +137,7 @@ class CommitterImpl final : public Committer {
 
 Error CommitterImpl::closed_error() const {
   if (failed_)
-    return {Code::unavailable,
-            "the journal is closed: " + failed_->message + "; restart the gateway to recover",
-            {}};
+    return {Code::unavailable, "the journal is closed until enough islands answer: " + failed_->message, {}};
   return {Code::unavailable, "the gateway is shutting down; try again", {}};
 }
 
@@ -205,7 +210,8 @@ io::Task<void> CommitterImpl::pump(CommitterImpl* self) {
 
 io::Task<void> CommitterImpl::build_and_send(std::vector<Pending*> batch) {
   const uint64_t seq = next_seq_;
-  BatchContext context{.keys = p_.keys, .coder = coder_, .placement = p_.placement, .random = p_.random, .kv = p_.kv};
+  BatchContext context{
+      .keys = p_.keys, .coder = coder_, .placement = p_.placement, .random = p_.random, .kv = p_.kv};
   for (const auto& flight : in_flight_) context.in_flight.push_back(flight->layer);
   context.epoch = p_.open.epoch;
   context.seq = seq;
@@ -285,12 +291,13 @@ io::Task<void> CommitterImpl::send(CommitterImpl* self, std::shared_ptr<Flight> 
 void CommitterImpl::stop_acknowledging(Error error) {
   if (failed_) return;
   log::error("journal.closed",
-             {{"epoch", p_.open.epoch}, {"reason", error.message}, {"action", "restart to recover"}});
+             {{"epoch", p_.open.epoch}, {"reason", error.message}, {"action", "recovering"}});
   failed_ = std::move(error);
   metrics_.closed.set(1);
   for (Pending* pending : std::exchange(queue_, {})) pending->reply(fail(closed_error()));
   metrics_.queued.set(0);
   range_changed_.notify_all();
+  if (p_.on_failed) p_.on_failed();
 }
 
 io::Task<void> CommitterImpl::finish_in_order(CommitterImpl* self) {

@@ -54,6 +54,7 @@ class Committer {
 
   // Any loop; resumes there. Success: durable on >= w islands and visible in the Kv. Errors: what build() returned; unavailable when fewer
   // than w islands answer or the journal is closed (the outcome of a commit that was already sent is then unknown); limit when the queue is full.
+  // A closed journal recovers and opens the next epoch by itself as soon as enough islands answer.
   virtual io::Task<Result<CommitPosition>> commit(Intent intent) = 0;
 
   // A fresh extent id out of a range the journal already holds (ranges are reserved ahead in the background). Any loop.
@@ -63,6 +64,9 @@ class Committer {
   virtual io::Task<void> close() = 0;
 
   virtual CommitPosition applied() const = 0;
+
+  // False while the journal is closed after a commit missed its deadline; a hint for health checks. Any thread.
+  virtual bool open() const { return true; }
 };
 
 }  // namespace archipel::index

@@ -1,6 +1,7 @@
 // The committer's inside: what recovery hands over to it.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "index/blob_set.h"
@@ -21,11 +22,12 @@ struct CommitterParts {
   Random& random;
   Clock& clock;
   Kv& kv;  // holds everything up to the epoch's open
-  std::unique_ptr<DirLock> lock;
   std::unique_ptr<HeadFile> head;
   EpochOpen open;
   Digest32 open_hash{};
   uint64_t debt_shards = 0;  // of earlier commits, for the gauge
+  std::function<void()>
+      on_failed;  // called once, on `home`, when a commit missed its deadline: only close() is left to do
 };
 
 // On parts.home. close() must have finished before it is destroyed (CHECK).

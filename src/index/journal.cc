@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "index/committer_impl.h"
 #include "index/recovery.h"
+#include "index/reopening_committer.h"
 #include "island/marker.h"
 
 namespace archipel::index {
@@ -36,7 +37,12 @@ Result<void> check_options(const JournalOptions& options, const extent::Placemen
   return {};
 }
 
-// One start of the journal.
+io::Task<Result<CommitterParts>> reopen_epoch(JournalOptions options, const crypto::Keyring& keys,
+                                              extent::Placement placement, extent::Fanout& fanout,
+                                              io::Workers& workers, io::Loop& home, Random& random,
+                                              Clock& clock, Kv& kv);
+
+// One start of the journal, or one opening of a further epoch in the same process.
 class Opener {
  public:
   Opener(JournalOptions options, const crypto::Keyring& keys, const extent::Placement& placement,
@@ -50,7 +56,10 @@ class Opener {
         random_(random),
         clock_(clock) {}
 
+  // At the start of the process: locks DIR and opens the view in it.
   io::Task<Result<Journal>> run();
+  // In a running process that holds the lock, after the epoch's committer has closed. `kv` stays in use meanwhile.
+  io::Task<Result<CommitterParts>> run_again(Kv& kv);
 
  private:
   using Seen = IslandSeen::State;
@@ -64,7 +73,8 @@ class Opener {
   std::vector<RosterEntry> next_roster(const EpochOpen* current) const;
   io::Task<Result<void>> put(Sealed sealed, const OpenBits& open, Buffer section);
   io::Task<Result<void>> open_epoch(EpochOpen open);
-  io::Task<Result<Journal>> hand_over();
+  io::Task<Result<void>> decide(bool view_holds);
+  io::Task<Result<CommitterParts>> hand_over();
   std::string list(Seen state) const;
   int count(Seen state) const;
   ChainReader make_reader() const { return ChainReader(keys_, *coder_, placement_, workers_, home_, seen_); }
@@ -282,43 +292,33 @@ io::Task<Result<void>> Opener::continue_chain() {
   co_return co_await open_epoch(std::move(open));
 }
 
-io::Task<Result<Journal>> Opener::hand_over() {
+io::Task<Result<CommitterParts>> Opener::hand_over() {
   Result<uint64_t> debt =
       co_await workers_.run([this] { return debt_shards(*view_->kv().snapshot(), options_.code.n); });
   if (!debt) co_return fail(debt.error());
-  Journal journal;
-  journal.kv = view_->take();
-  journal.islands = std::move(reports_);
-  journal.epoch = open_.epoch;
-  journal.replayed = replayed_;
   uint32_t counted = 0;
   for (size_t i = 0; i < open_.roster.size(); ++i) {
     if (open_.roster[i].state == RosterEntry::State::counted) counted |= 1u << i;
   }
   log::info("journal.open", {{"epoch", open_.epoch}, {"replayed", replayed_}});
-  journal.committer = make_committer({.options = std::move(options_),
-                                      .keys = keys_,
-                                      .placement = placement_,
-                                      .counted = counted,
-                                      .fanout = fanout_,
-                                      .workers = workers_,
-                                      .home = home_,
-                                      .random = random_,
-                                      .clock = clock_,
-                                      .kv = *journal.kv,
-                                      .lock = std::move(lock_),
-                                      .head = std::move(head_),
-                                      .open = std::move(open_),
-                                      .open_hash = open_hash_,
-                                      .debt_shards = *debt});
-  co_return journal;
+  co_return CommitterParts{.options = options_,
+                           .keys = keys_,
+                           .placement = placement_,
+                           .counted = counted,
+                           .fanout = fanout_,
+                           .workers = workers_,
+                           .home = home_,
+                           .random = random_,
+                           .clock = clock_,
+                           .kv = view_->kv(),
+                           .head = std::move(head_),
+                           .open = open_,
+                           .open_hash = open_hash_,
+                           .debt_shards = *debt,
+                           .on_failed = {}};
 }
 
-io::Task<Result<Journal>> Opener::run() {
-  CO_RETURN_IF_ERROR(check_options(options_, placement_));
-  coder_ = std::make_unique<erasure::Coder>(options_.code);
-  Result<bool> view_holds = co_await workers_.run([this] { return open_dir(); });
-  if (!view_holds) co_return fail(view_holds.error());
+io::Task<Result<void>> Opener::decide(bool view_holds) {
   Result<std::vector<IslandSeen>> seen = co_await read_markers(keys_, placement_, home_);
   if (!seen) co_return fail(seen.error());
   seen_ = std::move(*seen);
@@ -326,19 +326,63 @@ io::Task<Result<Journal>> Opener::run() {
     IslandReport report{placement_.islands[i]->id(), IslandReport::State::ok, seen_[i].reason};
     if (seen_[i].state == Seen::lost) report.state = IslandReport::State::lost;
     if (seen_[i].state == Seen::silent) report.state = IslandReport::State::unreachable;
-    if (seen_[i].state != Seen::present)
-      log::warn("island.missing", {{"island", report.id}, {"reason", report.reason}});
     reports_.push_back(std::move(report));
   }
-  Result<bool> fresh = co_await must_create(*view_holds);
+  Result<bool> fresh = co_await must_create(view_holds);
   if (!fresh) co_return fail(fresh.error());
   if (*fresh) {
     reached_ = (1u << options_.code.n) - 1;
-    CO_RETURN_IF_ERROR(co_await create());
-  } else {
-    CO_RETURN_IF_ERROR(co_await continue_chain());
+    co_return co_await create();
   }
+  for (const IslandReport& report : reports_) {
+    if (report.state != IslandReport::State::ok)
+      log::warn("island.missing", {{"island", report.id}, {"reason", report.reason}});
+  }
+  co_return co_await continue_chain();
+}
+
+io::Task<Result<Journal>> Opener::run() {
+  CO_RETURN_IF_ERROR(check_options(options_, placement_));
+  coder_ = std::make_unique<erasure::Coder>(options_.code);
+  Result<bool> view_holds = co_await workers_.run([this] { return open_dir(); });
+  if (!view_holds) co_return fail(view_holds.error());
+  Result<void> decided = co_await decide(*view_holds);
+  if (!decided) co_return fail(decided.error());
+  Result<CommitterParts> parts = co_await hand_over();
+  if (!parts) co_return fail(parts.error());
+  Journal journal;
+  journal.kv = view_->take();
+  journal.islands = std::move(reports_);
+  journal.epoch = open_.epoch;
+  journal.replayed = replayed_;
+  Reopen reopen = [options = options_, &keys = keys_, placement = placement_, &fanout = fanout_,
+                   &workers = workers_, &home = home_, &random = random_, &clock = clock_](Kv& kv) {
+    return reopen_epoch(options, keys, placement, fanout, workers, home, random, clock, kv);
+  };
+  journal.committer = make_reopening_committer(std::move(*parts), std::move(lock_), std::move(reopen));
+  co_return journal;
+}
+
+io::Task<Result<CommitterParts>> Opener::run_again(Kv& kv) {
+  coder_ = std::make_unique<erasure::Coder>(options_.code);
+  options_.create = false;
+  view_ = ViewDir::in_use(kv);
+  Result<std::unique_ptr<HeadFile>> head =
+      co_await workers_.run([this] { return HeadFile::open(options_.dir, keys_); });
+  if (!head) co_return fail(head.error());
+  head_ = std::move(*head);
+  Result<void> decided = co_await decide(true);
+  if (!decided) co_return fail(decided.error());
   co_return co_await hand_over();
+}
+
+io::Task<Result<CommitterParts>> reopen_epoch(JournalOptions options, const crypto::Keyring& keys,
+                                              extent::Placement placement, extent::Fanout& fanout,
+                                              io::Workers& workers, io::Loop& home, Random& random,
+                                              Clock& clock, Kv& kv) {
+  Opener opener(std::move(options), keys, placement, fanout, workers, home, random, clock);
+  Result<CommitterParts> parts = co_await opener.run_again(kv);
+  co_return parts;
 }
 
 }  // namespace

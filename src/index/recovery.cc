@@ -429,16 +429,26 @@ Result<std::unique_ptr<ViewDir>> ViewDir::open(std::string path) {
     return out;
   }
   if (!kv) return fail(kv.error());
-  out->kv_ = std::move(*kv);
+  out->owned_ = std::move(*kv);
+  out->kv_ = out->owned_.get();
+  return out;
+}
+
+std::unique_ptr<ViewDir> ViewDir::in_use(Kv& kv) {
+  std::unique_ptr<ViewDir> out(new ViewDir({}));
+  out->kv_ = &kv;
   return out;
 }
 
 Result<void> ViewDir::reset() {
-  kv_.reset();
+  if (path_.empty())
+    return fail(Code::unavailable, "the view in index/ has to be rebuilt: restart the gateway");
+  owned_.reset();
   std::error_code error;
   std::filesystem::remove_all(path_, error);
   if (error) return fail_errno(error.value(), "deleting " + path_);
-  ASSIGN_OR_RETURN(kv_, open_rocks_kv(path_));
+  ASSIGN_OR_RETURN(owned_, open_rocks_kv(path_));
+  kv_ = owned_.get();
   return {};
 }
 

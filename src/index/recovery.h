@@ -19,15 +19,18 @@ class ViewDir {
  public:
   // A view that cannot be opened because it is damaged is begun anew. Blocks: on a worker.
   static Result<std::unique_ptr<ViewDir>> open(std::string path);
+  // A view that others read meanwhile, which must outlive this: it can go forward and cannot be thrown away.
+  static std::unique_ptr<ViewDir> in_use(Kv& kv);
   Kv& kv() { return *kv_; }
-  std::unique_ptr<Kv> take() { return std::move(kv_); }
-  // Deletes everything. Blocks.
+  std::unique_ptr<Kv> take() { return std::move(owned_); }
+  // Deletes everything. Blocks. unavailable for a view in use.
   Result<void> reset();
 
  private:
   explicit ViewDir(std::string path) : path_(std::move(path)) {}
-  std::string path_;
-  std::unique_ptr<Kv> kv_;
+  std::string path_;  // empty: in use
+  std::unique_ptr<Kv> owned_;
+  Kv* kv_ = nullptr;
 };
 
 struct KnownOpen {

@@ -1,0 +1,59 @@
+#include "index/reopening_committer.h"
+
+#include "index/index_fixture.h"
+
+namespace archipel::index {
+namespace {
+
+constexpr int kTriesMax = 2000;  // x 10 ms: only a bound, so that a broken build ends
+
+// Tries until the journal takes a write again.
+io::Task<bool> put_when_open(Rig& rig, std::string key, std::string value) {
+  for (int i = 0; i < kTriesMax; ++i) {
+    bool done = co_await rig.put(key, value);
+    if (done) co_return true;
+    co_await io::sleep_until(io::Loop::current()->now() + std::chrono::milliseconds(10));
+  }
+  co_return false;
+}
+
+io::Task<void> writes_go_on_when_islands_return(Rig& rig) {
+  CO_ASSERT_TRUE(co_await rig.start());
+  CO_ASSERT_TRUE(co_await rig.put("before", "1"));
+  rig.freeze();
+  EXPECT_FALSE(co_await rig.put("during", "2"));
+  EXPECT_EQ(rig.failure->code, Code::unavailable);
+  EXPECT_FALSE(rig.journal.committer->open());
+  EXPECT_EQ(rig.get("before"), "1");  // reads go on
+  rig.thaw();
+  CO_ASSERT_TRUE(co_await put_when_open(rig, "after", "3"));
+  EXPECT_TRUE(rig.journal.committer->open());
+  EXPECT_EQ(rig.journal.committer->applied(), (CommitPosition{2, 1}));
+  auto id = co_await rig.journal.committer->allocate_extent();
+  EXPECT_EQ(id->epoch, 2u);  // never an id of the closed epoch
+  std::map<std::string, std::string> seen = rig.visible();
+  EXPECT_EQ(seen.at("before"), "1");
+  EXPECT_EQ(seen.at("after"), "3");
+
+  rig.delete_index();
+  CO_ASSERT_TRUE(co_await rig.restart());
+  EXPECT_EQ(rig.visible(), seen);  // what the running gateway showed is what the islands say
+}
+TEST(ReopeningCommitter, WritesGoOnByThemselvesWhenIslandsReturn) {
+  with_rig("reopen", writes_go_on_when_islands_return);
+}
+
+io::Task<void> closes_while_no_island_answers(Rig& rig) {
+  CO_ASSERT_TRUE(co_await rig.start());
+  rig.freeze();
+  EXPECT_FALSE(co_await rig.put("during", "2"));
+  EXPECT_FALSE(co_await rig.put("during", "3"));
+  EXPECT_NE(rig.failure->message.find("closed"), std::string::npos);
+  co_await rig.stop();
+}
+TEST(ReopeningCommitter, ClosesAlsoWhileItCannotReopen) {
+  with_rig("reopen_never", closes_while_no_island_answers);
+}
+
+}  // namespace
+}  // namespace archipel::index
