@@ -148,6 +148,7 @@ io::Task<void> Gateway::live() {
   while (cores_serving_ > 0) co_await changed_.wait();
   if (journal_.committer) co_await journal_.committer->close();
   if (fanout_) co_await fanout_->drain();
+  if (reader_) co_await reader_->drain();
   if (outcome_) log::info("gateway.stopped");
   for (Core& core : cores_) core.loop->stop();
 }
@@ -180,7 +181,6 @@ io::Task<Result<void>> Gateway::open() {
     if (island.state == State::unreachable)
       ready_.notes.push_back(fmt::format("Island {} is unreachable: {}.", island.id, island.reason));
   }
-  log::info("journal.open", {{"epoch", journal_.epoch}, {"replayed", journal_.replayed}});
 
   store::StoreOptions store_options;
   store_options.memory_budget_bytes = static_cast<uint64_t>(config().memory_budget_mib) << 20;
@@ -189,7 +189,7 @@ io::Task<Result<void>> Gateway::open() {
   if (!store) co_return fail(std::move(store).error());
   store_ = std::move(*store);
   CO_RETURN_IF_ERROR(co_await ensure_account());
-  door_ = std::make_unique<door::s3::Door>(door::s3::Options{config().region, config().virtual_host_base}, *store_, system_clock());
+  door_ = std::make_unique<door::s3::Door>(door::s3::Options{config().region, config().virtual_host_base}, *store_, system_clock(), workers_.get());
   co_return Result<void>{};
 }
 
@@ -290,9 +290,10 @@ io::Task<void> Gateway::handle_admin(Gateway* gateway, http::Exchange& exchange)
   } else if (path == "/healthz") {
     body = "ok\n";
   } else if (path == "/readyz") {
-    bool ready = gateway->serving_;
+    bool open = gateway->journal_.committer->open();
+    bool ready = gateway->serving_ && open;
     response.status = ready ? 200 : 503;
-    body = ready ? "ready\n" : "not serving\n";
+    body = ready ? "ready\n" : open ? "draining\n" : "too few islands answer: reads go on, writes are refused\n";
   } else {
     response.status = 404;
     body = "only /metrics, /healthz and /readyz are here\n";

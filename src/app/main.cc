@@ -39,8 +39,10 @@ std::string ready_line(const Ready& ready, bool with_keys) {
   return line.str();
 }
 
+// The secret is shown to a person at a terminal only: a stderr that goes to a file is a log.
 void print_hints(const Ready& ready, const std::string& dir) {
   std::string endpoint = "http://" + ready.address;
+  std::string secret = isatty(STDERR_FILENO) != 0 ? ready.secret_key : "<the ready line's secret_key>";
   fmt::print(stderr,
              "\nArchipel demo: a gateway on six islands, all in {0}\n"
              "  endpoint    {1}\n  region      {2}\n  access key  {3}\n  secret key  {4}\n\n"
@@ -49,7 +51,7 @@ void print_hints(const Ready& ready, const std::string& dir) {
              "  aws --endpoint-url {1} s3 mb s3://hello\n"
              "  aws --endpoint-url {1} s3 cp README.md s3://hello/ && aws --endpoint-url {1} s3 ls s3://hello\n\n"
              "Stop with Ctrl-C. Then delete {0}/index and any three of {0}/islands/*, start again, and read your file.\n",
-             dir, endpoint, ready.region, ready.access_key, ready.secret_key);
+             dir, endpoint, ready.region, ready.access_key, secret);
 }
 
 int run(GatewayOptions options, const std::string& demo_dir) {
