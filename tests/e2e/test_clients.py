@@ -25,7 +25,8 @@ class ClientCase(base.Shared):
         self.home = pathlib.Path(directory.name)
         ready = self.gateway.ready
         self.env = tools.clean_environment(AWS_ACCESS_KEY_ID=ready["access_key"], AWS_SECRET_ACCESS_KEY=ready["secret_key"],
-                                           AWS_DEFAULT_REGION=ready["region"], HOME=str(self.home), PYTHONUTF8="1")
+                                           AWS_DEFAULT_REGION=ready["region"], AWS_REGION=ready["region"],
+                                           HOME=str(self.home), PYTHONUTF8="1")
         self.endpoint = ready["s3"]
 
     def file(self, name, data):
