@@ -50,12 +50,13 @@ class AsioLoop final : public Loop {
   void drop_dead_top();
   bool on_loop_thread() const { return current() == this || !running_.load(std::memory_order_relaxed); }
 
-  // Guards inbox_, drain_pending_ and stopped_, and is held through the wake-up: when the destructor has
-  // taken it, no other thread is inside post() or stop() any more.
+  // Guards inbox_, drain_pending_ and stopped_. stop() holds it to its end, and post() counts itself in wakers_ for what it does
+  // after releasing it: so the destructor knows when no other thread is inside any more.
   std::mutex mutex_;
   std::vector<Callback> inbox_;
   bool drain_pending_ = false;
   bool stopped_ = false;
+  std::atomic<int> wakers_ = 0;
 
   std::atomic<bool> running_ = false;
   std::vector<Callback> batch_;

@@ -5,6 +5,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <thread>
 
 #include "io/asio_loop.h"
 
@@ -50,6 +51,7 @@ AsioLoop::~AsioLoop() {
     stopped_ = true;
     unrun.swap(inbox_);
   }
+  while (wakers_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
   // What the callbacks hold may still post or cancel timers while it goes away, so the loop is whole until
   // here.
   unrun.clear();
@@ -78,13 +80,18 @@ TimePoint AsioLoop::now() {
 }
 
 void AsioLoop::post(Callback callback) {
-  std::lock_guard lock(mutex_);
-  // Refused callbacks are destroyed by the caller's frame, after the lock is released.
-  if (stopped_) return;
-  inbox_.push_back(std::move(callback));
-  if (drain_pending_) return;
-  drain_pending_ = true;
+  {
+    std::lock_guard lock(mutex_);
+    // Refused callbacks are destroyed by the caller's frame, after the lock is released.
+    if (stopped_) return;
+    inbox_.push_back(std::move(callback));
+    if (drain_pending_) return;
+    drain_pending_ = true;
+    ++wakers_;
+  }
+  // Without the lock: waking is a system call, and the loop would only run into the lock.
   asio::post(impl_->context, [this] { drain(); });
+  wakers_.fetch_sub(1, std::memory_order_release);
 }
 
 void AsioLoop::drain() {

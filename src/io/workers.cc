@@ -1,9 +1,12 @@
 #include "io/workers.h"
 
+#include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
-#include <condition_variable>
+#include <atomic>
 #include <deque>
 #include <mutex>
 #include <string>
@@ -30,15 +33,37 @@ class BlockedSignals {
   sigset_t before_;
 };
 
+// One thread's sleep. A futex of its own, because the pool chooses whom it wakes.
+class Sleep {
+ public:
+  void wait() {
+    while (awake_.exchange(0, std::memory_order_acquire) == 0) futex(FUTEX_WAIT_PRIVATE, 0);
+  }
+  void wake() {
+    awake_.store(1, std::memory_order_release);
+    futex(FUTEX_WAKE_PRIVATE, 1);
+  }
+
+ private:
+  void futex(int operation, uint32_t value) {
+    syscall(SYS_futex, reinterpret_cast<uint32_t*>(&awake_), operation, value, nullptr, nullptr, 0);
+  }
+  std::atomic<uint32_t> awake_{0};
+};
+
+// Most jobs are shorter than the time a thread needs to wake up, some block for milliseconds. So at most one thread is being
+// woken at a time, and it wakes the next if it leaves jobs behind: short jobs are done by the threads that are awake already,
+// and blocking ones still spread over all. The thread that slept last is woken first, since its caches are warm.
 class ThreadPool final : public Workers {
  public:
-  explicit ThreadPool(int threads) {
+  explicit ThreadPool(int threads) : sleeps_(static_cast<size_t>(threads)) {
     CHECK(threads >= 1);
     BlockedSignals blocked;
-    for (int i = 0; i < threads; ++i) {
-      threads_.emplace_back([this, i] {
-        pthread_setname_np(pthread_self(), ("worker-" + std::to_string(i)).c_str());
-        work();
+    threads_.reserve(sleeps_.size());
+    for (Sleep& sleep : sleeps_) {
+      threads_.emplace_back([this, &sleep, number = threads_.size()] {
+        pthread_setname_np(pthread_self(), ("worker-" + std::to_string(number)).c_str());
+        work(sleep);
       });
     }
   }
@@ -48,31 +73,48 @@ class ThreadPool final : public Workers {
       std::lock_guard lock(mutex_);
       closing_ = true;
     }
-    wake_.notify_all();
+    for (Sleep& sleep : sleeps_) sleep.wake();
     for (std::thread& thread : threads_) thread.join();
   }
 
   void submit(Callback job) override {
-    // Notified under the lock: the job may finish, and its owner destroy the pool, before this thread goes
-    // on.
-    std::lock_guard lock(mutex_);
-    jobs_.push_back(std::move(job));
-    if (idle_ > 0) wake_.notify_one();
+    Sleep* next = nullptr;
+    {
+      std::lock_guard lock(mutex_);
+      jobs_.push_back(std::move(job));
+      next = choose_to_wake();
+    }
+    if (next != nullptr) next->wake();
   }
 
  private:
-  void work() {
+  // With the lock held: whom the caller wakes, after releasing it, for the jobs that wait.
+  Sleep* choose_to_wake() {
+    if (waking_ || idle_.empty() || jobs_.empty()) return nullptr;
+    Sleep* next = idle_.back();
+    idle_.pop_back();
+    waking_ = true;
+    return next;
+  }
+
+  void work(Sleep& own) {
     std::unique_lock lock(mutex_);
     for (;;) {
-      while (jobs_.empty()) {
+      if (jobs_.empty()) {
         if (closing_) return;
-        ++idle_;
-        wake_.wait(lock);
-        --idle_;
+        idle_.push_back(&own);
+        lock.unlock();
+        own.wait();
+        lock.lock();
+        // Also set when the pool closes, where nobody needs to be woken any more.
+        waking_ = false;
+        continue;
       }
       Callback job = std::move(jobs_.front());
       jobs_.pop_front();
+      Sleep* next = choose_to_wake();
       lock.unlock();
+      if (next != nullptr) next->wake();
       job();
       job = nullptr;
       lock.lock();
@@ -80,10 +122,11 @@ class ThreadPool final : public Workers {
   }
 
   std::mutex mutex_;
-  std::condition_variable wake_;
   std::deque<Callback> jobs_;
-  int idle_ = 0;
+  std::vector<Sleep*> idle_;
+  bool waking_ = false;  // one thread is between its wake-up and the lock
   bool closing_ = false;
+  std::vector<Sleep> sleeps_;  // never resized: threads point into it
   std::vector<std::thread> threads_;
 };
 

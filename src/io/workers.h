@@ -10,7 +10,8 @@ namespace archipel::io {
 
 class Workers {
  public:
-  virtual ~Workers() = default;  // runs what was submitted, then joins the threads
+  // Runs what was submitted, then joins the threads. No other thread may be inside submit() any more: join the loops first.
+  virtual ~Workers() = default;
 
   // Runs `job` on some worker. Any thread. Never blocks; the queue is bounded by its callers (each awaits its result).
   virtual void submit(Callback job) = 0;
