@@ -233,6 +233,12 @@ Result<void> Gateway::listen() {
   http::Limits limits;
   limits.connections_max = std::max(1, config().connections_max / static_cast<int>(cores_.size()));
   std::string address = config().listen;
+  // With SO_REUSEPORT another gateway of this user would share the port in silence, and each would get half of the requests: a plain bind
+  // says first whether somebody has it.
+  if (!address.ends_with(":0")) {
+    ASSIGN_OR_RETURN(auto probe, io::tcp_network().listen(home(), address, false));
+    probe->close();
+  }
   for (Core& core : cores_) {
     ASSIGN_OR_RETURN(core.listener, io::tcp_network().listen(*core.loop, address, true));
     address = core.listener->address();  // with the real port, for the other cores
