@@ -51,8 +51,8 @@ class Blind(base.Case):
         files = [f for p in places for f in ([p] if p.is_file() else p.rglob("*")) if f.is_file()]
         self.assertGreater(len(files), 6 * 12, "there must be something to look through")
         for what, mark in marks.items():
-            # The demo prints its keys as hints on stderr: that is its purpose. Its log lines, and islands, must not hold them.
-            wanted = [f for f in files if not (what in ("access key", "secret key") and f.suffix == ".stderr")]
+            # The demo's hints on stderr name the access key: that is their purpose. Its log lines, and islands, must not.
+            wanted = [f for f in files if not (what == "access key" and f.suffix == ".stderr")]
             forms = {mark, mark.hex().encode(), mark.lower(), mark.upper(), base64.b64encode(mark)[:-4]}
             for file in wanted:
                 data = file.read_bytes()
@@ -62,7 +62,6 @@ class Blind(base.Case):
             for line in log.read_text(errors="replace").splitlines():
                 if "level=" in line or "event=" in line:
                     self.assertNotIn(cloud.ready["access_key"], line)
-                    self.assertNotIn(cloud.ready["secret_key"], line)
         # Neither names of files: two islands' listings have nothing in common but the marker.
         names = [{p.name for p in cloud.island(i).rglob("*") if p.is_file() and len(p.name) >= 32} for i in gateway.ISLANDS]
         for one in range(len(names)):
