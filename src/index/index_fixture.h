@@ -34,6 +34,11 @@ class Rig {
       placement.islands.push_back(islands.back());
     }
     options.dir = dir;
+    // The twin, which outlives the gateway as files would and is gone when its directory is: starts are then fast enough for many.
+    options.open_view = [this](const std::string& path) -> Result<std::unique_ptr<Kv>> {
+      if (std::filesystem::create_directories(path)) memory = std::shared_ptr<Kv>(make_map_kv());
+      return std::make_unique<SharedKv>(memory);
+    };
     options.create = true;
     options.rejoin_wiped = true;
     options.ack.soft_deadline_floor = options.ack.soft_deadline_max = std::chrono::milliseconds(20);
@@ -180,7 +185,15 @@ class Rig {
   }
   IslandReport::State state_of(size_t i) const { return journal.islands.at(i).state; }
 
+  struct SharedKv final : Kv {
+    explicit SharedKv(std::shared_ptr<Kv> kv) : inner(std::move(kv)) {}
+    std::shared_ptr<const Snapshot> snapshot() const override { return inner->snapshot(); }
+    Result<void> write(const std::vector<Mutation>& mutations) override { return inner->write(mutations); }
+    std::shared_ptr<Kv> inner;
+  };
+
   std::string dir;
+  std::shared_ptr<Kv> memory;
   std::unique_ptr<Random> random;
   std::unique_ptr<crypto::Keyring> keys;
   std::vector<std::shared_ptr<island::MemIsland>> islands;

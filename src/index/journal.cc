@@ -72,7 +72,7 @@ class Opener {
   io::Task<Result<void>> write_markers(IslandReport::State joined_as);
   std::vector<RosterEntry> next_roster(const EpochOpen* current) const;
   io::Task<Result<void>> put(Sealed sealed, const OpenBits& open, Buffer section);
-  io::Task<Result<void>> open_epoch(EpochOpen open);
+  io::Task<Result<void>> open_epoch(EpochOpen open, std::vector<Mutation> before);
   io::Task<Result<void>> decide(bool view_holds);
   io::Task<Result<CommitterParts>> hand_over();
   std::string list(Seen state) const;
@@ -103,7 +103,7 @@ class Opener {
 Result<bool> Opener::open_dir() {
   ASSIGN_OR_RETURN(lock_, DirLock::acquire(options_.dir));
   ASSIGN_OR_RETURN(head_, HeadFile::open(options_.dir, keys_));
-  ASSIGN_OR_RETURN(view_, ViewDir::open(options_.dir + "/index"));
+  ASSIGN_OR_RETURN(view_, ViewDir::open(options_.dir + "/index", options_.open_view));
   Result<std::optional<Applied>> applied = read_applied(*view_->kv().snapshot());
   return !applied || *applied;
 }
@@ -171,7 +171,7 @@ io::Task<Result<void>> Opener::create() {
   open.epoch = 1;
   open.roster = next_roster(nullptr);
   CO_RETURN_IF_ERROR(co_await put(seal_claim(keys_, 1), {}, Buffer()));
-  co_return co_await open_epoch(std::move(open));
+  co_return co_await open_epoch(std::move(open), {});
 }
 
 // Islands without a marker get one with a fresh incarnation. They are then present, and blank.
@@ -227,7 +227,8 @@ io::Task<Result<void>> Opener::put(Sealed sealed, const OpenBits& open, Buffer s
   co_return {};
 }
 
-io::Task<Result<void>> Opener::open_epoch(EpochOpen open) {
+// `before`: changes of the view that may be shown once the epoch is open.
+io::Task<Result<void>> Opener::open_epoch(EpochOpen open, std::vector<Mutation> before) {
   open.bits = random_.bytes<8>();
   open.code = options_.code;
   open.w = options_.ack.w;
@@ -241,10 +242,12 @@ io::Task<Result<void>> Opener::open_epoch(EpochOpen open) {
   open_hash_ = sealed.hash;
   open_ = std::move(open);
   CO_RETURN_IF_ERROR(co_await put(std::move(sealed), {}, Buffer()));
-  Result<void> kept = co_await workers_.run([this]() -> Result<void> {
-    RETURN_IF_ERROR(view_->kv().write(mutations_of(open_, open_hash_)));
-    // Synced, so that an older file that says "clean" cannot come back after this epoch has acknowledged anything.
-    return head_->write({open_.epoch, 0, open_hash_}, false, true);
+  std::ranges::move(mutations_of(open_, open_hash_), std::back_inserter(before));
+  Result<void> kept = co_await workers_.run([this, &before]() -> Result<void> {
+    // The head first, as for commits. Synced, so that an older file that says "clean" cannot come back after this epoch has acknowledged
+    // anything.
+    RETURN_IF_ERROR(head_->write({open_.epoch, 0, open_hash_}, false, true));
+    return view_->kv().write(before);
   });
   co_return kept;
 }
@@ -289,7 +292,7 @@ io::Task<Result<void>> Opener::continue_chain() {
   for (Recovered::Commit& commit : recovered->complete) {
     CO_RETURN_IF_ERROR(co_await put(std::move(commit.sealed), bits, std::move(commit.section)));
   }
-  co_return co_await open_epoch(std::move(open));
+  co_return co_await open_epoch(std::move(open), std::move(recovered->unproven));
 }
 
 io::Task<Result<CommitterParts>> Opener::hand_over() {

@@ -1,6 +1,7 @@
 // The journal at start-up: verify the islands' markers, recover the chain, open an epoch (protocol §2), hand out a Committer.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,6 +19,8 @@ struct JournalOptions {
   int in_flight_max = 2;  // commits in flight, at most 8 (format constant)
   size_t batch_bytes_max = 4u << 20;
   size_t queue_max = 4096;  // intents waiting
+  // How the view in `dir`/index is opened: it is deleted and opened anew when it cannot be trusted. A simulator brings its own.
+  std::function<Result<std::unique_ptr<Kv>>(const std::string& path)> open_view = open_rocks_kv;
   bool create =
       false;  // true: a new realm is made if no island has a marker of this realm and DIR has no head
   bool rejoin_wiped =

@@ -43,13 +43,14 @@ class MapKv final : public Kv {
  public:
   std::shared_ptr<const Snapshot> snapshot() const override {
     std::lock_guard lock(mutex_);
+    shared_ = true;
     return std::make_shared<MapSnapshot>(map_);
   }
 
   Result<void> write(const std::vector<Mutation>& mutations) override {
     std::lock_guard lock(mutex_);
-    // Copy on write, only while a snapshot still holds the old state.
-    if (map_.use_count() > 1) map_ = std::make_shared<Map>(*map_);
+    // Copy on write, only if a snapshot was taken of the old state.
+    if (std::exchange(shared_, false)) map_ = std::make_shared<Map>(*map_);
     for (const Mutation& mutation : mutations) {
       if (mutation.value) {
         (*map_)[mutation.key] = *mutation.value;
@@ -63,6 +64,7 @@ class MapKv final : public Kv {
  private:
   mutable std::mutex mutex_;
   std::shared_ptr<Map> map_ = std::make_shared<Map>();
+  mutable bool shared_ = false;
 };
 
 }  // namespace

@@ -1,7 +1,9 @@
 #include "index/recovery.h"
 
 #include <algorithm>
+#include <deque>
 #include <filesystem>
+#include <utility>
 
 #include "base/log.h"
 
@@ -39,7 +41,6 @@ struct FoundCommit {
   uint64_t seq = 0;
   OpenedBlob blob;
   Record record;
-  bool applied = false;
 };
 
 class Recovery {
@@ -61,7 +62,7 @@ class Recovery {
   Result<KnownOpen> known(const OpenedBlob& blob) const;
   Result<FoundCommit> link(uint64_t epoch, uint64_t seq, OpenedBlob blob);
   io::Task<Result<void>> apply(std::vector<Mutation> mutations);
-  io::Task<Result<void>> apply_commit(const OpenBits& open, FoundCommit& found);
+  io::Task<Result<void>> apply_commit(const OpenBits& open, FoundCommit& found, bool proven);
   io::Task<Result<void>> flush();
   ChainReader::Name commit_name(uint64_t seq) const {
     return {BlobKind::commit, path_.back().open.epoch, seq, path_.back().open.bits};
@@ -92,7 +93,12 @@ io::Task<Result<Recovered>> Recovery::run() {
     const KnownOpen& epoch = path_[i];
     if (seq_ == 0 && (i > start_ || !index_)) {
       hash_ = epoch.hash();
-      CO_RETURN_IF_ERROR(co_await apply(mutations_of(epoch.open, epoch.hash())));
+      std::vector<Mutation> opening = mutations_of(epoch.open, epoch.hash());
+      if (i + 1 == path_.size()) {
+        out_.unproven = std::move(opening);  // until a commit or the head proves that the epoch was served
+      } else {
+        CO_RETURN_IF_ERROR(co_await apply(std::move(opening)));
+      }
     }
     if (i + 1 == path_.size()) break;
     const EpochOpen& child = path_[i + 1].open;
@@ -291,12 +297,15 @@ io::Task<Result<void>> Recovery::flush() {
   co_return written;
 }
 
-io::Task<Result<void>> Recovery::apply_commit(const OpenBits& open, FoundCommit& found) {
-  if (found.applied) co_return {};
-  found.applied = true;
+io::Task<Result<void>> Recovery::apply_commit(const OpenBits& open, FoundCommit& found, bool proven) {
   ++out_.replayed;
   std::vector<Mutation> mutations = mutations_of(found.record, found.blob.sealed.hash, open, code_.n);
   found.record.mutations.clear();
+  if (!proven) {
+    std::ranges::move(mutations, std::back_inserter(out_.unproven));
+    co_return {};
+  }
+  if (!out_.unproven.empty()) CO_RETURN_IF_ERROR(co_await apply(std::exchange(out_.unproven, {})));
   co_return co_await apply(std::move(mutations));
 }
 
@@ -318,7 +327,7 @@ io::Task<Result<void>> Recovery::replay_closed(const KnownOpen& open, uint64_t t
                            in_.reader.unheard(poll));
       }
       CO_ASSIGN_OR_RETURN(FoundCommit found, link(epoch, first + i, std::move(*window[i])));
-      CO_RETURN_IF_ERROR(co_await apply_commit(open.open.bits, found));
+      CO_RETURN_IF_ERROR(co_await apply_commit(open.open.bits, found, true));
     }
   }
   if (hash_ != tail_hash)
@@ -332,7 +341,7 @@ io::Task<Result<void>> Recovery::replay_last() {
   const EpochOpen& open = path_.back().open;
   const bool own = in_.head && in_.head->position.epoch == open.epoch;
   exact_ = own && in_.head->exact;
-  // The view too was written after an acknowledgement only.
+  // The view too holds only what was acknowledged, or what a served epoch was built on.
   proven_ = std::max(own ? in_.head->position.seq : 0, seq_);
 
   std::deque<FoundCommit> recent;  // the last few in a row
@@ -362,7 +371,7 @@ io::Task<Result<void>> Recovery::replay_last() {
       }
     }
     while (recent.size() > kInFlightMax && recent.front().seq <= proven_) {
-      CO_RETURN_IF_ERROR(co_await apply_commit(open.bits, recent.front()));
+      CO_RETURN_IF_ERROR(co_await apply_commit(open.bits, recent.front(), true));
       recent.pop_front();
     }
   }
@@ -375,7 +384,7 @@ io::Task<Result<void>> Recovery::replay_last() {
       hash_ = found.record.prev_hash;
       co_return {};
     }
-    CO_RETURN_IF_ERROR(co_await apply_commit(open.bits, found));
+    CO_RETURN_IF_ERROR(co_await apply_commit(open.bits, found, found.seq <= proven_));
   }
   co_return co_await judge_gap(gap);
 }
@@ -420,9 +429,9 @@ io::Task<Result<void>> Recovery::judge_gap(uint64_t gap) {
 
 }  // namespace
 
-Result<std::unique_ptr<ViewDir>> ViewDir::open(std::string path) {
-  std::unique_ptr<ViewDir> out(new ViewDir(std::move(path)));
-  Result<std::unique_ptr<Kv>> kv = open_rocks_kv(out->path_);
+Result<std::unique_ptr<ViewDir>> ViewDir::open(std::string path, OpenKv open_kv) {
+  std::unique_ptr<ViewDir> out(new ViewDir(std::move(path), std::move(open_kv)));
+  Result<std::unique_ptr<Kv>> kv = out->open_kv_(out->path_);
   if (!kv && kv.error().code == Code::corrupt) {
     log::warn("journal.index_rebuilt", {{"reason", kv.error().message}});
     RETURN_IF_ERROR(out->reset());
@@ -435,7 +444,7 @@ Result<std::unique_ptr<ViewDir>> ViewDir::open(std::string path) {
 }
 
 std::unique_ptr<ViewDir> ViewDir::in_use(Kv& kv) {
-  std::unique_ptr<ViewDir> out(new ViewDir({}));
+  std::unique_ptr<ViewDir> out(new ViewDir({}, {}));
   out->kv_ = &kv;
   return out;
 }
@@ -447,7 +456,7 @@ Result<void> ViewDir::reset() {
   std::error_code error;
   std::filesystem::remove_all(path_, error);
   if (error) return fail_errno(error.value(), "deleting " + path_);
-  ASSIGN_OR_RETURN(owned_, open_rocks_kv(path_));
+  ASSIGN_OR_RETURN(owned_, open_kv_(path_));
   kv_ = owned_.get();
   return {};
 }

@@ -1,10 +1,10 @@
 // Recovery: which commits happened, decided from whatever islands answer (protocol §2; the model is the authority where words leave room).
 //
-// Reads islands and writes only the view in DIR; what has to be written to islands is returned. Deciding the same twice, or after a crash in
+// Reads islands and writes only the view in DIR, and there only what is proven to have been acknowledged; what has to be written to islands is returned. Deciding the same twice, or after a crash in
 // between, gives the same answer.
 #pragma once
 
-#include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,7 +18,8 @@ namespace archipel::index {
 class ViewDir {
  public:
   // A view that cannot be opened because it is damaged is begun anew. Blocks: on a worker.
-  static Result<std::unique_ptr<ViewDir>> open(std::string path);
+  using OpenKv = std::function<Result<std::unique_ptr<Kv>>(const std::string& path)>;
+  static Result<std::unique_ptr<ViewDir>> open(std::string path, OpenKv open_kv);
   // A view that others read meanwhile, which must outlive this: it can go forward and cannot be thrown away.
   static std::unique_ptr<ViewDir> in_use(Kv& kv);
   Kv& kv() { return *kv_; }
@@ -27,8 +28,9 @@ class ViewDir {
   Result<void> reset();
 
  private:
-  explicit ViewDir(std::string path) : path_(std::move(path)) {}
+  ViewDir(std::string path, OpenKv open_kv) : path_(std::move(path)), open_kv_(std::move(open_kv)) {}
   std::string path_;  // empty: in use
+  OpenKv open_kv_;
   std::unique_ptr<Kv> owned_;
   Kv* kv_ = nullptr;
 };
@@ -51,6 +53,8 @@ struct Recovered {
     Buffer section;
   };
   std::vector<Commit> complete;  // adopted commits that were found on fewer than w islands
+  // Changes of the view by what was adopted and is not proven to have been acknowledged: to be shown only when the new open is on w islands.
+  std::vector<Mutation> unproven;
   uint64_t replayed = 0;
 };
 

@@ -1,6 +1,7 @@
 // Starts after every kind of end. What was acknowledged is there; what was seen once stays; what cannot be known is said.
 #include "index/index_fixture.h"
 #include "io/sync.h"
+#include "island/dir.h"
 
 namespace archipel::index {
 namespace {
@@ -9,6 +10,7 @@ using State = IslandReport::State;
 using Rows = std::map<std::string, std::string>;
 
 io::Task<void> restarts(Rig& rig) {
+  rig.options.open_view = open_rocks_kv;
   CO_ASSERT_TRUE(co_await rig.start());
   EXPECT_EQ(rig.journal.epoch, 1u);
   EXPECT_EQ(rig.state_of(3), State::joined);
@@ -28,6 +30,7 @@ TEST(Recovery, EveryStartOpensAnEpochAndKeepsEverything) {
 }
 
 io::Task<void> no_index(Rig& rig) {
+  rig.options.open_view = open_rocks_kv;
   CO_ASSERT_TRUE(co_await rig.start());
   for (int epoch = 0; epoch < 3; ++epoch) {
     for (int i = 0; i < 40; ++i)
@@ -47,6 +50,7 @@ TEST(Recovery, ADeletedIndexIsReplayed) {
 }
 
 io::Task<void> index_of_another_chain(Rig& rig) {
+  rig.options.open_view = open_rocks_kv;
   CO_ASSERT_TRUE(co_await rig.start());
   CO_ASSERT_TRUE(co_await rig.put("a", "1"));
   co_await rig.stop();
@@ -65,7 +69,6 @@ TEST(Recovery, AnIndexThatIsNotOfThisChainIsRebuilt) {
 }
 
 // Any three of the six, index gone too.
-class ThreeGone : public testing::TestWithParam<std::tuple<int, bool>> {};
 int gone_mask = 0;
 bool head_gone = false;
 
@@ -236,6 +239,41 @@ io::Task<void> interrupted_creation(Rig& rig) {
 }
 TEST(Recovery, AnInterruptedCreationIsFinished) {
   with_rig("creation", interrupted_creation);
+}
+
+// The same on real directories.
+io::Task<void> directories(Rig& rig) {
+  rig.options.open_view = open_rocks_kv;
+  rig.options.ack = {};
+  const std::string place = rig.dir + "/islands/";
+  std::filesystem::create_directories(place);
+  rig.placement.islands.clear();
+  for (auto& island : rig.islands) {
+    rig.placement.islands.push_back(
+        island::make_dir_island(island->id(), place + island->id(), *rig.workers));
+  }
+  CO_ASSERT_TRUE(co_await rig.start());
+  for (int i = 0; i < 10; ++i) {
+    CO_ASSERT_TRUE(
+        co_await rig.put_body("k" + std::to_string(i), std::string(static_cast<size_t>(5000 + i), 'x')));
+  }
+  const Rows before = rig.visible();
+  co_await rig.stop();
+  for (size_t i : {0u, 3u, 4u}) std::filesystem::remove_all(place + rig.islands[i]->id());
+  rig.delete_index();
+  bool started = co_await rig.start();
+  EXPECT_TRUE(started) << (rig.failure ? rig.failure->describe() : "");
+  CO_ASSERT_TRUE(started);
+  EXPECT_EQ(rig.visible(), before);
+  EXPECT_EQ(rig.state_of(3), State::rejoined);
+  Result<std::string> body = co_await rig.body("k9");
+  CO_ASSERT_TRUE(body.has_value());
+  EXPECT_EQ(*body, std::string(5009, 'x'));
+  co_await rig.stop();
+  rig.placement.islands.clear();
+}
+TEST(Recovery, ThreeDirectoriesAndTheIndexMayGo) {
+  with_rig("directories", directories);
 }
 
 // --- crashes at every write ---
@@ -493,7 +531,7 @@ io::Task<void> random_program(Rig& rig) {
   }
 }
 TEST(Recovery, AgreesWithAMapOnRandomProgramsOfKillsAndWipes) {
-  for (program = 1; program <= 25; ++program)
+  for (program = 1; program <= 40; ++program)
     with_rig("program", random_program, static_cast<uint64_t>(program));
 }
 
