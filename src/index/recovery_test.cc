@@ -530,9 +530,13 @@ io::Task<void> random_program(Rig& rig) {
     }
   }
 }
+// ARCHIPEL_PROGRAMS: how many, for a long run.
 TEST(Recovery, AgreesWithAMapOnRandomProgramsOfKillsAndWipes) {
-  for (program = 1; program <= 40; ++program)
+  const char* asked = std::getenv("ARCHIPEL_PROGRAMS");
+  const int programs = asked != nullptr ? std::atoi(asked) : 40;
+  for (program = 1; program <= programs; ++program) {
     with_rig("program", random_program, static_cast<uint64_t>(program));
+  }
 }
 
 }  // namespace
