@@ -30,7 +30,8 @@ class Budget {
   class Ticket {
    public:
     Ticket() = default;
-    Ticket(Ticket&& o) noexcept : budget_(std::exchange(o.budget_, nullptr)), bytes_(std::exchange(o.bytes_, 0)) {}
+    Ticket(Ticket&& o) noexcept
+        : budget_(std::exchange(o.budget_, nullptr)), bytes_(std::exchange(o.bytes_, 0)) {}
     Ticket& operator=(Ticket&& o) noexcept;
     ~Ticket() { give_back(); }
     uint64_t bytes() const { return bytes_; }

@@ -10,7 +10,8 @@
 namespace archipel::store {
 namespace {
 
-io::Task<void> take(Budget& budget, uint64_t least, uint64_t want, std::vector<uint64_t>& granted, io::Event& changed, io::Event& let_go, bool& free) {
+io::Task<void> take(Budget& budget, uint64_t least, uint64_t want, std::vector<uint64_t>& granted,
+                    io::Event& changed, io::Event& let_go, bool& free) {
   Result<Budget::Ticket> ticket = co_await budget.acquire(least, want);
   EXPECT_TRUE(ticket.has_value());
   granted.push_back(ticket->bytes());
@@ -31,7 +32,7 @@ TEST(Budget, ServesInOrderAndShrinksUnderPressure) {
         scope.spawn(take(budget, 10, 60, granted, changed, let_go, free));  // short: the least
         EXPECT_EQ(granted, (std::vector<uint64_t>{60, 10}));
         scope.spawn(take(budget, 50, 50, granted, changed, let_go, free));  // must wait
-        scope.spawn(take(budget, 5, 5, granted, changed, let_go, free));    // would fit, but does not overtake
+        scope.spawn(take(budget, 5, 5, granted, changed, let_go, free));  // would fit, but does not overtake
         EXPECT_FALSE(budget.try_acquire(5, 5).has_value());
         EXPECT_EQ(granted.size(), 2u);
         free = true;

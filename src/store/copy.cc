@@ -11,7 +11,8 @@ namespace archipel::store {
 namespace {
 
 constexpr int kCopyAttemptsMax = 5;
-constexpr std::string_view kSourceMoved = "source moved";  // detail of build()'s error, never seen outside this file
+constexpr std::string_view kSourceMoved =
+    "source moved";  // detail of build()'s error, never seen outside this file
 
 struct CopyPlan {
   std::string source_place, source_bytes;  // key and value of the source in the view
@@ -23,7 +24,8 @@ struct CopyPlan {
 Result<void> build_copy(const CopyPlan& plan, const index::View& view, std::vector<index::Mutation>& out) {
   RETURN_IF_ERROR(check_bucket_unchanged(view, plan.bucket, plan.owner));
   ASSIGN_OR_RETURN(std::optional<std::string> source, view.get(plan.source_place));
-  if (!source || *source != plan.source_bytes) return fail(Code::unavailable, "the source changed while it was copied", std::string(kSourceMoved));
+  if (!source || *source != plan.source_bytes)
+    return fail(Code::unavailable, "the source changed while it was copied", std::string(kSourceMoved));
   std::string place = object_key(plan.bucket, plan.key);
   ASSIGN_OR_RETURN(std::optional<std::string> current, view.get(place));
   References references(view);
@@ -41,7 +43,8 @@ Result<void> build_copy(const CopyPlan& plan, const index::View& view, std::vect
 }
 
 // Reads the source and makes the new version of it. Blocks; on a worker.
-Result<std::shared_ptr<const CopyPlan>> plan_copy(Env& env, const CopyRequest& request, const Bucket& from, const Bucket& to) {
+Result<std::shared_ptr<const CopyPlan>> plan_copy(Env& env, const CopyRequest& request, const Bucket& from,
+                                                  const Bucket& to) {
   auto plan = std::make_shared<CopyPlan>();
   plan->source_place = object_key(request.source_bucket, request.source_key);
   ASSIGN_OR_RETURN(std::optional<std::string> bytes, env.kv.snapshot()->get(plan->source_place));
@@ -71,13 +74,13 @@ Result<std::shared_ptr<const CopyPlan>> plan_copy(Env& env, const CopyRequest& r
   return std::shared_ptr<const CopyPlan>(std::move(plan));
 }
 
-io::Task<Result<ObjectInfo>> copy_once(Env& env, const CopyRequest& request, const Bucket& from, const Bucket& to) {
+io::Task<Result<ObjectInfo>> copy_once(Env& env, const CopyRequest& request, const Bucket& from,
+                                       const Bucket& to) {
   auto make_plan = [&] { return plan_copy(env, request, from, to); };
   CO_ASSIGN_OR_RETURN(std::shared_ptr<const CopyPlan> plan, co_await env.workers.run(make_plan));
   index::Intent intent;
-  intent.build = [plan](const index::View& view, const std::vector<index::SmallLocation>&, std::vector<index::Mutation>& out) {
-    return build_copy(*plan, view, out);
-  };
+  intent.build = [plan](const index::View& view, const std::vector<index::SmallLocation>&,
+                        std::vector<index::Mutation>& out) { return build_copy(*plan, view, out); };
   Result<index::CommitPosition> committed = co_await env.committer.commit(std::move(intent));
   if (!committed) co_return fail(committed.error());
   co_return plan->version.info;
@@ -91,10 +94,15 @@ io::Task<Result<ObjectInfo>> copy_object(Env& env, CopyRequest request) {
   CO_RETURN_IF_ERROR(check_object_key(request.key));
   CO_RETURN_IF_ERROR(check_object_key(request.source_key));
   if (request.replace_metadata) CO_RETURN_IF_ERROR(check_metadata(request.headers, request.metadata));
-  if (!request.replace_metadata && request.bucket == request.source_bucket && request.key == request.source_key)
-    co_return fail(Code::invalid, "an object is copied onto itself only with new metadata (x-amz-metadata-directive: REPLACE)", "InvalidRequest");
+  if (!request.replace_metadata && request.bucket == request.source_bucket &&
+      request.key == request.source_key)
+    co_return fail(
+        Code::invalid,
+        "an object is copied onto itself only with new metadata (x-amz-metadata-directive: REPLACE)",
+        "InvalidRequest");
   // Streams are shared within one tenant only.
-  if (to->info.owner != from->info.owner) co_return fail(Code::denied, "the source belongs to another account", "AccessDenied");
+  if (to->info.owner != from->info.owner)
+    co_return fail(Code::denied, "the source belongs to another account", "AccessDenied");
 
   for (int attempt = 0; attempt < kCopyAttemptsMax; ++attempt) {
     Result<ObjectInfo> copied = co_await copy_once(env, request, *from, *to);

@@ -8,12 +8,15 @@
 namespace archipel::store {
 namespace {
 
-Result<std::shared_ptr<const Bucket>> make_bucket(const index::Snapshot& snapshot, std::string_view name, std::string_view bytes) {
+Result<std::shared_ptr<const Bucket>> make_bucket(const index::Snapshot& snapshot, std::string_view name,
+                                                  std::string_view bytes) {
   ASSIGN_OR_RETURN(BucketRecord record, decode_bucket(bytes));
-  ASSIGN_OR_RETURN(std::optional<std::string> slot_bytes, snapshot.get(kek_key(record.owner, kKekGeneration)));
+  ASSIGN_OR_RETURN(std::optional<std::string> slot_bytes,
+                   snapshot.get(kek_key(record.owner, kKekGeneration)));
   if (!slot_bytes) return fail(Code::corrupt, "the owner of a bucket has no key slot", "InternalError");
   ASSIGN_OR_RETURN(uint64_t slot, decode_count(*slot_bytes));
-  if (slot >= crypto::kKekSlots) return fail(Code::corrupt, "the owner of a bucket has a key slot out of range", "InternalError");
+  if (slot >= crypto::kKekSlots)
+    return fail(Code::corrupt, "the owner of a bucket has a key slot out of range", "InternalError");
   auto bucket = std::make_shared<Bucket>();
   bucket->info = {std::string(name), record.owner, record.created_ms};
   bucket->kek_slot = static_cast<int>(slot);
@@ -33,7 +36,8 @@ Result<void> Directory::load() {
                                    std::string access_key(key.substr(kAccountPrefix.size()));
                                    Result<Account> account = decode_account(value, access_key);
                                    if (account)
-                                     accounts.emplace(access_key, std::make_shared<const Account>(std::move(*account)));
+                                     accounts.emplace(access_key,
+                                                      std::make_shared<const Account>(std::move(*account)));
                                    else
                                      outcome = fail(account.error());
                                    return outcome.has_value();
@@ -101,7 +105,8 @@ std::vector<Account> Directory::accounts() const {
     out.reserve(accounts_.size());
     for (const auto& [access_key, account] : accounts_) out.push_back(*account);
   }
-  std::sort(out.begin(), out.end(), [](const Account& a, const Account& b) { return a.access_key < b.access_key; });
+  std::sort(out.begin(), out.end(),
+            [](const Account& a, const Account& b) { return a.access_key < b.access_key; });
   return out;
 }
 

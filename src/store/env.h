@@ -11,9 +11,9 @@
 namespace archipel::store {
 
 // Work below these sizes is cheaper than the way to a worker and back (some 20 us of it).
-inline constexpr size_t kInlineSealBytesMax = 16u << 10;  // MD5 and sealing
+inline constexpr size_t kInlineSealBytesMax = 16u << 10;         // MD5 and sealing
 inline constexpr size_t kInlineOpenBytesMax = (64u << 10) + 16;  // one sealed segment
-inline constexpr uint64_t kPieceSegmentsMax = 16;         // 1 MiB: the unit of reading, sealing and opening
+inline constexpr uint64_t kPieceSegmentsMax = 16;  // 1 MiB: the unit of reading, sealing and opening
 inline constexpr Duration kReadDeadline = std::chrono::seconds(30);  // for one piece of a GET
 
 struct Env {
@@ -49,10 +49,12 @@ io::Task<Result<void>> create_bucket(Env& env, std::string name, std::string own
 io::Task<Result<void>> delete_bucket(Env& env, std::string name);
 io::Task<Result<std::vector<BucketInfo>>> list_buckets(Env& env, std::string owner);
 io::Task<Result<ObjectInfo>> put_object(Env& env, PutRequest request, BodySource& body);
-io::Task<Result<Store::Opened>> get_object(Env& env, std::string bucket, std::string key, std::optional<Store::Range> range,
-                                           Conditions conditions);
-io::Task<Result<ObjectInfo>> head_object(Env& env, std::string bucket, std::string key, Conditions conditions);
-io::Task<Result<std::vector<DeleteOutcome>>> remove_objects(Env& env, std::string bucket, std::vector<std::string> keys);
+io::Task<Result<Store::Opened>> get_object(Env& env, std::string bucket, std::string key,
+                                           std::optional<Store::Range> range, Conditions conditions);
+io::Task<Result<ObjectInfo>> head_object(Env& env, std::string bucket, std::string key,
+                                         Conditions conditions);
+io::Task<Result<std::vector<DeleteOutcome>>> remove_objects(Env& env, std::string bucket,
+                                                            std::vector<std::string> keys);
 io::Task<Result<ObjectInfo>> copy_object(Env& env, CopyRequest request);
 io::Task<Result<ListResult>> list_objects(Env& env, ListRequest request);
 

@@ -41,7 +41,11 @@ struct Piece {
 class Source {
  public:
   Source(Env& env, Found found, std::string bucket_name, ByteRange range)
-      : env_(env), found_(std::move(found)), bucket_name_(std::move(bucket_name)), at_(range.first), left_(range.length) {}
+      : env_(env),
+        found_(std::move(found)),
+        bucket_name_(std::move(bucket_name)),
+        at_(range.first),
+        left_(range.length) {}
 
   const ObjectInfo& info() const { return found_.version.info; }
   bool at_end() const { return left_ == 0; }
@@ -75,7 +79,7 @@ io::Task<Result<void>> Source::open() {
   uint64_t k = static_cast<uint64_t>(env_.coder.code().k);
   uint64_t stripes = std::max<uint64_t>(kPieceSegmentsMax / k, 1);
   uint64_t want = stripes * k;
-  constexpr uint64_t kBytesPerSegment = 4 * kSegmentSealed;
+  constexpr uint64_t kBytesPerSegment = uint64_t{4} * kSegmentSealed;
   Result<Budget::Ticket> ticket = co_await env_.budget.acquire(kBytesPerSegment, want * kBytesPerSegment);
   if (!ticket) co_return fail(ticket.error());
   ticket_ = std::move(*ticket);
@@ -105,7 +109,8 @@ Piece Source::plan() const {
 Result<void> Source::use_slice(size_t index) {
   if (opened_slice_ == index) return {};
   const Slice& slice = found_.version.slices[index];
-  KeyScope scope{found_.bucket->info.owner, bucket_name_, found_.version.version_id, static_cast<uint32_t>(index)};
+  KeyScope scope{found_.bucket->info.owner, bucket_name_, found_.version.version_id,
+                 static_cast<uint32_t>(index)};
   ASSIGN_OR_RETURN(crypto::Secret32 data_key, unwrap(slice, env_.keys, scope));
   ASSIGN_OR_RETURN(opener_, crypto::StreamOpener::create(slice.stream, data_key));
   opened_slice_ = index;
@@ -131,12 +136,14 @@ io::Task<Result<std::vector<Buffer>>> Source::read_sealed(Piece piece) {
     const index::SmallLocation& first = small[i];
     uint64_t length = 0;
     for (; i < piece.first + piece.count; ++i) {
-      bool together = small[i].section.id == first.section.id && small[i].section.attempt == first.section.attempt &&
+      bool together = small[i].section.id == first.section.id &&
+                      small[i].section.attempt == first.section.attempt &&
                       small[i].offset == first.offset + length;
       if (!together) break;
       length += small[i].length;
     }
-    CO_ASSIGN_OR_RETURN(Buffer bytes, co_await env_.reader.read(first.section, first.offset, length, deadline));
+    CO_ASSIGN_OR_RETURN(Buffer bytes,
+                        co_await env_.reader.read(first.section, first.offset, length, deadline));
     sealed.push_back(std::move(bytes));
   }
   co_return sealed;
@@ -217,8 +224,8 @@ class Reader final : public ObjectReader {
 
 }  // namespace
 
-io::Task<Result<Store::Opened>> get_object(Env& env, std::string bucket, std::string key, std::optional<Store::Range> range,
-                                           Conditions conditions) {
+io::Task<Result<Store::Opened>> get_object(Env& env, std::string bucket, std::string key,
+                                           std::optional<Store::Range> range, Conditions conditions) {
   CO_ASSIGN_OR_RETURN(Found found, co_await find_object(env, bucket, std::move(key), Depth::all));
   CO_RETURN_IF_ERROR(check_read_conditions(conditions, found.version.info));
   CO_ASSIGN_OR_RETURN(ByteRange bytes, resolve_range(range, found.version.info.size));
@@ -231,7 +238,8 @@ io::Task<Result<Store::Opened>> get_object(Env& env, std::string bucket, std::st
   co_return opened;
 }
 
-io::Task<Result<ObjectInfo>> head_object(Env& env, std::string bucket, std::string key, Conditions conditions) {
+io::Task<Result<ObjectInfo>> head_object(Env& env, std::string bucket, std::string key,
+                                         Conditions conditions) {
   CO_ASSIGN_OR_RETURN(Found found, co_await find_object(env, std::move(bucket), std::move(key), Depth::info));
   CO_RETURN_IF_ERROR(check_read_conditions(conditions, found.version.info));
   co_return found.version.info;

@@ -14,9 +14,13 @@ std::string joined(std::string_view prefix, std::string_view rest) {
 
 }  // namespace
 
-std::string account_key(std::string_view access_key) { return joined(kAccountPrefix, access_key); }
+std::string account_key(std::string_view access_key) {
+  return joined(kAccountPrefix, access_key);
+}
 
-std::string bucket_key(std::string_view bucket) { return joined(kBucketPrefix, bucket); }
+std::string bucket_key(std::string_view bucket) {
+  return joined(kBucketPrefix, bucket);
+}
 
 std::string kek_key(std::string_view tenant, uint32_t generation) {
   std::string out = joined(kKekPrefix, tenant);
@@ -30,9 +34,13 @@ std::string owner_prefix(std::string_view owner) {
   return out;
 }
 
-std::string owner_key(std::string_view owner, std::string_view bucket) { return owner_prefix(owner).append(bucket); }
+std::string owner_key(std::string_view owner, std::string_view bucket) {
+  return owner_prefix(owner).append(bucket);
+}
 
-std::string reference_key(const crypto::DataId& data_id) { return joined(kReferencePrefix, as_text(data_id)); }
+std::string reference_key(const crypto::DataId& data_id) {
+  return joined(kReferencePrefix, as_text(data_id));
+}
 
 std::string doomed_key(UnixMs doomed_ms, const crypto::DataId& data_id) {
   std::string out(kDoomedPrefix);

@@ -19,19 +19,24 @@ std::string first_place(const ListRequest& request) {
   std::string objects = objects_prefix(request.bucket);
   std::string from = objects + request.prefix;
   if (request.start_after.empty()) return from;
-  bool resumes_after_prefix = request.start_after.starts_with(request.prefix) && common_prefix_of(request, request.start_after) == request.start_after;
-  std::string after = resumes_after_prefix ? after_prefix(objects + request.start_after) : after_object(request.bucket, request.start_after);
+  bool resumes_after_prefix = request.start_after.starts_with(request.prefix) &&
+                              common_prefix_of(request, request.start_after) == request.start_after;
+  std::string after = resumes_after_prefix ? after_prefix(objects + request.start_after)
+                                           : after_object(request.bucket, request.start_after);
   return std::max(from, after);
 }
 
 class Lister {
  public:
-  Lister(const ListRequest& request, size_t keys_max) : request_(request), objects_(objects_prefix(request.bucket)), keys_max_(keys_max) {}
+  Lister(const ListRequest& request, size_t keys_max)
+      : request_(request), objects_(objects_prefix(request.bucket)), keys_max_(keys_max) {}
 
   bool visit(std::string_view view_key, std::string_view value, std::string* seek_to) {
     std::optional<std::string_view> key = object_key_of(view_key, objects_.size());
     if (!key) {
-      outcome_ = fail(Code::corrupt, "the view holds a damaged object key; delete the index directory, it will be rebuilt", "InternalError");
+      outcome_ = fail(Code::corrupt,
+                      "the view holds a damaged object key; delete the index directory, it will be rebuilt",
+                      "InternalError");
       return false;
     }
     if (found_.entries.size() + found_.common_prefixes.size() == keys_max_) {
@@ -68,14 +73,16 @@ class Lister {
   Result<void> outcome_;
 };
 
-Result<ListResult> scan_objects(const index::Snapshot& snapshot, const ListRequest& request, size_t keys_max) {
+Result<ListResult> scan_objects(const index::Snapshot& snapshot, const ListRequest& request,
+                                size_t keys_max) {
   std::string from = first_place(request);
   std::string to = after_prefix(objects_prefix(request.bucket) + request.prefix);
   Lister lister(request, keys_max);
   if (from < to) {
-    RETURN_IF_ERROR(snapshot.scan(from, to, [&](std::string_view key, std::string_view value, std::string* seek_to) {
-      return lister.visit(key, value, seek_to);
-    }));
+    RETURN_IF_ERROR(
+        snapshot.scan(from, to, [&](std::string_view key, std::string_view value, std::string* seek_to) {
+          return lister.visit(key, value, seek_to);
+        }));
   }
   return lister.finish();
 }

@@ -18,14 +18,42 @@ class Program {
     for (step_ = 0; step_ < steps && !testing::Test::HasFailure(); ++step_) {
       rig_.clock.wall_ms += static_cast<UnixMs>(pick(1500));
       switch (pick(20)) {
-        case 0: co_await create_bucket(); break;
-        case 1: co_await delete_bucket(); break;  // seldom empty, so most stay
-        case 2: case 3: case 4: case 5: case 6: case 7: co_await put(); break;
-        case 8: case 9: case 10: case 11: co_await get(); break;
-        case 12: case 13: co_await remove(); break;
-        case 14: case 15: co_await copy(); break;
-        case 16: case 17: case 18: co_await list(); break;
-        default: co_await perhaps_restart(); break;
+        case 0:
+          co_await create_bucket();
+          break;
+        case 1:
+          co_await delete_bucket();
+          break;  // seldom empty, so most stay
+        case 2:
+        case 3:
+        case 4:
+        case 5:
+        case 6:
+        case 7:
+          co_await put();
+          break;
+        case 8:
+        case 9:
+        case 10:
+        case 11:
+          co_await get();
+          break;
+        case 12:
+        case 13:
+          co_await remove();
+          break;
+        case 14:
+        case 15:
+          co_await copy();
+          break;
+        case 16:
+        case 17:
+        case 18:
+          co_await list();
+          break;
+        default:
+          co_await perhaps_restart();
+          break;
       }
     }
     if (!testing::Test::HasFailure()) co_await check_everything();
@@ -38,7 +66,8 @@ class Program {
   std::string owner() { return pick(4) == 0 ? kBob : kAlice; }
   // Few enough to collide; with what sorts and splits unexpectedly.
   std::string key() {
-    static const std::vector<std::string> parts = {"a", "b", "/", "a/", "b+", "é", " ", "%41", "..", "//", "\x01", "\xef\xbf\xbf"};
+    static const std::vector<std::string> parts = {"a", "b",   "/",  "a/", "b+",   "é",
+                                                   " ", "%41", "..", "//", "\x01", "\xef\xbf\xbf"};
     std::string out;
     for (uint64_t n = 1 + pick(3); n > 0; --n) out += parts[pick(parts.size())];
     return out;
@@ -47,20 +76,36 @@ class Program {
   std::string key(const std::string& in_bucket) {
     auto found = model_.buckets.find(in_bucket);
     if (pick(3) == 0 || found == model_.buckets.end() || found->second.objects.empty()) return key();
-    return std::next(found->second.objects.begin(), static_cast<ptrdiff_t>(pick(found->second.objects.size())))->first;
+    return std::next(found->second.objects.begin(),
+                     static_cast<ptrdiff_t>(pick(found->second.objects.size())))
+        ->first;
   }
   size_t size() {
-    static const std::vector<size_t> edges = {0, 1, 65535, 65536, 65537, 131072, 131073, kExtentPlain - 1, kExtentPlain, kExtentPlain + 1, 2 * kExtentPlain, 700'001};
+    static const std::vector<size_t> edges = {0,
+                                              1,
+                                              65535,
+                                              65536,
+                                              65537,
+                                              131072,
+                                              131073,
+                                              kExtentPlain - 1,
+                                              kExtentPlain,
+                                              kExtentPlain + 1,
+                                              2 * kExtentPlain,
+                                              700'001};
     return pick(4) == 0 ? edges[pick(edges.size())] : pick(300);
   }
   Conditions conditions(const std::string& in_bucket, const std::string& of_key) {
     Conditions c;
     const Model::Object* object = model_.find(in_bucket, of_key);
-    auto etag = [&] { return pick(3) == 0 ? "*" : object && pick(2) == 0 ? object->info.etag : std::string(32, '0'); };
+    auto etag = [&] {
+      return pick(3) == 0 ? "*" : object && pick(2) == 0 ? object->info.etag : std::string(32, '0');
+    };
     if (pick(3) != 0) return c;
     if (pick(2) == 0) c.if_match.push_back(etag());
     if (pick(2) == 0) c.if_none_match.push_back(etag());
-    UnixMs around = (object ? object->info.modified_ms : rig_.clock.wall_ms) - 1500 + static_cast<UnixMs>(pick(3000));
+    UnixMs around =
+        (object ? object->info.modified_ms : rig_.clock.wall_ms) - 1500 + static_cast<UnixMs>(pick(3000));
     if (pick(4) == 0) c.if_modified_since_ms = around;
     if (pick(4) == 0) c.if_unmodified_since_ms = around;
     return c;
@@ -106,7 +151,8 @@ class Program {
     StringBody body(bytes, 1 + pick(200'000));
     PutRequest kept = request;
     Result<ObjectInfo> done = co_await rig_.store->put(std::move(request), body);
-    agree("put of " + std::to_string(bytes.size()), code_of(done), model_.put(kept, bytes, rig_.clock.wall_ms));
+    agree("put of " + std::to_string(bytes.size()), code_of(done),
+          model_.put(kept, bytes, rig_.clock.wall_ms));
     if (done) expect_same_info(*done, model_.find(kept.bucket, kept.key)->info, true);
   }
   io::Task<void> get() {

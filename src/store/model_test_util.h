@@ -26,7 +26,8 @@ class Model {
   // Each operation answers "ok" or the S3 code.
   std::string create_bucket(const std::string& name, const std::string& owner) {
     auto found = buckets.find(name);
-    if (found != buckets.end()) return found->second.owner == owner ? "BucketAlreadyOwnedByYou" : "BucketAlreadyExists";
+    if (found != buckets.end())
+      return found->second.owner == owner ? "BucketAlreadyOwnedByYou" : "BucketAlreadyExists";
     buckets[name].owner = owner;
     return "ok";
   }
@@ -85,8 +86,8 @@ class Model {
     return "ok";
   }
 
-  std::string get(const std::string& bucket, const std::string& key, const std::optional<Store::Range>& range, const Conditions& conditions,
-                  std::string* body) const {
+  std::string get(const std::string& bucket, const std::string& key, const std::optional<Store::Range>& range,
+                  const Conditions& conditions, std::string* body) const {
     if (!buckets.contains(bucket)) return "NoSuchBucket";
     const Object* object = find(bucket, key);
     if (!object) return "NoSuchKey";
@@ -117,7 +118,8 @@ class Model {
     std::set<std::string> prefixes;
     for (const auto& [key, object] : buckets.at(request.bucket).objects) {
       if (!key.starts_with(request.prefix)) continue;
-      size_t at = request.delimiter.empty() ? std::string::npos : key.find(request.delimiter, request.prefix.size());
+      size_t at =
+          request.delimiter.empty() ? std::string::npos : key.find(request.delimiter, request.prefix.size());
       if (at == std::string::npos) {
         if (key > request.start_after) items.push_back({key, &object});
         continue;
@@ -153,11 +155,14 @@ class Model {
 
  private:
   static bool any(const std::vector<std::string>& etags, const std::string& etag) {
-    return std::find(etags.begin(), etags.end(), etag) != etags.end() || std::find(etags.begin(), etags.end(), "*") != etags.end();
+    return std::find(etags.begin(), etags.end(), etag) != etags.end() ||
+           std::find(etags.begin(), etags.end(), "*") != etags.end();
   }
   static std::string refuse_read(const Conditions& c, const Object& object) {
-    bool newer_than_unmodified = c.if_unmodified_since_ms && object.info.modified_ms / 1000 > *c.if_unmodified_since_ms / 1000;
-    bool newer_than_modified = c.if_modified_since_ms && object.info.modified_ms / 1000 > *c.if_modified_since_ms / 1000;
+    bool newer_than_unmodified =
+        c.if_unmodified_since_ms && object.info.modified_ms / 1000 > *c.if_unmodified_since_ms / 1000;
+    bool newer_than_modified =
+        c.if_modified_since_ms && object.info.modified_ms / 1000 > *c.if_modified_since_ms / 1000;
     if (!c.if_match.empty() && !any(c.if_match, object.info.etag)) return "PreconditionFailed";
     if (c.if_match.empty() && newer_than_unmodified) return "PreconditionFailed";
     if (!c.if_none_match.empty() && any(c.if_none_match, object.info.etag)) return "NotModified";

@@ -22,7 +22,8 @@ Result<void> check_current(const Conditions& conditions, const std::optional<std
   return check_write_conditions(conditions, &current.info);
 }
 
-Result<void> build_put(const Plan& plan, const index::View& view, const std::vector<index::SmallLocation>& locations,
+Result<void> build_put(const Plan& plan, const index::View& view,
+                       const std::vector<index::SmallLocation>& locations,
                        std::vector<index::Mutation>& out) {
   RETURN_IF_ERROR(check_bucket_unchanged(view, plan.bucket, plan.owner));
   std::string key = object_key(plan.bucket, plan.key);
@@ -46,7 +47,8 @@ Result<void> build_put(const Plan& plan, const index::View& view, const std::vec
 io::Task<Result<void>> check_early(Env& env, const PutRequest& request) {
   if (request.conditions.empty()) co_return Result<void>();
   auto look = [&]() -> Result<void> {
-    ASSIGN_OR_RETURN(std::optional<std::string> current, env.kv.snapshot()->get(object_key(request.bucket, request.key)));
+    ASSIGN_OR_RETURN(std::optional<std::string> current,
+                     env.kv.snapshot()->get(object_key(request.bucket, request.key)));
     return check_current(request.conditions, current);
   };
   Result<void> checked = co_await env.workers.run(look);
@@ -89,11 +91,9 @@ io::Task<Result<ObjectInfo>> put_object(Env& env, PutRequest request, BodySource
   ObjectInfo info = version.info;
   index::Intent intent;
   intent.small = upload.take_small();
-  intent.build = [plan = std::shared_ptr<const Plan>(std::move(plan))](const index::View& view,
-                                                                      const std::vector<index::SmallLocation>& locations,
-                                                                      std::vector<index::Mutation>& out) {
-    return build_put(*plan, view, locations, out);
-  };
+  intent.build = [plan = std::shared_ptr<const Plan>(std::move(plan))](
+                     const index::View& view, const std::vector<index::SmallLocation>& locations,
+                     std::vector<index::Mutation>& out) { return build_put(*plan, view, locations, out); };
   Result<index::CommitPosition> committed = co_await env.committer.commit(std::move(intent));
   if (!committed) co_return fail(committed.error());
   co_return info;

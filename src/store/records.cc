@@ -12,17 +12,22 @@ constexpr uint8_t kStorageExtents = 2;
 constexpr size_t kNameBytesMax = 1024;
 constexpr size_t kValueBytesMax = 16u << 10;
 constexpr uint64_t kMapEntriesMax = 1024;
-constexpr uint64_t kSlicesMax = 10'000;  // parts of a multipart upload (S3)
+constexpr uint64_t kSlicesMax = 10'000;     // parts of a multipart upload (S3)
 constexpr uint64_t kSmallLocationsMax = 4;  // of one intent
 constexpr uint64_t kExtentsMax = 1u << 16;  // 5 GiB in extents of 1 MiB are 5,120
 
 std::unexpected<Error> corrupt(std::string_view what) {
-  return fail(Code::corrupt, "the view holds a damaged " + std::string(what) + " record; delete the index directory, it will be rebuilt from the journal",
+  return fail(Code::corrupt,
+              "the view holds a damaged " + std::string(what) +
+                  " record; delete the index directory, it will be rebuilt from the journal",
               "InternalError");
 }
 
 void write_ref(Writer& writer, const extent::ExtentRef& ref) {
-  writer.u8(static_cast<uint8_t>(ref.kind)).varint(ref.id.epoch).varint(ref.id.counter).raw(ByteView(ref.attempt));
+  writer.u8(static_cast<uint8_t>(ref.kind))
+      .varint(ref.id.epoch)
+      .varint(ref.id.counter)
+      .raw(ByteView(ref.attempt));
   writer.u8(static_cast<uint8_t>(ref.geometry.code.n)).u8(static_cast<uint8_t>(ref.geometry.code.k));
   writer.varint(ref.geometry.cell_bytes).varint(ref.geometry.length).varint(ref.confirmed).varint(ref.base);
   if (ref.kind == extent::ExtentRef::Kind::section) writer.raw(ByteView(ref.open));
@@ -66,7 +71,9 @@ bool read_small(Reader& reader, std::vector<index::SmallLocation>& small) {
     location.offset = reader.varint();
     location.length = reader.varint();
     uint64_t end = location.section.geometry.length;
-    if (!reader.ok() || location.length > extent::kSegmentSealed || location.offset > end || location.length > end - location.offset) return false;
+    if (!reader.ok() || location.length > extent::kSegmentSealed || location.offset > end ||
+        location.length > end - location.offset)
+      return false;
   }
   return true;
 }
@@ -74,7 +81,10 @@ bool read_small(Reader& reader, std::vector<index::SmallLocation>& small) {
 // Extents of one stream share their code and cell size; base and open are 0 in data extents; first segments add up.
 void write_extents(Writer& writer, const std::vector<ExtentRun>& extents) {
   const extent::Geometry& common = extents.front().ref.geometry;
-  writer.u8(kStorageExtents).u8(static_cast<uint8_t>(common.code.n)).u8(static_cast<uint8_t>(common.code.k)).varint(common.cell_bytes);
+  writer.u8(kStorageExtents)
+      .u8(static_cast<uint8_t>(common.code.n))
+      .u8(static_cast<uint8_t>(common.code.k))
+      .varint(common.cell_bytes);
   writer.varint(extents.size());
   for (const ExtentRun& run : extents) {
     CHECK(run.ref.kind == extent::ExtentRef::Kind::data);
@@ -121,9 +131,12 @@ void write_storage(Writer& writer, const Storage& storage) {
 
 bool read_storage(Reader& reader, Storage& storage) {
   switch (reader.u8()) {
-    case kStorageSmall: return read_small(reader, storage.small);
-    case kStorageExtents: return read_extents(reader, storage.extents);
-    default: return false;
+    case kStorageSmall:
+      return read_small(reader, storage.small);
+    case kStorageExtents:
+      return read_extents(reader, storage.extents);
+    default:
+      return false;
   }
 }
 
@@ -167,7 +180,9 @@ bool read_slice(Reader& reader, Slice& slice) {
   reader.fixed(slice.wrapped_key);
   uint64_t slot = reader.varint();
   uint64_t generation = reader.varint();
-  if (!reader.ok() || suite != crypto::kSuiteAes256Gcm || slot >= crypto::kKekSlots || generation > UINT32_MAX) return false;
+  if (!reader.ok() || suite != crypto::kSuiteAes256Gcm || slot >= crypto::kKekSlots ||
+      generation > UINT32_MAX)
+    return false;
   stream.suite = static_cast<uint16_t>(suite);
   slice.kek_slot = static_cast<uint32_t>(slot);
   slice.kek_generation = static_cast<uint32_t>(generation);
@@ -197,7 +212,9 @@ bool read_map(Reader& reader, StringMap& map) {
 
 uint32_t segment_bytes(const crypto::StreamInfo& stream, uint64_t segment) {
   uint64_t start = segment * extent::kSegmentPlain;
-  return start >= stream.length ? 0 : static_cast<uint32_t>(std::min<uint64_t>(extent::kSegmentPlain, stream.length - start));
+  return start >= stream.length
+             ? 0
+             : static_cast<uint32_t>(std::min<uint64_t>(extent::kSegmentPlain, stream.length - start));
 }
 
 uint64_t sealed_bytes(const crypto::StreamInfo& stream, uint64_t first, uint64_t count) {
@@ -243,7 +260,10 @@ Result<Account> decode_account(std::string_view bytes, std::string access_key) {
 std::string encode(const VersionRecord& record) {
   std::string out;
   Writer writer(out);
-  writer.u8(kFormat).u8(kKindObject).raw(ByteView(record.version_id)).u64(static_cast<uint64_t>(record.info.modified_ms));
+  writer.u8(kFormat)
+      .u8(kKindObject)
+      .raw(ByteView(record.version_id))
+      .u64(static_cast<uint64_t>(record.info.modified_ms));
   writer.varint(record.info.size).bytes(record.info.etag);
   writer.u8(static_cast<uint8_t>(record.info.checksum.kind)).bytes(record.info.checksum.value);
   write_map(writer, record.info.headers);
@@ -264,11 +284,13 @@ Result<VersionRecord> decode_version(std::string_view bytes, Depth depth) {
   record.info.etag = reader.bytes(kNameBytesMax);
   uint8_t checksum = reader.u8();
   record.info.checksum.value = reader.bytes(64);
-  if (!reader.ok() || format != kFormat || kind != kKindObject || checksum > static_cast<uint8_t>(Checksum::Kind::sha256))
+  if (!reader.ok() || format != kFormat || kind != kKindObject ||
+      checksum > static_cast<uint8_t>(Checksum::Kind::sha256))
     return corrupt("version");
   record.info.checksum.kind = static_cast<Checksum::Kind>(checksum);
   if (depth == Depth::listing) return record;
-  if (!read_map(reader, record.info.headers) || !read_map(reader, record.info.metadata)) return corrupt("version");
+  if (!read_map(reader, record.info.headers) || !read_map(reader, record.info.metadata))
+    return corrupt("version");
   if (depth == Depth::info) return record;
 
   uint64_t count = reader.varint();
@@ -293,7 +315,8 @@ std::string encode(const DoomedRecord& record) {
 Result<DoomedRecord> decode_doomed(std::string_view bytes) {
   Reader reader(bytes);
   DoomedRecord record;
-  if (reader.u8() != kFormat || !read_storage(reader, record.storage) || !reader.done()) return corrupt("doomed-stream");
+  if (reader.u8() != kFormat || !read_storage(reader, record.storage) || !reader.done())
+    return corrupt("doomed-stream");
   return record;
 }
 

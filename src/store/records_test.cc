@@ -46,7 +46,8 @@ TEST(Records, KeepAVersionWhole) {
   EXPECT_EQ(encode(*back), encode(version));
   EXPECT_EQ(back->info.metadata, version.info.metadata);
   EXPECT_EQ(back->slices[0].storage.extents[2].first_segment, 252u);
-  EXPECT_EQ(back->slices[0].storage.extents[2].ref.geometry.length, version.slices[0].storage.extents[2].ref.geometry.length);
+  EXPECT_EQ(back->slices[0].storage.extents[2].ref.geometry.length,
+            version.slices[0].storage.extents[2].ref.geometry.length);
   auto info = decode_version(encode(version), Depth::info);
   ASSERT_TRUE(info);
   EXPECT_EQ(info->info.headers, version.info.headers);
@@ -55,7 +56,8 @@ TEST(Records, KeepAVersionWhole) {
 
 TEST(Records, OfFiveGibibytesStayFarBelowABatch) {
   EXPECT_LT(encode(version_of(large_slice(kObjectBytesMax, 126))).size(), 32u << 10);
-  EXPECT_LT(encode(version_of(large_slice(kObjectBytesMax, 15))).size(), 256u << 10);  // extents shrunk by short memory
+  EXPECT_LT(encode(version_of(large_slice(kObjectBytesMax, 15))).size(),
+            256u << 10);  // extents shrunk by short memory
 }
 
 TEST(Records, WithSmallBodiesKeepTheirLocations) {
@@ -99,13 +101,15 @@ TEST(Records, SurviveAnyBytes) {
   rc::check("changed records", [&] {
     std::string bytes = good;
     int changes = *rc::gen::inRange(1, 4);
-    for (int i = 0; i < changes; ++i) bytes[*rc::gen::inRange<size_t>(0, bytes.size())] = *rc::gen::arbitrary<char>();
+    for (int i = 0; i < changes; ++i)
+      bytes[*rc::gen::inRange<size_t>(0, bytes.size())] = *rc::gen::arbitrary<char>();
     (void)decode_version(bytes);
     (void)decode_doomed(bytes);
     (void)decode_bucket(bytes);
     (void)decode_account(bytes, "k");
   });
-  for (size_t size = 0; size < good.size(); ++size) EXPECT_FALSE(decode_version(std::string_view(good).substr(0, size)));
+  for (size_t size = 0; size < good.size(); ++size)
+    EXPECT_FALSE(decode_version(std::string_view(good).substr(0, size)));
   EXPECT_FALSE(decode_version(good + "x"));
 }
 

@@ -27,7 +27,9 @@ Result<void> References::finish(UnixMs now_ms, std::vector<index::Mutation>& out
       before = static_cast<int64_t>(count);
     }
     int64_t after = before + change.delta;
-    if (after < -1) return fail(Code::corrupt, "a stream has fewer references than versions; delete the index directory", "InternalError");
+    if (after < -1)
+      return fail(Code::corrupt, "a stream has fewer references than versions; delete the index directory",
+                  "InternalError");
     if (after > 0)
       out.push_back({key, encode_count(static_cast<uint64_t>(after))});
     else if (before > 0)

@@ -15,7 +15,8 @@ constexpr size_t kDroppedBytesMax = 1u << 20;
 using Group = std::vector<std::string>;
 
 // The keys that exist, in groups of one commit each.
-Result<std::vector<Group>> find_existing(const index::Snapshot& snapshot, const std::string& bucket, const std::set<std::string>& keys) {
+Result<std::vector<Group>> find_existing(const index::Snapshot& snapshot, const std::string& bucket,
+                                         const std::set<std::string>& keys) {
   std::vector<Group> groups;
   size_t bytes_in_group = kDroppedBytesMax;
   for (const std::string& key : keys) {
@@ -31,8 +32,8 @@ Result<std::vector<Group>> find_existing(const index::Snapshot& snapshot, const 
   return groups;
 }
 
-Result<void> build_remove(const std::string& bucket, const std::string& owner, const Group& keys, UnixMs now_ms, const index::View& view,
-                          std::vector<index::Mutation>& out) {
+Result<void> build_remove(const std::string& bucket, const std::string& owner, const Group& keys,
+                          UnixMs now_ms, const index::View& view, std::vector<index::Mutation>& out) {
   RETURN_IF_ERROR(check_bucket_unchanged(view, bucket, owner));
   References references(view);
   size_t dropped = 0;
@@ -42,7 +43,8 @@ Result<void> build_remove(const std::string& bucket, const std::string& owner, c
     if (!bytes) continue;
     dropped += bytes->size();
     // The objects grew since they were grouped.
-    if (keys.size() > 1 && dropped > 2 * kDroppedBytesMax) return fail(Code::throttled, "the objects to delete are being replaced; try again", "SlowDown");
+    if (keys.size() > 1 && dropped > 2 * kDroppedBytesMax)
+      return fail(Code::throttled, "the objects to delete are being replaced; try again", "SlowDown");
     RETURN_IF_ERROR(references.drop_version(*bytes));
     out.push_back({std::move(place), std::nullopt});
   }
@@ -52,8 +54,9 @@ Result<void> build_remove(const std::string& bucket, const std::string& owner, c
 io::Task<Result<void>> remove_group(Env& env, std::string bucket, std::string owner, Group keys) {
   index::Intent intent;
   UnixMs now_ms = env.clock.unix_ms();
-  intent.build = [bucket, owner, keys = std::move(keys), now_ms](const index::View& view, const std::vector<index::SmallLocation>&,
-                                                               std::vector<index::Mutation>& out) {
+  intent.build = [bucket, owner, keys = std::move(keys), now_ms](const index::View& view,
+                                                                 const std::vector<index::SmallLocation>&,
+                                                                 std::vector<index::Mutation>& out) {
     return build_remove(bucket, owner, keys, now_ms, view, out);
   };
   Result<index::CommitPosition> committed = co_await env.committer.commit(std::move(intent));
@@ -63,9 +66,11 @@ io::Task<Result<void>> remove_group(Env& env, std::string bucket, std::string ow
 
 }  // namespace
 
-io::Task<Result<std::vector<DeleteOutcome>>> remove_objects(Env& env, std::string bucket_name, std::vector<std::string> keys) {
+io::Task<Result<std::vector<DeleteOutcome>>> remove_objects(Env& env, std::string bucket_name,
+                                                            std::vector<std::string> keys) {
   CO_ASSIGN_OR_RETURN(std::shared_ptr<const Bucket> bucket, find_bucket(env, bucket_name));
-  if (keys.size() > kDeleteKeysMax) co_return fail(Code::limit, "one request deletes at most 1,000 keys", "InvalidRequest");
+  if (keys.size() > kDeleteKeysMax)
+    co_return fail(Code::limit, "one request deletes at most 1,000 keys", "InvalidRequest");
 
   std::map<std::string, Result<void>> outcomes;  // each key once, however often it is named
   std::set<std::string> valid;

@@ -9,7 +9,9 @@ std::unexpected<Error> bad_bucket_name(std::string_view why) {
   return fail(Code::invalid, "a bucket name " + std::string(why), "InvalidBucketName");
 }
 
-bool is_lower_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
+bool is_lower_or_digit(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
 
 // Four groups of 1..3 digits: looks like an IPv4 address, whatever the groups' values.
 bool looks_like_ip(std::string_view name) {
@@ -38,7 +40,10 @@ bool is_utf8(std::string_view text) {
       ++i;
       continue;
     }
-    size_t length = lead >= 0xc2 && lead <= 0xdf ? 2 : (lead & 0xf0) == 0xe0 ? 3 : lead >= 0xf0 && lead <= 0xf4 ? 4 : 0;
+    size_t length = lead >= 0xc2 && lead <= 0xdf   ? 2
+                    : (lead & 0xf0) == 0xe0        ? 3
+                    : lead >= 0xf0 && lead <= 0xf4 ? 4
+                                                   : 0;
     if (length == 0) return false;
     for (size_t j = 1; j < length; ++j)
       if ((byte(i + j) & 0xc0) != 0x80) return false;
@@ -57,33 +62,49 @@ size_t total_bytes(const std::map<std::string, std::string>& map) {
 }
 
 bool matches(const std::vector<std::string>& etags, const ObjectInfo& info) {
-  return std::any_of(etags.begin(), etags.end(), [&](const std::string& etag) { return etag == "*" || etag == info.etag; });
+  return std::any_of(etags.begin(), etags.end(),
+                     [&](const std::string& etag) { return etag == "*" || etag == info.etag; });
 }
 
 // Later than `since`, by whole seconds.
-bool modified_since(const ObjectInfo& info, UnixMs since) { return info.modified_ms / 1000 > since / 1000; }
+bool modified_since(const ObjectInfo& info, UnixMs since) {
+  return info.modified_ms / 1000 > since / 1000;
+}
 
 std::unexpected<Error> precondition_failed(std::string_view which) {
-  return fail(Code::precondition, "the condition " + std::string(which) + " does not hold", "PreconditionFailed");
+  return fail(Code::precondition, "the condition " + std::string(which) + " does not hold",
+              "PreconditionFailed");
 }
 
 }  // namespace
 
-std::unexpected<Error> no_such_bucket() { return fail(Code::not_found, "the bucket does not exist", "NoSuchBucket"); }
+std::unexpected<Error> no_such_bucket() {
+  return fail(Code::not_found, "the bucket does not exist", "NoSuchBucket");
+}
 
-std::unexpected<Error> no_such_key() { return fail(Code::not_found, "the object does not exist", "NoSuchKey"); }
+std::unexpected<Error> no_such_key() {
+  return fail(Code::not_found, "the object does not exist", "NoSuchKey");
+}
 
 Error with_s3_code(Error error) {
   if (!error.detail.empty()) return error;
   switch (error.code) {
     case Code::unavailable:
     case Code::undetermined:
-    case Code::timeout: error.detail = "ServiceUnavailable"; break;
+    case Code::timeout:
+      error.detail = "ServiceUnavailable";
+      break;
     case Code::throttled:
-    case Code::limit: error.detail = "SlowDown"; break;
+    case Code::limit:
+      error.detail = "SlowDown";
+      break;
     case Code::invalid:
-    case Code::unsupported: error.detail = "InvalidRequest"; break;
-    default: error.detail = "InternalError"; break;
+    case Code::unsupported:
+      error.detail = "InvalidRequest";
+      break;
+    default:
+      error.detail = "InternalError";
+      break;
   }
   return error;
 }
@@ -91,8 +112,10 @@ Error with_s3_code(Error error) {
 Result<void> check_bucket_name(std::string_view name) {
   if (name.size() < 3 || name.size() > 63) return bad_bucket_name("has 3 to 63 characters");
   for (char c : name)
-    if (!is_lower_or_digit(c) && c != '.' && c != '-') return bad_bucket_name("holds only lower-case letters, digits, dots and hyphens");
-  if (!is_lower_or_digit(name.front()) || !is_lower_or_digit(name.back())) return bad_bucket_name("begins and ends with a letter or digit");
+    if (!is_lower_or_digit(c) && c != '.' && c != '-')
+      return bad_bucket_name("holds only lower-case letters, digits, dots and hyphens");
+  if (!is_lower_or_digit(name.front()) || !is_lower_or_digit(name.back()))
+    return bad_bucket_name("begins and ends with a letter or digit");
   if (name.find("..") != std::string_view::npos) return bad_bucket_name("holds no two dots in a row");
   if (looks_like_ip(name)) return bad_bucket_name("is not an IP address");
   for (std::string_view prefix : {"xn--", "sthree-"})
@@ -104,17 +127,22 @@ Result<void> check_bucket_name(std::string_view name) {
 
 Result<void> check_object_key(std::string_view key) {
   if (key.empty()) return fail(Code::invalid, "an object key is not empty", "InvalidRequest");
-  if (key.size() > kKeyBytesMax) return fail(Code::invalid, "an object key has at most 1,024 bytes", "KeyTooLongError");
-  if (key.find('\0') != std::string_view::npos) return fail(Code::invalid, "an object key holds no NUL", "InvalidRequest");
+  if (key.size() > kKeyBytesMax)
+    return fail(Code::invalid, "an object key has at most 1,024 bytes", "KeyTooLongError");
+  if (key.find('\0') != std::string_view::npos)
+    return fail(Code::invalid, "an object key holds no NUL", "InvalidRequest");
   if (!is_utf8(key)) return fail(Code::invalid, "an object key is valid UTF-8", "InvalidRequest");
   return {};
 }
 
-Result<void> check_metadata(const std::map<std::string, std::string>& headers, const std::map<std::string, std::string>& metadata) {
+Result<void> check_metadata(const std::map<std::string, std::string>& headers,
+                            const std::map<std::string, std::string>& metadata) {
   if (total_bytes(metadata) > kUserMetadataBytesMax)
-    return fail(Code::limit, "user metadata have at most 2,048 bytes, names and values together", "MetadataTooLarge");
+    return fail(Code::limit, "user metadata have at most 2,048 bytes, names and values together",
+                "MetadataTooLarge");
   if (total_bytes(headers) > kSystemHeaderBytesMax)
-    return fail(Code::limit, "the headers kept with an object have at most 8,192 bytes together", "MetadataTooLarge");
+    return fail(Code::limit, "the headers kept with an object have at most 8,192 bytes together",
+                "MetadataTooLarge");
   return {};
 }
 
@@ -150,7 +178,8 @@ Result<void> check_write_conditions(const Conditions& conditions, const ObjectIn
 Result<ByteRange> resolve_range(const std::optional<Store::Range>& range, uint64_t size) {
   if (!range) return ByteRange{0, size};
   auto unsatisfiable = [&] {
-    return fail(Code::invalid, "the range holds no byte of an object of " + std::to_string(size) + " bytes", "InvalidRange");
+    return fail(Code::invalid, "the range holds no byte of an object of " + std::to_string(size) + " bytes",
+                "InvalidRange");
   };
   if (size == 0) return unsatisfiable();
   if (!range->first) {

@@ -6,10 +6,10 @@
 
 namespace archipel::store {
 
-inline constexpr size_t kKeyBytesMax = 1024;             // S3 limit
+inline constexpr size_t kKeyBytesMax = 1024;               // S3 limit
 inline constexpr size_t kSystemHeaderBytesMax = 8u << 10;  // names and values of ObjectInfo::headers together
-inline constexpr size_t kDeleteKeysMax = 1000;           // of one DeleteObjects (S3 limit)
-inline constexpr size_t kListKeysMax = 1000;             // of one answer (S3 limit)
+inline constexpr size_t kDeleteKeysMax = 1000;             // of one DeleteObjects (S3 limit)
+inline constexpr size_t kListKeysMax = 1000;               // of one answer (S3 limit)
 inline constexpr size_t kBucketsPerOwnerMax = 1000;
 
 std::unexpected<Error> no_such_bucket();
@@ -23,7 +23,8 @@ Result<void> check_bucket_name(std::string_view name);
 // 1..1024 bytes of UTF-8 without NUL: KeyTooLongError, InvalidRequest.
 Result<void> check_object_key(std::string_view key);
 // MetadataTooLarge.
-Result<void> check_metadata(const std::map<std::string, std::string>& headers, const std::map<std::string, std::string>& metadata);
+Result<void> check_metadata(const std::map<std::string, std::string>& headers,
+                            const std::map<std::string, std::string>& metadata);
 
 // Conditions of a GET or HEAD on an object that exists; If-Match beats If-Unmodified-Since, If-None-Match beats If-Modified-Since
 // (RFC 9110 §13.2.2). Times compare by the second, as HTTP writes them. PreconditionFailed, or NotModified.

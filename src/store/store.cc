@@ -14,11 +14,25 @@ Result<T> with_code(Result<T> result) {
 
 class StoreImpl final : public Store {
  public:
-  StoreImpl(StoreOptions options, const crypto::Keyring& keys, index::Kv& kv, index::Committer& committer, extent::Fanout& fanout,
-            extent::ExtentReader& reader, std::shared_ptr<const extent::Placement> placement, erasure::Code code, extent::AckRule ack,
+  StoreImpl(StoreOptions options, const crypto::Keyring& keys, index::Kv& kv, index::Committer& committer,
+            extent::Fanout& fanout, extent::ExtentReader& reader,
+            std::shared_ptr<const extent::Placement> placement, erasure::Code code, extent::AckRule ack,
             io::Workers& workers, Random& random, Clock& clock)
-      : env_{options,           keys, kv,      committer, fanout, reader, std::move(placement),
-             erasure::Coder(code), ack,  workers, random,    clock,  Budget(options.memory_budget_bytes), Directory(kv), {}} {}
+      : env_{options,
+             keys,
+             kv,
+             committer,
+             fanout,
+             reader,
+             std::move(placement),
+             erasure::Coder(code),
+             ack,
+             workers,
+             random,
+             clock,
+             Budget(options.memory_budget_bytes),
+             Directory(kv),
+             {}} {}
 
   io::Task<Result<void>> load() {
     auto read = [this] { return env_.directory.load(); };
@@ -28,7 +42,9 @@ class StoreImpl final : public Store {
 
   io::Task<void> drain() override { co_await env_.background.drain(); }
 
-  std::shared_ptr<const Account> find_account(const std::string& access_key) const override { return env_.directory.account(access_key); }
+  std::shared_ptr<const Account> find_account(const std::string& access_key) const override {
+    return env_.directory.account(access_key);
+  }
   io::Task<Result<void>> put_account(Account account) override {
     Result<void> result = co_await store::put_account(env_, std::move(account));
     co_return with_code(std::move(result));
@@ -56,16 +72,21 @@ class StoreImpl final : public Store {
     Result<ObjectInfo> result = co_await put_object(env_, std::move(request), body);
     co_return with_code(std::move(result));
   }
-  io::Task<Result<Opened>> get(std::string bucket, std::string key, std::optional<Range> range, Conditions conditions) override {
-    Result<Opened> result = co_await get_object(env_, std::move(bucket), std::move(key), range, std::move(conditions));
+  io::Task<Result<Opened>> get(std::string bucket, std::string key, std::optional<Range> range,
+                               Conditions conditions) override {
+    Result<Opened> result =
+        co_await get_object(env_, std::move(bucket), std::move(key), range, std::move(conditions));
     co_return with_code(std::move(result));
   }
   io::Task<Result<ObjectInfo>> head(std::string bucket, std::string key, Conditions conditions) override {
-    Result<ObjectInfo> result = co_await head_object(env_, std::move(bucket), std::move(key), std::move(conditions));
+    Result<ObjectInfo> result =
+        co_await head_object(env_, std::move(bucket), std::move(key), std::move(conditions));
     co_return with_code(std::move(result));
   }
-  io::Task<Result<std::vector<DeleteOutcome>>> remove(std::string bucket, std::vector<std::string> keys) override {
-    Result<std::vector<DeleteOutcome>> result = co_await remove_objects(env_, std::move(bucket), std::move(keys));
+  io::Task<Result<std::vector<DeleteOutcome>>> remove(std::string bucket,
+                                                      std::vector<std::string> keys) override {
+    Result<std::vector<DeleteOutcome>> result =
+        co_await remove_objects(env_, std::move(bucket), std::move(keys));
     co_return with_code(std::move(result));
   }
   io::Task<Result<ObjectInfo>> copy(CopyRequest request) override {
@@ -83,14 +104,18 @@ class StoreImpl final : public Store {
 
 }  // namespace
 
-io::Task<Result<std::unique_ptr<Store>>> open_store(StoreOptions options, const crypto::Keyring& keys, index::Kv& kv, index::Committer& committer,
+io::Task<Result<std::unique_ptr<Store>>> open_store(StoreOptions options, const crypto::Keyring& keys,
+                                                    index::Kv& kv, index::Committer& committer,
                                                     extent::Fanout& fanout, extent::ExtentReader& reader,
-                                                    std::shared_ptr<const extent::Placement> placement, erasure::Code code,
-                                                    extent::AckRule ack, io::Workers& workers, Random& random, Clock& clock) {
+                                                    std::shared_ptr<const extent::Placement> placement,
+                                                    erasure::Code code, extent::AckRule ack,
+                                                    io::Workers& workers, Random& random, Clock& clock) {
   CO_RETURN_IF_ERROR(erasure::check_code(code));
   if (placement->islands.size() != static_cast<size_t>(code.n))
-    co_return fail(Code::invalid, "the placement has " + std::to_string(placement->islands.size()) + " islands and the code needs " + std::to_string(code.n));
-  auto store = std::make_unique<StoreImpl>(options, keys, kv, committer, fanout, reader, std::move(placement), code, ack, workers, random, clock);
+    co_return fail(Code::invalid, "the placement has " + std::to_string(placement->islands.size()) +
+                                      " islands and the code needs " + std::to_string(code.n));
+  auto store = std::make_unique<StoreImpl>(options, keys, kv, committer, fanout, reader, std::move(placement),
+                                           code, ack, workers, random, clock);
   CO_RETURN_IF_ERROR(co_await store->load());
   co_return std::unique_ptr<Store>(std::move(store));
 }

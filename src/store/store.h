@@ -20,12 +20,12 @@
 
 namespace archipel::store {
 
-inline constexpr uint64_t kObjectBytesMax = 5ull << 30;   // of one PUT (S3 limit)
-inline constexpr size_t kSmallBytesMax = 128u << 10;      // bodies up to this travel inside the commit blob
-inline constexpr size_t kUserMetadataBytesMax = 2048;     // names and values together (S3 limit)
+inline constexpr uint64_t kObjectBytesMax = 5ull << 30;  // of one PUT (S3 limit)
+inline constexpr size_t kSmallBytesMax = 128u << 10;     // bodies up to this travel inside the commit blob
+inline constexpr size_t kUserMetadataBytesMax = 2048;    // names and values together (S3 limit)
 
 struct Account {
-  std::string id;            // canonical id: 64 hex
+  std::string id;  // canonical id: 64 hex
   std::string display_name;
   std::string access_key;
   std::string secret_key;
@@ -33,22 +33,30 @@ struct Account {
 
 struct BucketInfo {
   std::string name;
-  std::string owner;         // account id
+  std::string owner;  // account id
   UnixMs created_ms = 0;
 };
 
 // A full-object checksum as S3 names it. Value: raw bytes, big-endian.
 struct Checksum {
-  enum class Kind : uint8_t { none = 0, crc32 = 1, crc32c = 2, crc64nvme = 3, sha1 = 4, sha256 = 5 } kind = Kind::none;
+  enum class Kind : uint8_t {
+    none = 0,
+    crc32 = 1,
+    crc32c = 2,
+    crc64nvme = 3,
+    sha1 = 4,
+    sha256 = 5
+  } kind = Kind::none;
   std::string value;
 };
 
 struct ObjectInfo {
   uint64_t size = 0;
-  std::string etag;                              // without quotes: 32 hex of MD5
+  std::string etag;  // without quotes: 32 hex of MD5
   UnixMs modified_ms = 0;
-  std::map<std::string, std::string> headers;    // system headers kept and returned: content-type, cache-control, content-disposition, content-encoding, content-language, expires (lower-case names)
-  std::map<std::string, std::string> metadata;   // x-amz-meta-* without the prefix, lower-case names
+  std::map<std::string, std::string>
+      headers;  // system headers kept and returned: content-type, cache-control, content-disposition, content-encoding, content-language, expires (lower-case names)
+  std::map<std::string, std::string> metadata;  // x-amz-meta-* without the prefix, lower-case names
   Checksum checksum;
 };
 
@@ -56,7 +64,9 @@ struct ObjectInfo {
 struct Conditions {
   std::vector<std::string> if_match, if_none_match;
   std::optional<UnixMs> if_modified_since_ms, if_unmodified_since_ms;
-  bool empty() const { return if_match.empty() && if_none_match.empty() && !if_modified_since_ms && !if_unmodified_since_ms; }
+  bool empty() const {
+    return if_match.empty() && if_none_match.empty() && !if_modified_since_ms && !if_unmodified_since_ms;
+  }
 };
 
 // Where a PUT's bytes come from. read() returns 0 at the end, and only after every check on the body (signature, checksums, length) has
@@ -76,8 +86,8 @@ class BodySource {
 struct PutRequest {
   std::string bucket, key;
   std::map<std::string, std::string> headers, metadata;
-  Conditions conditions;               // If-Match / If-None-Match of PutObject
-  std::optional<uint64_t> length;      // if known
+  Conditions conditions;           // If-Match / If-None-Match of PutObject
+  std::optional<uint64_t> length;  // if known
 };
 
 // A GET under way: info is final, read() yields the range in order, each byte verified before it is handed out.
@@ -90,7 +100,8 @@ class ObjectReader {
 };
 
 struct ListRequest {
-  std::string bucket, prefix, delimiter, start_after;  // start_after: exclusive; may be a common prefix to resume after
+  std::string bucket, prefix, delimiter,
+      start_after;  // start_after: exclusive; may be a common prefix to resume after
   size_t max_keys = 1000;
 };
 struct ListEntry {
@@ -107,7 +118,7 @@ struct ListResult {
 struct CopyRequest {
   std::string source_bucket, source_key, bucket, key;
   Conditions source_conditions, conditions;
-  bool replace_metadata = false;                       // x-amz-metadata-directive: REPLACE
+  bool replace_metadata = false;                         // x-amz-metadata-directive: REPLACE
   std::map<std::string, std::string> headers, metadata;  // used with replace_metadata
 };
 
@@ -146,23 +157,28 @@ class Store {
     std::unique_ptr<ObjectReader> reader;
     uint64_t first = 0, length = 0;  // what the reader yields
   };
-  virtual io::Task<Result<Opened>> get(std::string bucket, std::string key, std::optional<Range> range, Conditions conditions) = 0;
+  virtual io::Task<Result<Opened>> get(std::string bucket, std::string key, std::optional<Range> range,
+                                       Conditions conditions) = 0;
   virtual io::Task<Result<ObjectInfo>> head(std::string bucket, std::string key, Conditions conditions) = 0;
   // Absent already = success. In one commit for DeleteObjects (at most 1,000 keys).
-  virtual io::Task<Result<std::vector<DeleteOutcome>>> remove(std::string bucket, std::vector<std::string> keys) = 0;
+  virtual io::Task<Result<std::vector<DeleteOutcome>>> remove(std::string bucket,
+                                                              std::vector<std::string> keys) = 0;
   virtual io::Task<Result<ObjectInfo>> copy(CopyRequest request) = 0;
   virtual io::Task<Result<ListResult>> list(ListRequest request) = 0;
 };
 
 struct StoreOptions {
-  uint64_t memory_budget_bytes = 512u << 20;  // bodies in flight, all requests together; first come, first served
-  uint64_t extent_plain_bytes = 8u << 20;     // rounded down to whole stripes of segments
+  uint64_t memory_budget_bytes = 512u
+                                 << 20;  // bodies in flight, all requests together; first come, first served
+  uint64_t extent_plain_bytes = 8u << 20;  // rounded down to whole stripes of segments
 };
 
 // The references must outlive the store. Loads accounts from the view.
-io::Task<Result<std::unique_ptr<Store>>> open_store(StoreOptions options, const crypto::Keyring& keys, index::Kv& kv, index::Committer& committer,
+io::Task<Result<std::unique_ptr<Store>>> open_store(StoreOptions options, const crypto::Keyring& keys,
+                                                    index::Kv& kv, index::Committer& committer,
                                                     extent::Fanout& fanout, extent::ExtentReader& reader,
-                                                    std::shared_ptr<const extent::Placement> placement, erasure::Code code,
-                                                    extent::AckRule ack, io::Workers& workers, Random& random, Clock& clock);
+                                                    std::shared_ptr<const extent::Placement> placement,
+                                                    erasure::Code code, extent::AckRule ack,
+                                                    io::Workers& workers, Random& random, Clock& clock);
 
 }  // namespace archipel::store

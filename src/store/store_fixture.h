@@ -27,7 +27,9 @@ inline const std::string kBob(64, 'b');
 // "ok", or the S3 code of the error.
 template <class T>
 std::string code_of(const Result<T>& result) {
-  return result ? "ok" : result.error().detail.empty() ? "(no code) " + result.error().describe() : result.error().detail;
+  return result                          ? "ok"
+         : result.error().detail.empty() ? "(no code) " + result.error().describe()
+                                         : result.error().detail;
 }
 
 // Wall-clock time that only the test moves; monotonic time is real.
@@ -50,7 +52,8 @@ class StringBody final : public BodySource {
   io::Task<Result<size_t>> read(MutableBytes out) override {
     ++reads;
     size_t size = std::min({out.size(), piece_, bytes_.size() - at_});
-    if (breaks_at && at_ + size >= *breaks_at) co_return fail(Code::invalid, "the body does not match its checksum", "BadDigest");
+    if (breaks_at && at_ + size >= *breaks_at)
+      co_return fail(Code::invalid, "the body does not match its checksum", "BadDigest");
     std::copy_n(bytes_.begin() + static_cast<ptrdiff_t>(at_), size, out.begin());
     at_ += size;
     // Other requests run between two reads of a socket.
@@ -75,7 +78,8 @@ inline std::string pattern(size_t size, uint64_t seed) {
 
 class StoreRig {
  public:
-  explicit StoreRig(uint64_t seed = 1) : random(seeded_random(seed)), keys(crypto::Keyring::generate(*random)) {
+  explicit StoreRig(uint64_t seed = 1)
+      : random(seeded_random(seed)), keys(crypto::Keyring::generate(*random)) {
     static int number = 0;
     dir = testing::TempDir() + "/store_" + std::to_string(getpid()) + "_" + std::to_string(number++);
     std::filesystem::remove_all(dir);
@@ -89,23 +93,25 @@ class StoreRig {
     journal_options.dir = dir;
     journal_options.create = true;
     journal_options.rejoin_wiped = true;
-    journal_options.ack.soft_deadline_floor = journal_options.ack.soft_deadline_max = std::chrono::milliseconds(20);
+    journal_options.ack.soft_deadline_floor = journal_options.ack.soft_deadline_max =
+        std::chrono::milliseconds(20);
     workers = io::make_workers(3);
     fanout = extent::make_fanout(*workers);
   }
   ~StoreRig() { std::filesystem::remove_all(dir); }
 
   io::Task<bool> start() {
-    Result<index::Journal> opened = co_await index::open_journal(journal_options, *keys, *placement, *fanout, *workers, *io::Loop::current(),
-                                                                 *random, system_clock());
+    Result<index::Journal> opened = co_await index::open_journal(
+        journal_options, *keys, *placement, *fanout, *workers, *io::Loop::current(), *random, system_clock());
     if (!opened) {
       ADD_FAILURE() << opened.error().describe();
       co_return false;
     }
     journal = std::move(*opened);
     reader = extent::make_extent_reader(*keys, placement, *workers);
-    auto made = co_await open_store(options, *keys, *journal.kv, *journal.committer, *fanout, *reader, placement, journal_options.code,
-                                    journal_options.ack, *workers, *random, clock);
+    auto made =
+        co_await open_store(options, *keys, *journal.kv, *journal.committer, *fanout, *reader, placement,
+                            journal_options.code, journal_options.ack, *workers, *random, clock);
     if (!made) {
       ADD_FAILURE() << made.error().describe();
       co_return false;
@@ -139,9 +145,11 @@ class StoreRig {
     Result<ObjectInfo> done = co_await store->put(std::move(request), body);
     co_return done;
   }
-  io::Task<Result<std::string>> get(std::string bucket, std::string key, std::optional<Store::Range> range = std::nullopt,
+  io::Task<Result<std::string>> get(std::string bucket, std::string key,
+                                    std::optional<Store::Range> range = std::nullopt,
                                     Conditions conditions = {}) {
-    Result<Store::Opened> opened = co_await store->get(std::move(bucket), std::move(key), range, std::move(conditions));
+    Result<Store::Opened> opened =
+        co_await store->get(std::move(bucket), std::move(key), range, std::move(conditions));
     if (!opened) co_return fail(opened.error());
     std::string out;
     for (;;) {
@@ -156,10 +164,11 @@ class StoreRig {
   // How many keys of the view begin so.
   size_t count(std::string prefix) const {
     size_t found = 0;
-    auto done = journal.kv->snapshot()->scan(prefix, "", [&](std::string_view key, std::string_view, std::string*) {
-      found += key.starts_with(prefix);
-      return key.starts_with(prefix);
-    });
+    auto done =
+        journal.kv->snapshot()->scan(prefix, "", [&](std::string_view key, std::string_view, std::string*) {
+          found += key.starts_with(prefix);
+          return key.starts_with(prefix);
+        });
     EXPECT_TRUE(done.has_value());
     return found;
   }

@@ -1,10 +1,13 @@
 // What a door relies on, case by case; model_test.cc covers the combinations.
 #include "store/store.h"
 
+#include <atomic>
 #include <set>
+#include <thread>
 
 #include "crypto/hash.h"
 #include "io/sync.h"
+#include "island/dir.h"
 #include "store/keys.h"
 #include "store/store_fixture.h"
 
@@ -29,7 +32,8 @@ TEST(Put, KeepsEverySizeAroundTheEdges) {
     static io::Task<void> go(StoreRig& rig) {
       co_await make_bucket(rig, "sizes");
       uint64_t extent = 7 * 3 * 65536;  // of 1,400,000 bytes, whole stripes
-      std::vector<uint64_t> sizes = {0, 1, 65535, 65536, 65537, 131071, 131072, 131073, extent - 1, extent, extent + 1, 2 * extent, 20u << 20};
+      std::vector<uint64_t> sizes = {0,      1,          65535,  65536,      65537,      131071,   131072,
+                                     131073, extent - 1, extent, extent + 1, 2 * extent, 20u << 20};
       for (uint64_t size : sizes) {
         for (bool known : {true, false}) {
           std::string bytes = pattern(size, size + 1);
@@ -115,7 +119,8 @@ TEST(Put, RefusesBeforeItReadsTheBody) {
       cases.push_back({{"early", "k", {}, {{"a", std::string(2048, 'x')}}, {}, {}}, "MetadataTooLarge"});
       cases.push_back({{"early", "k", {}, {}, {}, kObjectBytesMax + 1}, "EntityTooLarge"});
       cases.push_back({{"early", "there", {}, {}, {{}, {"*"}, {}, {}}, {}}, "PreconditionFailed"});
-      cases.push_back({{"early", "there", {}, {}, {{std::string(32, '0')}, {}, {}, {}}, {}}, "PreconditionFailed"});
+      cases.push_back(
+          {{"early", "there", {}, {}, {{std::string(32, '0')}, {}, {}, {}}, {}}, "PreconditionFailed"});
       cases.push_back({{"early", "k", {}, {}, {{"*"}, {}, {}, {}}, {}}, "NoSuchKey"});
       for (auto& [request, code] : cases) {
         StringBody body("bytes");
@@ -142,7 +147,8 @@ TEST(Put, IfNoneMatchLetsExactlyOneOfManyWin) {
       int winners = 0;
       std::string winner;
       io::TaskScope scope;
-      for (int i = 0; i < 40; ++i) scope.spawn(one(rig, pattern(20 + static_cast<size_t>(i), 7), winners, winner));
+      for (int i = 0; i < 40; ++i)
+        scope.spawn(one(rig, pattern(20 + static_cast<size_t>(i), 7), winners, winner));
       co_await scope.join();
       EXPECT_EQ(winners, 1);
       Result<std::string> got = co_await rig.get("race", "key");
@@ -259,13 +265,16 @@ TEST(Get, NeverShowsAWrongByteOfUpToThreeIslands) {
       std::map<std::string, std::string> objects;
       for (size_t size : {1ul, 70'000ul, 131'072ul, 131'073ul, 900'000ul}) {
         objects["o" + std::to_string(size)] = pattern(size, size);
-        Result<ObjectInfo> put = co_await rig.put("liars", "o" + std::to_string(size), objects["o" + std::to_string(size)]);
+        Result<ObjectInfo> put =
+            co_await rig.put("liars", "o" + std::to_string(size), objects["o" + std::to_string(size)]);
         CO_ASSERT(put);
       }
       auto flip = [](const island::BlobName&, uint64_t, Buffer& answer) {
         for (size_t i = 0; i < answer.size(); i += 1000) answer.data()[i] ^= 0x40;
       };
-      auto cut = [](const island::BlobName&, uint64_t, Buffer& answer) { answer.resize_within(answer.size() / 2); };
+      auto cut = [](const island::BlobName&, uint64_t, Buffer& answer) {
+        answer.resize_within(answer.size() / 2);
+      };
       for (size_t a = 0; a < 6; ++a) {
         size_t b = (a + 1) % 6, c = (a + 3) % 6;
         rig.islands[a]->tamper_get = flip;
@@ -299,14 +308,16 @@ TEST(Islands, HoldNothingThatWasWritten) {
       std::string small = "the body of a small object, long enough to search for", large;
       for (int i = 0; i < 10'000; ++i) large += "the body of a large object";
       StringBody body(small);
-      PutRequest request{"secret-bucket", "secret-key", {}, {{"secret-name", "secret-value"}}, {}, small.size()};
+      PutRequest request{"secret-bucket", "secret-key", {}, {{"secret-name", "secret-value"}}, {},
+                         small.size()};
       Result<ObjectInfo> put = co_await rig.store->put(std::move(request), body);
       EXPECT_EQ(code_of(put), "ok");
       put = co_await rig.put("secret-bucket", "secret-large", large);
       EXPECT_EQ(code_of(put), "ok");
       for (auto& island : rig.islands) {
         for (const auto& [name, bytes] : island->blobs()) {
-          for (std::string_view word : {"secret", "the body of", "Display Name", "AKIDEXAMPLEALICE", "SECRET-of", "aaaaaaaaaaaaaaaa"})
+          for (std::string_view word :
+               {"secret", "the body of", "Display Name", "AKIDEXAMPLEALICE", "SECRET-of", "aaaaaaaaaaaaaaaa"})
             EXPECT_EQ(bytes.find(word), std::string::npos) << word;
         }
       }
@@ -379,7 +390,8 @@ TEST(Copy, SharesTheStreamUntilTheLastVersionIsGone) {
       CO_ASSERT(put);
       size_t blobs = rig.islands[0]->blobs().size();
       for (std::string to : {"b", "c"}) {
-        Result<ObjectInfo> copied = co_await rig.store->copy({"copies", "a", "copies", to, {}, {}, false, {}, {}});
+        Result<ObjectInfo> copied =
+            co_await rig.store->copy({"copies", "a", "copies", to, {}, {}, false, {}, {}});
         EXPECT_EQ(code_of(copied), "ok");
       }
       EXPECT_LE(rig.islands[0]->blobs().size(), blobs + 2);  // two commits and no data
@@ -403,7 +415,8 @@ TEST(Copy, SharesTheStreamUntilTheLastVersionIsGone) {
 TEST(Copy, AndDeleteOfItsSourceAtOnceLeaveNoDanglingCopy) {
   struct Body {
     static io::Task<void> copy(StoreRig& rig, std::string to) {
-      Result<ObjectInfo> copied = co_await rig.store->copy({"race", "source", "race", to, {}, {}, false, {}, {}});
+      Result<ObjectInfo> copied =
+          co_await rig.store->copy({"race", "source", "race", to, {}, {}, false, {}, {}});
       if (!copied) EXPECT_EQ(code_of(copied), "NoSuchKey");
       if (!copied) co_return;
       Result<std::string> got = co_await rig.get("race", to);
@@ -468,7 +481,8 @@ TEST(List, JumpsOverWhatLiesUnderAPrefix) {
   struct Body {
     static io::Task<void> go(StoreRig& rig) {
       co_await make_bucket(rig, "list");
-      for (std::string key : {"asdf", "boo/bar", "boo/baz/xyzzy", "cquux/thud", "cquux/bla", "foo+1/x", "foo/y"}) {
+      for (std::string key :
+           {"asdf", "boo/bar", "boo/baz/xyzzy", "cquux/thud", "cquux/bla", "foo+1/x", "foo/y"}) {
         Result<ObjectInfo> put = co_await rig.put("list", key, "x");
         CO_ASSERT(put);
       }
@@ -497,6 +511,72 @@ TEST(List, JumpsOverWhatLiesUnderAPrefix) {
     }
   };
   with_store(&Body::go);
+}
+
+// As the gateway uses it: one store, a loop per core, islands in directories.
+TEST(Store, ServesSeveralLoopsAtOnce) {
+  struct Body {
+    struct Stage {
+      std::atomic<int> done{0};
+      std::atomic<bool> over{false};
+    };
+    static io::Task<void> poll() {
+      co_await io::sleep_until(io::Loop::current()->now() + std::chrono::milliseconds(1));
+    }
+    static io::Task<void> client(StoreRig& rig, Stage& stage, int number) {
+      std::string mine = "client-" + std::to_string(number);
+      for (int i = 0; i < 5; ++i) {
+        std::string bytes = pattern(i % 4 == 0 ? 700'000 : 3'000, static_cast<uint64_t>(100 * number + i));
+        io::Loop* home = io::Loop::current();
+        Result<ObjectInfo> put = co_await rig.put("shared", mine, bytes);
+        EXPECT_EQ(code_of(put), "ok");
+        EXPECT_EQ(io::Loop::current(), home);
+        Result<std::string> got = co_await rig.get("shared", mine);
+        EXPECT_EQ(code_of(got), "ok");
+        if (got) EXPECT_TRUE(*got == bytes);
+        Result<ObjectInfo> copied =
+            co_await rig.store->copy({"shared", mine, "shared", "last", {}, {}, false, {}, {}});
+        EXPECT_EQ(code_of(copied), "ok");
+        Result<ListResult> listed = co_await rig.store->list({"shared", "client-", "", "", 1000});
+        EXPECT_EQ(code_of(listed), "ok");
+        Result<Store::Opened> given_up = co_await rig.store->get("shared", "last", std::nullopt, {});
+        EXPECT_EQ(code_of(given_up), "ok");
+        if (given_up) {
+          Result<Buffer> first = co_await given_up->reader->read();
+          EXPECT_EQ(code_of(first), "ok");
+        }
+      }
+      stage.done.fetch_add(1);
+      while (!stage.over) co_await poll();  // what is left in the background needs its loop
+    }
+    static io::Task<void> go() {
+      StoreRig rig;
+      auto directories = std::make_shared<extent::Placement>();
+      for (int i = 0; i < 6; ++i)
+        directories->islands.push_back(island::make_dir_island(
+            "dir-" + std::to_string(i), rig.dir + "/islands/" + std::to_string(i), *rig.workers));
+      std::filesystem::create_directories(rig.dir + "/islands");
+      rig.placement = directories;
+      rig.options.memory_budget_bytes = 8u << 20;
+      bool started = co_await rig.start();
+      CO_ASSERT(started);
+      co_await make_bucket(rig, "shared");
+      Stage stage;
+      std::vector<std::thread> threads;
+      threads.reserve(3);
+      for (int number = 0; number < 3; ++number)
+        threads.emplace_back(
+            [&rig, &stage, number] { io::run_blocking([&] { return client(rig, stage, number); }); });
+      while (stage.done.load() < 3) co_await poll();
+      co_await rig.store->drain();
+      co_await rig.fanout->drain();
+      co_await rig.reader->drain();
+      stage.over = true;
+      for (std::thread& thread : threads) thread.join();
+      co_await rig.stop();
+    }
+  };
+  io::run_blocking([] { return Body::go(); });
 }
 
 TEST(Versions, DoNotOpenUnderAnotherName) {

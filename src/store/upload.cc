@@ -9,11 +9,14 @@ using extent::kSegmentPlain;
 using extent::kSegmentSealed;
 using extent::kTagBytes;
 
-constexpr uint64_t kPressedExtentBytes = 1u << 20;  // plaintext of an extent while memory is short (protocol §3)
+constexpr uint64_t kPressedExtentBytes = 1u
+                                         << 20;  // plaintext of an extent while memory is short (protocol §3)
 
 constexpr size_t kPieceBytesMax = kPieceSegmentsMax * kSegmentPlain;
 
-uint64_t segments_of(uint64_t bytes) { return (bytes + kSegmentPlain - 1) / kSegmentPlain; }
+uint64_t segments_of(uint64_t bytes) {
+  return (bytes + kSegmentPlain - 1) / kSegmentPlain;
+}
 
 }  // namespace
 
@@ -110,7 +113,8 @@ io::Task<Result<size_t>> Upload::fill(size_t have, size_t want) {
 }
 
 Result<void> Upload::check_size(bool ended) const {
-  if (total_ > kObjectBytesMax) return fail(Code::limit, "an object of one PUT has at most 5 GiB", "EntityTooLarge");
+  if (total_ > kObjectBytesMax)
+    return fail(Code::limit, "an object of one PUT has at most 5 GiB", "EntityTooLarge");
   if (length_ && (total_ > *length_ || (ended ? total_ != *length_ : total_ == *length_)))
     return fail(Code::invalid, "the body has another length than was announced", "InvalidRequest");
   return {};
@@ -140,7 +144,8 @@ io::Task<Result<void>> Upload::admit_extent() {
     least = std::min(least, left);
   }
   bool small = length_ && *length_ <= kSmallBytesMax;
-  uint64_t want_bytes = small ? 3 * (*length_ + kTagBytes) : extent_cost(want);  // small: the piece, sealed, and the journal's copy
+  uint64_t want_bytes = small ? 3 * (*length_ + kTagBytes)
+                              : extent_cost(want);  // small: the piece, sealed, and the journal's copy
   uint64_t least_bytes = small ? want_bytes : extent_cost(least);
 
   std::optional<Budget::Ticket> ticket = env_.budget.try_acquire(least_bytes, want_bytes);
@@ -191,10 +196,12 @@ io::Task<Result<void>> Upload::close_extent() {
 io::Task<Result<void>> Upload::send(std::unique_ptr<Sending> sending, size_t run) {
   auto parcel = std::make_shared<Sending::Parcel>();
   parcel->ticket = std::move(sending->ticket);
-  std::vector<std::string> names;
   const extent::ExtentRef ref = extents_[run].ref;
+  std::vector<std::string> names;
+  names.reserve(env_.placement->islands.size());
   for (int shard = 0; shard < ref.geometry.code.n; ++shard)
-    names.push_back(extent::shard_name(env_.keys, env_.placement->islands[static_cast<size_t>(shard)]->id(), ref, shard));
+    names.push_back(
+        extent::shard_name(env_.keys, env_.placement->islands[static_cast<size_t>(shard)]->id(), ref, shard));
   auto finish = [&] {
     parcel->coded = sending->builder->finish(names);
     sending->builder.reset();
@@ -203,12 +210,14 @@ io::Task<Result<void>> Upload::send(std::unique_ptr<Sending> sending, size_t run
   co_await env_.workers.run(finish);
 
   std::vector<extent::Fanout::Blob> blobs;
+  blobs.reserve(names.size());
   for (size_t shard = 0; shard < names.size(); ++shard)
     blobs.push_back({std::move(names[shard]), {parcel->coded.shards[shard]}});
   extents_[run].ref = parcel->coded.ref;
   extents_[run].segments = parcel->coded.ref.geometry.cells();
   std::shared_ptr<const void> keep_alive = std::move(parcel);
-  Result<uint32_t> confirmed = co_await env_.fanout.put(env_.placement, std::move(blobs), std::move(keep_alive), env_.ack);
+  Result<uint32_t> confirmed =
+      co_await env_.fanout.put(env_.placement, std::move(blobs), std::move(keep_alive), env_.ack);
   if (!confirmed) co_return fail(confirmed.error());
   extents_[run].ref.confirmed = *confirmed;
   co_return Result<void>();

@@ -59,15 +59,15 @@ class Upload {
   crypto::StreamSealer sealer_;
   crypto::Md5 md5_;
   std::string etag_;
-  uint64_t total_ = 0;          // plaintext read, without the byte of look-ahead
-  uint64_t next_segment_ = 0;   // of the stream
+  uint64_t total_ = 0;         // plaintext read, without the byte of look-ahead
+  uint64_t next_segment_ = 0;  // of the stream
 
   Buffer pieces_[2];  // one is read into while the other is sealed
   int turn_ = 0;
   std::optional<io::Task<Result<void>>> hash_work_, seal_work_, send_work_;
 
-  Budget::Ticket ticket_;       // of the small body, or of the extent that fills
-  Budget::Ticket next_ticket_;  // of the extent after it, while it is still being sealed
+  Budget::Ticket ticket_;          // of the small body, or of the extent that fills
+  Budget::Ticket next_ticket_;     // of the extent after it, while it is still being sealed
   uint64_t extent_segments_ = 0;   // room of the extent that fills
   uint64_t planned_segments_ = 0;  // of it, handed to sealing
   std::unique_ptr<extent::ExtentBuilder> builder_;

@@ -26,8 +26,8 @@ std::string associated_data(const Slice& slice, const KeyScope& scope) {
 
 }  // namespace
 
-void wrap_into(Slice& slice, const crypto::Keyring& keys, int kek_slot, const KeyScope& scope, const crypto::Secret32& data_key,
-               Random& random) {
+void wrap_into(Slice& slice, const crypto::Keyring& keys, int kek_slot, const KeyScope& scope,
+               const crypto::Secret32& data_key, Random& random) {
   slice.kek_slot = static_cast<uint32_t>(kek_slot);
   slice.kek_generation = kKekGeneration;
   std::string ad = associated_data(slice, scope);
@@ -36,30 +36,36 @@ void wrap_into(Slice& slice, const crypto::Keyring& keys, int kek_slot, const Ke
 
 Result<crypto::Secret32> unwrap(const Slice& slice, const crypto::Keyring& keys, const KeyScope& scope) {
   std::string ad = associated_data(slice, scope);
-  return crypto::unwrap_key(keys.kek(static_cast<int>(slice.kek_slot)), slice.wrapped_key, slice.stream.salt, as_bytes(ad));
+  return crypto::unwrap_key(keys.kek(static_cast<int>(slice.kek_slot)), slice.wrapped_key, slice.stream.salt,
+                            as_bytes(ad));
 }
 
-Result<void> ensure_kek_slot(const index::View& view, std::string_view tenant, std::vector<index::Mutation>& out) {
+Result<void> ensure_kek_slot(const index::View& view, std::string_view tenant,
+                             std::vector<index::Mutation>& out) {
   std::string key = kek_key(tenant, kKekGeneration);
   ASSIGN_OR_RETURN(std::optional<std::string> known, view.get(key));
   if (known) return {};
   std::bitset<crypto::kKekSlots> taken;
   Result<void> outcome;
-  RETURN_IF_ERROR(view.scan(kKekPrefix, after_prefix(std::string(kKekPrefix)), [&](std::string_view, std::string_view value) {
-    Result<uint64_t> slot = decode_count(value);
-    if (!slot)
-      outcome = fail(slot.error());
-    else if (*slot < taken.size())
-      taken.set(*slot);
-    return outcome.has_value();
-  }));
+  RETURN_IF_ERROR(view.scan(kKekPrefix, after_prefix(std::string(kKekPrefix)),
+                            [&](std::string_view, std::string_view value) {
+                              Result<uint64_t> slot = decode_count(value);
+                              if (!slot)
+                                outcome = fail(slot.error());
+                              else if (*slot < taken.size())
+                                taken.set(*slot);
+                              return outcome.has_value();
+                            }));
   RETURN_IF_ERROR(outcome);
   for (size_t slot = 0; slot < taken.size(); ++slot) {
     if (taken[slot]) continue;
     out.push_back({std::move(key), encode_count(slot)});
     return {};
   }
-  return fail(Code::limit, "all 256 key slots of the keyring are taken by tenants; this realm holds no further bucket owner", "InvalidRequest");
+  return fail(
+      Code::limit,
+      "all 256 key slots of the keyring are taken by tenants; this realm holds no further bucket owner",
+      "InvalidRequest");
 }
 
 }  // namespace archipel::store

@@ -16,12 +16,13 @@ struct KeyScope {
 };
 
 // Fills wrapped_key, kek_slot and kek_generation of `slice` from its stream's data key.
-void wrap_into(Slice& slice, const crypto::Keyring& keys, int kek_slot, const KeyScope& scope, const crypto::Secret32& data_key,
-               Random& random);
+void wrap_into(Slice& slice, const crypto::Keyring& keys, int kek_slot, const KeyScope& scope,
+               const crypto::Secret32& data_key, Random& random);
 // denied if anything does not match.
 Result<crypto::Secret32> unwrap(const Slice& slice, const crypto::Keyring& keys, const KeyScope& scope);
 
 // Within build(): the tenant's slot, taking the first free one for generation kKekGeneration if it has none yet. limit when all are taken.
-Result<void> ensure_kek_slot(const index::View& view, std::string_view tenant, std::vector<index::Mutation>& out);
+Result<void> ensure_kek_slot(const index::View& view, std::string_view tenant,
+                             std::vector<index::Mutation>& out);
 
 }  // namespace archipel::store
