@@ -369,6 +369,8 @@ io::Task<Result<Journal>> Opener::run() {
 io::Task<Result<CommitterParts>> Opener::run_again(Kv& kv) {
   coder_ = std::make_unique<erasure::Coder>(options_.code);
   options_.create = false;
+  // What vanished while we run may be back in a moment, as what it was: only a start rejoins it empty.
+  options_.rejoin_wiped = false;
   view_ = ViewDir::in_use(kv);
   Result<std::unique_ptr<HeadFile>> head =
       co_await workers_.run([this] { return HeadFile::open(options_.dir, keys_); });
