@@ -69,9 +69,16 @@ std::optional<std::string> decode_checksum(ChecksumKind kind, std::string_view v
   return bytes;
 }
 
+Digests::Digests(Wanted wanted) : wanted_(wanted) {
+  if (wanted.sha256 || wanted.checksum == ChecksumKind::sha256) sha256_.emplace();
+  if (wanted.checksum == ChecksumKind::sha1) sha1_.emplace();
+  if (wanted.md5) md5_.emplace();
+}
+
 void Digests::update(ByteView bytes) {
-  if (wanted_.sha256 || wanted_.checksum == ChecksumKind::sha256) sha256_.update(bytes);
-  if (wanted_.md5) md5_.update(bytes);
+  if (sha256_) sha256_->update(bytes);
+  if (sha1_) sha1_->update(bytes);
+  if (md5_) md5_->update(bytes);
   switch (wanted_.checksum) {
     case ChecksumKind::crc32:
       crc32_.update(bytes);
@@ -83,8 +90,6 @@ void Digests::update(ByteView bytes) {
       crc64nvme_.update(bytes);
       break;
     case ChecksumKind::sha1:
-      sha1_.update(bytes);
-      break;
     case ChecksumKind::sha256:
     case ChecksumKind::none:
       break;
@@ -92,8 +97,8 @@ void Digests::update(ByteView bytes) {
 }
 
 void Digests::finish() {
-  if (wanted_.sha256 || wanted_.checksum == ChecksumKind::sha256) sha256_value_ = raw(sha256_.finish());
-  if (wanted_.md5) md5_value_ = raw(md5_.finish());
+  if (sha256_) sha256_value_ = raw(sha256_->finish());
+  if (md5_) md5_value_ = raw(md5_->finish());
   Writer out(checksum_value_);
   switch (wanted_.checksum) {
     case ChecksumKind::crc32:
@@ -106,7 +111,7 @@ void Digests::finish() {
       out.u64(crc64nvme_.value());
       break;
     case ChecksumKind::sha1:
-      checksum_value_ = raw(sha1_.finish());
+      checksum_value_ = raw(sha1_->finish());
       break;
     case ChecksumKind::sha256:
       checksum_value_ = sha256_value_;
@@ -117,8 +122,7 @@ void Digests::finish() {
 }
 
 bool Digests::slow() const {
-  return wanted_.sha256 || wanted_.md5 || wanted_.checksum == ChecksumKind::sha1 ||
-         wanted_.checksum == ChecksumKind::sha256;
+  return sha256_ || sha1_ || md5_;
 }
 
 }  // namespace archipel::door::s3

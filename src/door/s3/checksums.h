@@ -33,7 +33,7 @@ class Digests {
     bool sha256 = false, md5 = false;
     ChecksumKind checksum = ChecksumKind::none;
   };
-  explicit Digests(Wanted wanted) : wanted_(wanted) {}
+  explicit Digests(Wanted wanted);
   void update(ByteView bytes);
   // Ends the computation; the three below are then valid, empty where not wanted.
   void finish();
@@ -45,9 +45,9 @@ class Digests {
 
  private:
   Wanted wanted_;
-  crypto::Sha256 sha256_;
-  crypto::Sha1 sha1_;
-  crypto::Md5 md5_;
+  std::optional<crypto::Sha256> sha256_;  // absent: not wanted
+  std::optional<crypto::Sha1> sha1_;
+  std::optional<crypto::Md5> md5_;
   crypto::Crc32 crc32_;
   crypto::Crc32c crc32c_;
   crypto::Crc64Nvme crc64nvme_;

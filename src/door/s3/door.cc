@@ -98,8 +98,9 @@ static io::Task<Result<void>> dispatch(Call& call) {
 static io::Task<Result<void>> serve(Call& call) {
   CO_ASSIGN_OR_RETURN(call.target, parse_target(call.request, call.door.options.virtual_host_base));
   CO_ASSIGN_OR_RETURN(call.identity, call.door.authenticator.authenticate(call.request, call.target.query));
-  CO_ASSIGN_OR_RETURN(call.operation, route(call.request, call.target));
-  CO_RETURN_IF_ERROR(check_allowed(call.operation, call.request, call.target));
+  CO_ASSIGN_OR_RETURN(Operation operation, route(call.request, call.target));
+  CO_RETURN_IF_ERROR(check_allowed(operation, call.request, call.target));
+  call.operation = operation;  // only now: `GET ?acl` is no ListObjects, in the metrics either
   CO_ASSIGN_OR_RETURN(call.plan,
                       plan_body(call.request, call.exchange.body_length(), call.identity.payload_hash));
   if (!takes_body(call.operation)) {
@@ -116,7 +117,12 @@ static void record(Call& call, const Result<void>& outcome, TimePoint began) {
   call.door.counters.received.add(static_cast<int64_t>(call.bytes_in));
   call.door.counters.sent.add(static_cast<int64_t>(call.bytes_out));
   std::string_view code = outcome ? std::string_view(call.error_code) : s3_error_of(outcome.error()).code;
-  if (!outcome && (call.status >= 500 || call.status < 300))
+  // Our own failures, not the client's: a 5xx but 501, or an answer cut off by anything but the client going away.
+  bool ours = (call.status >= 500 && call.status != 501) || call.status < 300;
+  if (!outcome && (outcome.error().code == Code::io || outcome.error().code == Code::cancelled) &&
+      call.status < 300)
+    ours = false;
+  if (!outcome && ours)
     log::warn("s3.failed", {{"request", call.request_id},
                             {"operation", to_string(call.operation)},
                             {"error", outcome.error().describe()}});

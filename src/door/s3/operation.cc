@@ -133,6 +133,14 @@ std::string_view to_string(Operation operation) {
   return "none";
 }
 
+static std::unexpected<Error> refuse_post(const Target& target) {
+  if (target.param("uploads") != nullptr || target.param("uploadId") != nullptr)
+    return refuse("NotImplemented",
+                  "Multipart uploads are not offered: raise the client's multipart threshold, one PUT takes "
+                  "up to 5 GiB.");
+  return refuse("NotImplemented", "This POST operation is not offered.");
+}
+
 static Result<Operation> route_bucket(std::string_view method, const Target& target) {
   if (method == "PUT") return Operation::create_bucket;
   if (method == "HEAD") return Operation::head_bucket;
@@ -146,7 +154,7 @@ static Result<Operation> route_bucket(std::string_view method, const Target& tar
   }
   if (method == "POST") {
     if (target.param("delete") != nullptr) return Operation::delete_objects;
-    return refuse("NotImplemented", "This POST operation is not offered.");
+    return refuse_post(target);
   }
   return refuse("MethodNotAllowed");
 }
@@ -164,8 +172,7 @@ Result<Operation> route(const http::Request& request, const Target& target) {
   if (method == "PUT")
     return request.headers.find("x-amz-copy-source") == nullptr ? Operation::put_object
                                                                 : Operation::copy_object;
-  if (method == "POST" && !target.query.empty())
-    return refuse("NotImplemented", "This POST operation is not offered.");
+  if (method == "POST" && !target.query.empty()) return refuse_post(target);
   return refuse("MethodNotAllowed");
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "crypto/checksum.h"
 #include "crypto/hash.h"
 #include "door/s3/door.h"
 #include "door/s3/testing/fake_exchange.h"
@@ -119,6 +120,19 @@ struct Signer {
     return out + "\r\n";
   }
 };
+
+inline std::string crc32_base64(std::string_view text) {
+  crypto::Crc32 crc;
+  crc.update(as_bytes(text));
+  std::string raw;
+  Writer(raw).u32(crc.value());
+  return base64(as_bytes(raw));
+}
+inline std::string md5_base64(std::string_view text) {
+  crypto::Md5 md5;
+  md5.update(as_bytes(text));
+  return base64(md5.finish());
+}
 
 using HeaderList = std::vector<std::pair<std::string, std::string>>;
 
