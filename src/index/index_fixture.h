@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <set>
 
@@ -20,6 +22,23 @@ inline std::string fresh_test_dir(const std::string& name) {
   std::filesystem::remove_all(dir);
   std::filesystem::create_directories(dir);
   return dir;
+}
+
+inline std::string read_whole_file(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(in), {});
+}
+inline void write_whole_file(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
+}
+// DIR/head as it would look if it had been written before the machine last started.
+inline void pretend_reboot(const std::string& dir, const crypto::Keyring& keys) {
+  constexpr size_t kBootIdAt = 16 + 16 + 8 + 8 + 32 + 1, kMacAt = 224;
+  std::string bytes = read_whole_file(dir + "/head");
+  CHECK(bytes.size() == 256);
+  bytes[kBootIdAt] = static_cast<char>(bytes[kBootIdAt] ^ 1);
+  Digest32 mac = crypto::hmac_sha256(keys.subkey("head").view(), as_bytes(bytes).first(kMacAt));
+  write_whole_file(dir + "/head", bytes.substr(0, kMacAt) + std::string(as_text(mac)));
 }
 
 // Lives within one coroutine of run_blocking(): the loop it is made on is the home loop.

@@ -1,6 +1,6 @@
 // Kv: the ordered key-value view that the journal can always rebuild. RocksDB in production, an ordered map in tests and simulation.
 //
-// Calls block: worker pool only. Keys sort by raw bytes. Thread-safe; one writer at a time (the committer).
+// Calls block: worker pool only, but for try_get(). Keys sort by raw bytes. Thread-safe; one writer at a time (the committer).
 #pragma once
 
 #include <functional>
@@ -35,6 +35,10 @@ class Kv {
  public:
   virtual ~Kv() = default;
   virtual std::shared_ptr<const Snapshot> snapshot() const = 0;
+  // The newest applied value of one key, if it can be told without waiting for a disk; nullopt = ask a snapshot, on a worker. Never blocks:
+  // any thread, event loops too.
+  using Found = std::optional<std::string>;
+  virtual std::optional<Result<Found>> try_get(std::string_view key) const;
   // Atomic: all mutations or none.
   virtual Result<void> write(const std::vector<Mutation>& mutations) = 0;
 };

@@ -47,6 +47,13 @@ class MapKv final : public Kv {
     return std::make_shared<MapSnapshot>(map_);
   }
 
+  std::optional<Result<Found>> try_get(std::string_view key) const override {
+    std::lock_guard lock(mutex_);
+    auto found = map_->find(key);
+    if (found == map_->end()) return Found{};
+    return Found(found->second);
+  }
+
   Result<void> write(const std::vector<Mutation>& mutations) override {
     std::lock_guard lock(mutex_);
     // Copy on write, only if a snapshot was taken of the old state.
@@ -68,6 +75,10 @@ class MapKv final : public Kv {
 };
 
 }  // namespace
+
+std::optional<Result<Kv::Found>> Kv::try_get(std::string_view) const {
+  return std::nullopt;
+}
 
 std::unique_ptr<Kv> make_map_kv() {
   return std::make_unique<MapKv>();

@@ -91,6 +91,17 @@ class RocksKv final : public Kv {
 
   std::shared_ptr<const Snapshot> snapshot() const override { return std::make_shared<RocksSnapshot>(db_); }
 
+  std::optional<Result<Found>> try_get(std::string_view key) const override {
+    rocksdb::ReadOptions options;
+    options.read_tier = rocksdb::kBlockCacheTier;
+    rocksdb::PinnableSlice value;
+    rocksdb::Status status = db_->Get(options, db_->DefaultColumnFamily(), slice(key), &value);
+    if (status.IsNotFound()) return Found{};
+    // Incomplete: a block would have to be read. Any other trouble is told better by who may wait and try in earnest.
+    if (!status.ok()) return std::nullopt;
+    return Found(value.ToString());
+  }
+
   Result<void> write(const std::vector<Mutation>& mutations) override {
     rocksdb::WriteBatch batch;
     for (const Mutation& mutation : mutations) {
