@@ -64,6 +64,21 @@ TYPED_TEST(KvSuite, SnapshotDoesNotSeeLaterWrites) {
   EXPECT_FALSE(this->kv->snapshot()->get("a")->has_value());
 }
 
+TYPED_TEST(KvSuite, TellsAtOnceWhatIsInMemory) {
+  ASSERT_TRUE(this->kv->write({{"a", "1"}, {"b", std::string("\0x", 2)}}));
+  ASSERT_TRUE(this->kv->write({{"a", "2"}, {"c", ""}}));
+  auto told = [&](std::string_view key) {
+    auto answer = this->kv->try_get(key);
+    return answer && *answer ? **answer : std::optional<std::string>("nothing was told");
+  };
+  EXPECT_EQ(told("a"), "2");
+  EXPECT_EQ(told("b"), std::string("\0x", 2));
+  EXPECT_EQ(told("c"), "");
+  EXPECT_EQ(told("d"), std::nullopt);
+  ASSERT_TRUE(this->kv->write({{"a", std::nullopt}}));
+  EXPECT_EQ(told("a"), std::nullopt);
+}
+
 TYPED_TEST(KvSuite, SnapshotOutlivesItsKv) {
   ASSERT_TRUE(this->kv->write({{"a", "1"}}));
   auto snapshot = this->kv->snapshot();
