@@ -63,6 +63,7 @@ TEST(Budget, IsSharedBetweenLoops) {
   };
   Budget budget(100);
   std::vector<std::thread> threads;
+  threads.reserve(3);
   for (int i = 0; i < 3; ++i)
     threads.emplace_back([&] { io::run_blocking([&] { return Body::go(budget); }); });
   for (std::thread& thread : threads) thread.join();

@@ -11,9 +11,9 @@
 namespace archipel::store {
 
 // Work below these sizes is cheaper than the way to a worker and back (some 20 us of it).
-inline constexpr size_t kInlineSealBytesMax = 16u << 10;         // MD5 and sealing
-inline constexpr size_t kInlineOpenBytesMax = (64u << 10) + 16;  // one sealed segment
-inline constexpr uint64_t kPieceSegmentsMax = 16;  // 1 MiB: the unit of reading, sealing and opening
+inline constexpr size_t kInlineSealBytesMax = 16u << 10;    // MD5 and sealing
+inline constexpr size_t kInlineRecordBytesMax = 16u << 10;  // decoding a version record
+inline constexpr uint64_t kPieceSegmentsMax = 16;           // 1 MiB: the unit of reading, sealing and opening
 inline constexpr Duration kReadDeadline = std::chrono::seconds(30);  // for one piece of a GET
 
 struct Env {

@@ -21,8 +21,16 @@ io::Task<Result<Found>> find_object(Env& env, std::string bucket, std::string ke
   Found found;
   CO_ASSIGN_OR_RETURN(found.bucket, find_bucket(env, bucket));
   CO_RETURN_IF_ERROR(check_object_key(key));
+  std::string at = object_key(bucket, key);
+  // The read's moment is this one: what was acknowledged before it is seen, and a record is read whole.
+  std::optional<Result<index::Kv::Found>> known = env.kv.try_get(at);
+  if (known && *known && (!**known || (**known)->size() <= kInlineRecordBytesMax)) {
+    if (!**known) co_return no_such_key();
+    CO_ASSIGN_OR_RETURN(found.version, decode_version(***known, depth));
+    co_return found;
+  }
   auto look = [&]() -> Result<VersionRecord> {
-    ASSIGN_OR_RETURN(std::optional<std::string> bytes, env.kv.snapshot()->get(object_key(bucket, key)));
+    ASSIGN_OR_RETURN(std::optional<std::string> bytes, env.kv.snapshot()->get(at));
     if (!bytes) return no_such_key();
     return decode_version(*bytes, depth);
   };
@@ -35,6 +43,14 @@ struct Piece {
   size_t slice = 0;
   uint64_t first = 0, count = 0;
   size_t skip = 0, length = 0;  // of its plaintext, what the range asks for
+};
+
+// Segments [first, first + count) of one slice that lie together in one extent, and their place in the plaintext of a piece.
+struct Part {
+  extent::ExtentRef ref;
+  uint64_t offset = 0, length = 0;
+  uint64_t first = 0, count = 0;
+  size_t out = 0;
 };
 
 // The state of a GET. Shared with a read-ahead that may outlive the reader; only one fetch runs at a time.
@@ -58,8 +74,8 @@ class Source {
  private:
   Piece plan() const;
   Result<void> use_slice(size_t slice);
-  io::Task<Result<std::vector<Buffer>>> read_sealed(Piece piece);
-  Result<Buffer> open_segments(const Piece& piece, const std::vector<Buffer>& sealed);
+  std::vector<Part> parts(const Piece& piece) const;
+  bool open_segments(const Part& part, std::span<const ByteView> runs, MutableBytes plain);
 
   Env& env_;
   const Found found_;
@@ -117,72 +133,99 @@ Result<void> Source::use_slice(size_t index) {
   return {};
 }
 
-// One read per run of bytes that lie together: one for a piece of an extent, and usually one for a small body.
-io::Task<Result<std::vector<Buffer>>> Source::read_sealed(Piece piece) {
+// One for a piece of an extent, and usually one for a small body.
+std::vector<Part> Source::parts(const Piece& piece) const {
   const Slice& slice = found_.version.slices[piece.slice];
-  Deadline deadline = env_.clock.now() + kReadDeadline;
-  std::vector<Buffer> sealed;
+  std::vector<Part> out;
   if (!slice.storage.extents.empty()) {
     auto run = std::find_if(slice.storage.extents.begin(), slice.storage.extents.end(),
                             [&](const ExtentRun& r) { return piece.first < r.first_segment + r.segments; });
     uint64_t offset = (piece.first - run->first_segment) * kSegmentSealed;
     uint64_t length = sealed_bytes(slice.stream, piece.first, piece.count);
-    CO_ASSIGN_OR_RETURN(Buffer bytes, co_await env_.reader.read(run->ref, offset, length, deadline));
-    sealed.push_back(std::move(bytes));
-    co_return sealed;
+    out.push_back({run->ref, offset, length, piece.first, piece.count, 0});
+    return out;
   }
-  const std::vector<index::SmallLocation>& small = slice.storage.small;
-  for (uint64_t i = piece.first; i < piece.first + piece.count;) {
-    const index::SmallLocation& first = small[i];
-    uint64_t length = 0;
-    for (; i < piece.first + piece.count; ++i) {
-      bool together = small[i].section.id == first.section.id &&
-                      small[i].section.attempt == first.section.attempt &&
-                      small[i].offset == first.offset + length;
-      if (!together) break;
-      length += small[i].length;
-    }
-    CO_ASSIGN_OR_RETURN(Buffer bytes,
-                        co_await env_.reader.read(first.section, first.offset, length, deadline));
-    sealed.push_back(std::move(bytes));
+  size_t plain_bytes = 0;
+  for (uint64_t i = piece.first; i < piece.first + piece.count; ++i) {
+    const index::SmallLocation& at = slice.storage.small[i];
+    bool together = !out.empty() && at.section.id == out.back().ref.id &&
+                    at.section.attempt == out.back().ref.attempt &&
+                    at.offset == out.back().offset + out.back().length;
+    if (!together) out.push_back({at.section, at.offset, 0, i, 0, plain_bytes});
+    out.back().length += at.length;
+    ++out.back().count;
+    plain_bytes += segment_bytes(slice.stream, i);
   }
-  co_return sealed;
+  return out;
 }
 
-// Opens whole segments and cuts the range out of them.
-Result<Buffer> Source::open_segments(const Piece& piece, const std::vector<Buffer>& sealed) {
-  const crypto::StreamInfo& stream = found_.version.slices[piece.slice].stream;
-  uint64_t plain_bytes = sealed_bytes(stream, piece.first, piece.count) - piece.count * kTagBytes;
-  Buffer plain(plain_bytes);
-  size_t out = 0, block = 0, in = 0;
-  for (uint64_t segment = piece.first; segment < piece.first + piece.count; ++segment) {
-    if (block < sealed.size() && in == sealed[block].size()) ++block, in = 0;
+// Sealed bytes that came in several runs, taken from the front; in one piece, without a copy if they lie in one run.
+class Runs {
+ public:
+  explicit Runs(std::span<const ByteView> runs) : runs_(runs) {}
+
+  // Valid until the next call; shorter than `size` if fewer are left.
+  ByteView take(size_t size) {
+    skip_empty();
+    if (!runs_.empty() && runs_.front().size() - at_ >= size) {
+      at_ += size;
+      return runs_.front().subspan(at_ - size, size);
+    }
+    scratch_ = Buffer(size);
+    size_t got = 0;
+    for (; got < size && !runs_.empty(); skip_empty()) {
+      ByteView some = runs_.front().subspan(at_, std::min(size - got, runs_.front().size() - at_));
+      std::memcpy(scratch_.data() + got, some.data(), some.size());
+      got += some.size();
+      at_ += some.size();
+    }
+    return scratch_.view().first(got);
+  }
+
+ private:
+  void skip_empty() {
+    while (!runs_.empty() && at_ == runs_.front().size()) runs_ = runs_.subspan(1), at_ = 0;
+  }
+  std::span<const ByteView> runs_;
+  size_t at_ = 0;
+  Buffer scratch_;
+};
+
+// Opens whole segments into their place of `plain`. Everything that leaves this file has passed their tags here.
+bool Source::open_segments(const Part& part, std::span<const ByteView> runs, MutableBytes plain) {
+  const crypto::StreamInfo& stream = found_.version.slices[opened_slice_].stream;
+  Runs sealed(runs);
+  size_t out = part.out;
+  for (uint64_t segment = part.first; segment < part.first + part.count; ++segment) {
     size_t bytes = segment_bytes(stream, segment);
-    if (block == sealed.size() || sealed[block].size() - in < bytes + kTagBytes)
-      return fail(Code::corrupt, "fewer bytes were read of an object than its record says", "InternalError");
-    ByteView view = sealed[block].view().subspan(in, bytes + kTagBytes);
-    RETURN_IF_ERROR(opener_->open(segment, view, plain.span().subspan(out, bytes)));
-    in += bytes + kTagBytes;
+    ByteView view = sealed.take(bytes + kTagBytes);
+    if (view.size() != bytes + kTagBytes) return false;
+    Result<void> opened = opener_->open(segment, view, plain.subspan(out, bytes));
+    if (!opened) return false;
     out += bytes;
   }
-  if (piece.skip > 0) std::memmove(plain.data(), plain.data() + piece.skip, piece.length);
-  plain.resize_within(piece.length);
-  return plain;
+  return true;
 }
 
 io::Task<Result<Buffer>> Source::fetch(std::shared_ptr<Source> self) {
   Piece piece = self->plan();
   CO_RETURN_IF_ERROR(self->use_slice(piece.slice));
-  CO_ASSIGN_OR_RETURN(std::vector<Buffer> sealed, co_await self->read_sealed(piece));
-  auto open = [&] { return self->open_segments(piece, sealed); };
-  Result<Buffer> plain;
-  size_t sealed_total = 0;
-  for (const Buffer& block : sealed) sealed_total += block.size();
-  if (sealed_total <= kInlineOpenBytesMax)
-    plain = open();
-  else
-    plain = co_await self->env_.workers.run(open);
-  if (!plain) co_return plain;
+  const crypto::StreamInfo& stream = self->found_.version.slices[piece.slice].stream;
+  size_t plain_bytes = sealed_bytes(stream, piece.first, piece.count) - piece.count * kTagBytes;
+  Deadline deadline = self->env_.clock.now() + kReadDeadline;
+  Buffer plain;
+  std::vector<Part> parts = self->parts(piece);
+  for (const Part& part : parts) {
+    auto open = [&self, &part, &plain, plain_bytes](std::span<const ByteView> runs) {
+      if (plain.empty()) plain = Buffer(plain_bytes);  // not before there is something to put there
+      return self->open_segments(part, runs, plain.span());
+    };
+    Result<void> read =
+        co_await self->env_.reader.read_sealed(part.ref, part.offset, part.length, deadline, open);
+    if (!read) co_return fail(read.error());
+  }
+  if (piece.skip > 0) std::memmove(plain.data(), plain.data() + piece.skip, piece.length);
+  plain.resize_within(piece.length);
   self->at_ += piece.length;
   self->left_ -= piece.length;
   co_return plain;

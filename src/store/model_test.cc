@@ -7,7 +7,8 @@
 namespace archipel::store {
 namespace {
 
-constexpr uint64_t kExtentPlain = 3 * 65536;  // one stripe: a few hundred kilobytes are several extents
+constexpr uint64_t kExtentPlain =
+    uint64_t{3} * 65536;  // one stripe: a few hundred kilobytes are several extents
 
 class Program {
  public:
@@ -261,6 +262,7 @@ class Program {
   io::Task<void> empty_everything() {
     for (const auto& [name, in_bucket] : model_.buckets) {
       std::vector<std::string> keys;
+      keys.reserve(in_bucket.objects.size());
       for (const auto& [of, object] : in_bucket.objects) keys.push_back(of);
       Result<std::vector<DeleteOutcome>> removed = co_await rig_.store->remove(name, keys);
       EXPECT_EQ(code_of(removed), "ok");

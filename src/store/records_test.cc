@@ -98,15 +98,16 @@ TEST(Records, RefuseWhatDoesNotAddUp) {
 // No bytes make a decoder crash, and none that were cut or lengthened pass.
 TEST(Records, SurviveAnyBytes) {
   std::string good = encode(version_of(large_slice(3u << 20, 15)));
+  size_t survived = 0;  // a changed salt, say, is still a record
   rc::check("changed records", [&] {
     std::string bytes = good;
     int changes = *rc::gen::inRange(1, 4);
     for (int i = 0; i < changes; ++i)
       bytes[*rc::gen::inRange<size_t>(0, bytes.size())] = *rc::gen::arbitrary<char>();
-    (void)decode_version(bytes);
-    (void)decode_doomed(bytes);
-    (void)decode_bucket(bytes);
-    (void)decode_account(bytes, "k");
+    survived += decode_version(bytes).has_value();
+    survived += decode_doomed(bytes).has_value();
+    survived += decode_bucket(bytes).has_value();
+    survived += decode_account(bytes, "k").has_value();
   });
   for (size_t size = 0; size < good.size(); ++size)
     EXPECT_FALSE(decode_version(std::string_view(good).substr(0, size)));

@@ -14,7 +14,7 @@
 namespace archipel::store {
 namespace {
 
-constexpr uint64_t kSmallExtent = 3 * 65536;
+constexpr uint64_t kSmallExtent = uint64_t{3} * 65536;
 
 std::string md5_of(const std::string& bytes) {
   crypto::Md5 md5;
@@ -31,7 +31,7 @@ TEST(Put, KeepsEverySizeAroundTheEdges) {
   struct Body {
     static io::Task<void> go(StoreRig& rig) {
       co_await make_bucket(rig, "sizes");
-      uint64_t extent = 7 * 3 * 65536;  // of 1,400,000 bytes, whole stripes
+      uint64_t extent = 7 * kSmallExtent;  // of 1,400,000 bytes, whole stripes
       std::vector<uint64_t> sizes = {0,      1,          65535,  65536,      65537,      131071,   131072,
                                      131073, extent - 1, extent, extent + 1, 2 * extent, 20u << 20};
       for (uint64_t size : sizes) {
@@ -395,7 +395,7 @@ TEST(Copy, SharesTheStreamUntilTheLastVersionIsGone) {
         EXPECT_EQ(code_of(copied), "ok");
       }
       EXPECT_LE(rig.islands[0]->blobs().size(), blobs + 2);  // two commits and no data
-      for (std::vector<std::string> keys : {std::vector<std::string>{"a"}, {"b", "b"}}) {
+      for (const std::vector<std::string>& keys : {std::vector<std::string>{"a"}, {"b", "b"}}) {
         Result<std::vector<DeleteOutcome>> removed = co_await rig.store->remove("copies", keys);
         EXPECT_EQ(code_of(removed), "ok");
       }
@@ -526,7 +526,8 @@ TEST(Store, ServesSeveralLoopsAtOnce) {
     static io::Task<void> client(StoreRig& rig, Stage& stage, int number) {
       std::string mine = "client-" + std::to_string(number);
       for (int i = 0; i < 5; ++i) {
-        std::string bytes = pattern(i % 4 == 0 ? 700'000 : 3'000, static_cast<uint64_t>(100 * number + i));
+        std::string bytes = pattern(i % 4 == 0 ? 700'000 : 3'000,
+                                    uint64_t{100} * static_cast<uint64_t>(number) + static_cast<uint64_t>(i));
         io::Loop* home = io::Loop::current();
         Result<ObjectInfo> put = co_await rig.put("shared", mine, bytes);
         EXPECT_EQ(code_of(put), "ok");
@@ -590,7 +591,7 @@ TEST(Versions, DoNotOpenUnderAnotherName) {
       auto record = rig.journal.kv->snapshot()->get(object_key("first", "k"));
       CO_ASSERT(record);
       CO_ASSERT(record->has_value());
-      Result<void> written = rig.journal.kv->write({{object_key("second", "k"), **record}});
+      Result<void> written = rig.journal.kv->write({{object_key("second", "k"), *record}});
       CO_ASSERT(written);
       Result<Store::Opened> opened = co_await rig.store->get("second", "k", std::nullopt, {});
       EXPECT_EQ(code_of(opened), "InternalError");
