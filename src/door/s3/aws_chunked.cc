@@ -1,6 +1,7 @@
 #include "door/s3/aws_chunked.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "door/s3/errors.h"
 #include "door/s3/sigv4.h"
@@ -74,18 +75,8 @@ Result<void> ChunkDecoder::end_of_line() {
 static std::optional<uint64_t> parse_hex(std::string_view digits) {
   if (digits.empty() || digits.size() > 16) return std::nullopt;
   uint64_t value = 0;
-  for (char c : digits) {
-    uint64_t digit = 0;
-    if (c >= '0' && c <= '9')
-      digit = static_cast<uint64_t>(c - '0');
-    else if (c >= 'a' && c <= 'f')
-      digit = static_cast<uint64_t>(c - 'a' + 10);
-    else if (c >= 'A' && c <= 'F')
-      digit = static_cast<uint64_t>(c - 'A' + 10);
-    else
-      return std::nullopt;
-    value = value << 4 | digit;
-  }
+  auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
+  if (error != std::errc{} || end != digits.data() + digits.size()) return std::nullopt;
   return value;
 }
 

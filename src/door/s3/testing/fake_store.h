@@ -38,6 +38,7 @@ class FakeStore final : public store::Store {
   }
   io::Task<Result<std::vector<store::Account>>> list_accounts() override {
     std::vector<store::Account> out;
+    out.reserve(accounts.size());
     for (const auto& [name, account] : accounts) out.push_back(*account);
     co_return out;
   }
@@ -178,8 +179,8 @@ class FakeStore final : public store::Store {
         : info_(std::move(info)), bytes_(std::move(bytes)), piece_(piece), corrupt_after_(corrupt_after) {}
     const store::ObjectInfo& info() const override { return info_; }
     io::Task<Result<Buffer>> read() override {
-      if (corrupt_after_ >= 0 && corrupt_after_-- == 0)
-        co_return fail(Code::corrupt, "a segment fails its tag");
+      if (corrupt_after_ == 0) co_return fail(Code::corrupt, "a segment fails its tag");
+      if (corrupt_after_ > 0) --corrupt_after_;
       size_t n = std::min(piece_, bytes_.size() - at_);
       Buffer out = Buffer::copy_of(as_bytes(bytes_).subspan(at_, n));
       at_ += n;
