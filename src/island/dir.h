@@ -4,7 +4,8 @@
 //   PATH/ab/ab12…(40 hex)  a blob; 256 fan-out directories are made when the island joins, so a put syncs exactly one of them
 //   PATH/tmp/…             files being written; leftovers of a crash are removed by the next process that reads the marker
 //
-// Files are 0600, directories 0700. Each operation is one job on a worker, with blocking system calls. A put is durable when it succeeds:
+// Files are 0600, directories 0700. Each operation is one job on a worker, with blocking system calls; only a small get() of what the kernel
+// has in memory is answered on the loop (openat2 with RESOLVE_CACHED, preadv2 with RWF_NOWAIT; Linux 5.12, else always on a worker). A put is durable when it succeeds:
 // temporary file, write, fdatasync, rename without replacement, fsync of the fan-out directory.
 //
 // Without marker the island is lost: every operation is `unavailable` and names the island and the path; nothing is ever recreated but by

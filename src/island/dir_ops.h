@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -34,6 +35,9 @@ class DirOps {
   Result<void> put(const BlobName& name, std::span<const ByteView> parts);
   Result<void> overwrite(const BlobName& name, ByteView bytes);
   Result<Buffer> get(const BlobName& name, uint64_t offset, uint64_t length);
+  // get() of something small if that needs no waiting: the directory entries and the pages are in memory. nullopt = not so, or anything at all
+  // is unusual: get() tells. For event loops.
+  std::optional<Buffer> try_get(const BlobName& name, uint64_t offset, uint64_t length);
   Result<uint64_t> size(const BlobName& name);
   Result<void> remove(const BlobName& name);
   Result<std::vector<BlobName>> list();
@@ -62,6 +66,7 @@ class DirOps {
   std::string id_, path_;
   std::atomic<uint64_t> temp_number_{0};
   std::atomic<bool> cleaned_{false};
+  std::atomic<bool> may_try_{true};  // until the kernel or the file system says that it cannot read without waiting
 };
 
 }  // namespace archipel::island

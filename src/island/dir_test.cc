@@ -118,6 +118,46 @@ TEST_F(Dir, SaysNotFoundOnlyWhileTheIslandIsThere) {
   EXPECT_NE(gone.error().message.find(path_), std::string::npos);
 }
 
+// A short read may be answered without a worker; that must not be noticed.
+TEST_F(Dir, AnswersShortReadsLikeLongOnes) {
+  join();
+  std::string text(300'000, 'x');
+  for (size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>(i * 7 / 5);
+  ASSERT_TRUE(put(kName, text));
+  for (uint64_t offset : {0u, 1u, 4096u, 131'071u, 299'999u, 300'000u, 300'001u}) {
+    for (uint64_t length : {0u, 1u, 4096u, 131'072u, 131'073u}) {
+      auto got = get(kName, offset, length);
+      ASSERT_TRUE(got);
+      EXPECT_TRUE(as_text(*got) ==
+                  std::string_view(text).substr(std::min<uint64_t>(offset, text.size()), length))
+          << offset << "+" << length;
+    }
+  }
+  EXPECT_TRUE(get(kName, ~uint64_t{0}, 10)->empty());
+  EXPECT_EQ(code(get(kOther, 0, 10)), Code::not_found);
+  fs::remove(path_ + "/marker");
+  EXPECT_EQ(code(get(kOther, 0, 10)), Code::unavailable);
+  fs::remove_all(path_ + "/ab");
+  EXPECT_EQ(code(get(kName, 0, 10)), Code::unavailable);
+}
+
+TEST_F(Dir, IsNotFooledOrHeldUpByWhatIsNoFile) {
+  join();
+  std::string place = path_ + "/ab/" + kName;
+  ASSERT_EQ(::mkfifo(place.c_str(), 0600), 0);
+  // A reader of a FIFO waits for a writer: one that never comes would hold a thread for ever.
+  int writer = ::open(place.c_str(), O_RDWR | O_CLOEXEC);
+  ASSERT_GE(writer, 0);
+  EXPECT_EQ(code(get(kName, 0, 10)), Code::unavailable);
+  ::close(writer);
+  fs::remove(place);
+  fs::create_directory(place);
+  EXPECT_EQ(code(get(kName, 0, 10)), Code::unavailable);
+  fs::remove(place);
+  fs::create_symlink("/dev/zero", place);
+  EXPECT_EQ(code(get(kName, 0, 10)), Code::unavailable);
+}
+
 TEST_F(Dir, TreatsALostFanOutDirectoryAsDamageNotAsAbsence) {
   join();
   ASSERT_TRUE(put(kName, "x"));

@@ -1,7 +1,6 @@
 #include "island/health.h"
 
 #include <algorithm>
-#include <vector>
 
 #include "base/metrics.h"
 #include "island/island.h"
@@ -75,10 +74,13 @@ void Health::add_sample(Op op, Duration took) {
   w.filled = std::min(w.filled + 1, kHealthSamples);
   if (w.filled < kHealthSamplesMin || (w.p95 >= 0 && ++w.since_sorted < kResort)) return;
   w.since_sorted = 0;
-  std::vector<int64_t> sorted(w.micros.begin(), w.micros.begin() + static_cast<std::ptrdiff_t>(w.filled));
-  std::sort(sorted.begin(), sorted.end());
-  w.p50 = sorted[sorted.size() / 2];
-  w.p95 = sorted[sorted.size() * 95 / 100];
+  std::array<int64_t, kHealthSamples> ranked = w.micros;
+  auto at = [&](size_t index) { return ranked.begin() + static_cast<std::ptrdiff_t>(index); };
+  auto p95 = at(w.filled * 95 / 100), p50 = at(w.filled / 2);
+  std::nth_element(ranked.begin(), p95, at(w.filled));
+  w.p95 = *p95;
+  std::nth_element(ranked.begin(), p50, p95 + 1);
+  w.p50 = *p50;
   meters_->ops[static_cast<int>(op)].p95.set(w.p95);
 }
 
