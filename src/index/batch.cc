@@ -61,6 +61,7 @@ Pass run_builds(const BatchContext& context, const std::vector<BatchIntent>& int
   bool full = false;
   for (const BatchIntent& item : intents) {
     std::vector<SmallLocation> locations;
+    locations.reserve(item.intent->small.size());
     for (const Buffer& segment : item.intent->small) {
       locations.push_back({section_ref(header, context.open), packing.offsets[number++], segment.size()});
     }

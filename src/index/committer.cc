@@ -222,6 +222,7 @@ io::Task<void> CommitterImpl::build_and_send(std::vector<Pending*> batch) {
   context.confirmed.assign(unreported_.begin(), unreported_.begin() + static_cast<ptrdiff_t>(masks));
   context.record_bytes_per_intent = record_bytes_per_intent_;
   std::vector<BatchIntent> intents;
+  intents.reserve(batch.size());
   for (const Pending* pending : batch) intents.push_back({&pending->intent, pending->internal});
 
   Result<BuiltBatch> built =

@@ -257,7 +257,7 @@ io::Task<Result<void>> Opener::continue_chain() {
   ChainReader reader = make_reader();
   RecoveryInput input{reader, *view_, placement_, workers_, head_->found(), options_.ack.w};
   if (input.head && input.head->position.epoch == 0) input.head.reset();
-  Result<Recovered> recovered = co_await recover(std::move(input));
+  Result<Recovered> recovered = co_await recover(input);
   if (!recovered) co_return fail(recovered.error());
   replayed_ = recovered->replayed;
   const EpochOpen& current = recovered->current.open;

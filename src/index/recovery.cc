@@ -45,7 +45,7 @@ struct FoundCommit {
 
 class Recovery {
  public:
-  explicit Recovery(RecoveryInput input) : in_(std::move(input)), code_(in_.reader.code()) {}
+  explicit Recovery(RecoveryInput input) : in_(input), code_(in_.reader.code()) {}
   io::Task<Result<Recovered>> run();
 
  private:
@@ -462,7 +462,7 @@ Result<void> ViewDir::reset() {
 }
 
 io::Task<Result<Recovered>> recover(RecoveryInput input) {
-  Recovery recovery(std::move(input));
+  Recovery recovery(input);
   Result<Recovered> recovered = co_await recovery.run();
   co_return recovered;
 }
