@@ -40,6 +40,13 @@ std::vector<bool> verify_run(CellTagger& tagger, const Geometry& g, const CellRu
   return good;
 }
 
+std::vector<bool> present(const Geometry& g, const CellRun& run, ByteView bytes) {
+  std::vector<bool> there(run.last - run.first + 1);
+  for (uint64_t s = run.first; s <= run.last; ++s)
+    there[s - run.first] = g.cell_on_shard(s, run.shard) == 0 || !stored_cell(g, run, bytes, s).empty();
+  return there;
+}
+
 std::vector<Buffer> rebuild_cells(const erasure::Coder& coder, const Geometry& g, uint64_t stripe,
                                   std::span<const GoodCell> good, std::span<const int> wanted) {
   CHECK(good.size() == static_cast<size_t>(g.code.k));

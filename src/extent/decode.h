@@ -30,6 +30,9 @@ ByteView cell_payload(const Geometry& geometry, const CellRun& run, ByteView byt
 std::vector<bool> verify_run(CellTagger& tagger, const Geometry& geometry, const CellRun& run,
                              ByteView bytes);
 
+// As verify_run, but without a look at the bytes: one flag per stripe, whether its cell is all there, or not stored at all.
+std::vector<bool> present(const Geometry& geometry, const CellRun& run, ByteView bytes);
+
 // A verified cell of one stripe: cell_on_shard(stripe, shard) bytes; empty for a cell that is not stored.
 struct GoodCell {
   int shard = 0;

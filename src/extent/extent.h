@@ -8,6 +8,7 @@
 #include <array>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -99,6 +100,14 @@ class ExtentReader {
   // Errors: unavailable, naming the islands that failed and how many more are needed, when fewer than k good cells answer by `deadline`;
   // corrupt if it is lies and not absence that left fewer than k.
   virtual io::Task<Result<Buffer>> read(ExtentRef ref, uint64_t offset, uint64_t length, Deadline deadline) = 0;
+
+  // The same for bytes that carry their own proof, as sealed segments do: `open` gets the range as runs of bytes that follow one another, none
+  // longer than a cell, and says whether all of them are right. While every data island answers well, its bytes go to `open` as they came, not
+  // verified, copied or put together before; if `open` then refuses them, or an island fails or is slow, everything that came is verified cell
+  // by cell, blamed and rebuilt as in read(), and `open` gets it again, as one run. It is called once or twice, large ranges on a worker.
+  // Errors: as read(); corrupt if `open` refuses verified bytes.
+  using Open = std::function<bool(std::span<const ByteView> runs)>;
+  virtual io::Task<Result<void>> read_sealed(ExtentRef ref, uint64_t offset, uint64_t length, Deadline deadline, Open open) = 0;
 
   // Bytes that were returned as wrong by island `id`, since start; also in /metrics.
   virtual uint64_t wrong_cells(const std::string& island_id) const = 0;

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "extent/builder.h"
 #include "extent/decode.h"
 #include "extent/header.h"
@@ -48,6 +50,7 @@ class ExtentFixture : public testing::Test {
                      ? encode_extent(*keys_, coder_, ref, as_bytes(bytes), names_of(ref))
                      : encode_section(*keys_, coder_, ref, as_bytes(bytes));
     CHECK(coded.has_value());
+    stored_[ref.id.counter] = bytes;
     return std::move(*coded);
   }
   // Codes `bytes` and puts each shard straight onto its island.
@@ -68,6 +71,7 @@ class ExtentFixture : public testing::Test {
   std::unique_ptr<crypto::Keyring> keys_ = crypto::Keyring::generate(*random_);
   erasure::Coder coder_;
   uint64_t counter_ = 0;
+  std::map<uint64_t, std::string> stored_;  // what each extent holds, by its counter
   std::vector<std::shared_ptr<island::MemIsland>> islands_;
   std::shared_ptr<const Placement> placement_;
 };

@@ -41,6 +41,19 @@ Fetch* Gather::add(CellRun run, TimePoint slow_at) {
   return &fetch;
 }
 
+bool Gather::on_course(TimePoint now) const {
+  uint64_t cells = 0;
+  for (const Fetch& fetch : fetches_) {
+    bool well = fetch.pending ? now < fetch.slow_at
+                              : std::find(fetch.good.begin(), fetch.good.end(), false) == fetch.good.end();
+    if (!well || !needed(fetch.run.shard, fetch.run.first) || !needed(fetch.run.shard, fetch.run.last))
+      return false;
+    cells += fetch.run.last - fetch.run.first + 1;
+  }
+  // Exactly: the first runs do not overlap, and anything asked besides them would make it more.
+  return cells == last_cell_ - first_cell_ + 1;
+}
+
 Gather::State Gather::state(int shard, uint64_t stripe, TimePoint now) const {
   if (ref_.geometry.cell_on_shard(stripe, shard) == 0) return State::good;
   State best = State::unasked;

@@ -37,6 +37,9 @@ class Gather {
   std::vector<CellRun> first_runs() const;
   // Adds a fetch under way; the pointer stays valid as long as the Gather.
   Fetch* add(CellRun run, TimePoint slow_at);
+  // Nothing is to be asked besides: the first runs cover the range, none of them is slow at `now` and none that ended has a bad cell. A cheap
+  // look, which may say false of a read that needs nothing.
+  bool on_course(TimePoint now) const;
   // What to ask besides, given what is known at `now`. hedge: a slow fetch counts as missing.
   std::vector<CellRun> next_runs(TimePoint now, bool hedge) const;
 
@@ -72,6 +75,7 @@ class Gather {
   };
   Shortage shortage() const;
   const std::deque<Fetch>& fetches() const { return fetches_; }
+  std::deque<Fetch>& fetches() { return fetches_; }
 
  private:
   enum class State { unasked, bad, slow, pending, good };  // in rising order of hope

@@ -33,6 +33,7 @@ struct Read {
   std::shared_ptr<const Placement> placement;
   Deadline deadline;
   io::Event changed;
+  bool trusting;  // answers count as good if they are long enough: who asked will check them
 };
 
 class RealReader : public ExtentReader {
@@ -46,28 +47,30 @@ class RealReader : public ExtentReader {
     if (length == 0) co_return Buffer{};
     size_t preferred = 0;
     std::vector<int> order = shard_order(ref, preferred);
-    std::shared_ptr<Read> read(
-        new Read{Gather(ref, offset, length, std::move(order), preferred), placement_, deadline, {}});
-    for (const CellRun& run : read->gather.first_runs()) {
-      earn_hedge();
-      start(read, run);
-    }
-    while (!read->gather.complete()) {
-      TimePoint now = io::Loop::current()->now();
-      if (now >= deadline) co_return fail(why(*read));
-      bool asked = ask_more(read);
-      if (asked) continue;  // an answer may have come at once
-      if (!read->gather.any_pending() || read->gather.hopeless()) co_return fail(why(*read));
-      co_await read->changed.wait(std::min(deadline, read->gather.next_slow_at(now)));
-    }
-    Gather::Assembly assembly = read->gather.assembly();
-    for (const auto& rebuild : assembly.rebuilds)
-      rebuilt_cells.add(static_cast<int64_t>(rebuild.wanted.size()));
-    bool inline_job = read->gather.length() <= kInlineBytes && assembly.rebuilds.empty();
-    if (inline_job) co_return assemble(*read, assembly);
-    auto job = [&read, &assembly] { return assemble(*read, assembly); };
-    Buffer out = co_await workers_.run(std::move(job));
+    std::shared_ptr<Read> read = begin(ref, offset, length, deadline, false);
+    CO_RETURN_IF_ERROR(co_await complete(read));
+    Buffer out = co_await assemble(read);
     co_return out;
+  }
+
+  io::Task<Result<void>> read_sealed(ExtentRef ref, uint64_t offset, uint64_t length, Deadline deadline,
+                                     Open open) override {
+    CO_RETURN_IF_ERROR(check_request(ref, offset, length));
+    if (length == 0) co_return open({}) ? Result<void>() : refused();
+    std::shared_ptr<Read> read = begin(ref, offset, length, deadline, true);
+    CO_RETURN_IF_ERROR(co_await complete(read));
+    if (read->trusting) {
+      std::vector<ByteView> runs;
+      for (const Gather::Assembly::Copy& copy : read->gather.assembly().copies) runs.push_back(copy.from);
+      bool opened = co_await run_open(open, runs, length);
+      if (opened) co_return {};
+      co_await stop_trusting(read);
+      CO_RETURN_IF_ERROR(co_await complete(read));
+    }
+    Buffer bytes = co_await assemble(read);
+    std::vector<ByteView> whole(1, bytes.view());
+    bool opened = co_await run_open(open, whole, length);
+    co_return opened ? Result<void>() : refused();
   }
 
   uint64_t wrong_cells(const std::string& island_id) const override {
@@ -93,6 +96,56 @@ class RealReader : public ExtentReader {
                                          std::to_string(placement_->islands.size()) + " islands");
     }
     return {};
+  }
+
+  static std::unexpected<Error> refused() {
+    return fail(Code::corrupt, "bytes of an extent are as they were written, and yet do not open");
+  }
+
+  // Asks the data islands.
+  std::shared_ptr<Read> begin(const ExtentRef& ref, uint64_t offset, uint64_t length, Deadline deadline,
+                              bool trusting) {
+    size_t preferred = 0;
+    std::vector<int> order = shard_order(ref, preferred);
+    std::shared_ptr<Read> read(new Read{
+        Gather(ref, offset, length, std::move(order), preferred), placement_, deadline, {}, trusting});
+    for (const CellRun& run : read->gather.first_runs()) {
+      earn_hedge();
+      start(read, run);
+    }
+    return read;
+  }
+
+  // Until every needed cell is there or can be rebuilt.
+  io::Task<Result<void>> complete(std::shared_ptr<Read> read) {
+    while (!read->gather.complete()) {
+      TimePoint now = io::Loop::current()->now();
+      if (now >= read->deadline) co_return fail(why(*read));
+      if (!read->gather.on_course(now)) {
+        if (read->trusting) {
+          co_await stop_trusting(read);
+          continue;
+        }
+        bool asked = ask_more(read);
+        if (asked) continue;  // an answer may have come at once
+        if (!read->gather.any_pending() || read->gather.hopeless()) co_return fail(why(*read));
+      }
+      co_await read->changed.wait(std::min(read->deadline, read->gather.next_slow_at(now)));
+    }
+    co_return {};
+  }
+
+  // Verifies what came unverified so far; what comes later is verified when it comes.
+  io::Task<void> stop_trusting(std::shared_ptr<Read> read) {
+    read->trusting = false;
+    std::vector<Fetch*> ended;
+    for (Fetch& fetch : read->gather.fetches()) {
+      if (!fetch.pending && !fetch.bytes.empty()) ended.push_back(&fetch);
+    }
+    for (Fetch* fetch : ended) {
+      std::vector<bool> good = co_await verify(keys_, workers_, read->gather.ref(), fetch->run, fetch->bytes);
+      settle(*read, *fetch, std::move(good));
+    }
   }
 
   // Shards that confirmed and whose islands answer come first; the rest is asked only if those do not suffice. A mask of 0 means that nothing
@@ -153,27 +206,59 @@ class RealReader : public ExtentReader {
     island.health().record(Health::Op::get, now, now - started, answer ? answer->size() : 0,
                            answer ? nullptr : &answer.error());
     std::vector<bool> good(run.last - run.first + 1, false);
-    Buffer bytes;
-    if (answer) {
-      bytes = std::move(*answer);
-      auto job = [&] {
-        CellTagger tagger(keys, ref);
-        return verify_run(tagger, ref.geometry, run, bytes);
-      };
-      if (bytes.size() <= kInlineBytes)
-        good = job();
-      else
-        good = co_await workers.run(std::move(job));
-    } else {
+    if (!answer) {
       fetch->error = answer.error();
+      fetch->good = std::move(good);
+    } else if (read->trusting) {
+      fetch->bytes = std::move(*answer);
+      fetch->good = present(ref.geometry, run, fetch->bytes);
+    } else {
+      Buffer bytes = std::move(*answer);
+      good = co_await verify(keys, workers, ref, run, bytes);
+      fetch->bytes = std::move(bytes);
+      settle(*read, *fetch, std::move(good));
     }
-    auto wrong = static_cast<uint64_t>(std::count(good.begin(), good.end(), false));
-    fetch->lied = answer.has_value() && wrong > 0;
-    if (fetch->lied) report_lie(island, ref, run, wrong);
-    fetch->bytes = std::move(bytes);
-    fetch->good = std::move(good);
     fetch->pending = false;
     read->changed.notify_all();
+  }
+
+  static io::Task<std::vector<bool>> verify(const crypto::Keyring& keys, io::Workers& workers,
+                                            const ExtentRef& ref, CellRun run, ByteView bytes) {
+    auto job = [&keys, &ref, run, bytes] {
+      CellTagger tagger(keys, ref);
+      return verify_run(tagger, ref.geometry, run, bytes);
+    };
+    if (bytes.size() <= kInlineBytes) co_return job();
+    std::vector<bool> good = co_await workers.run(std::move(job));
+    co_return good;
+  }
+
+  // Takes in what verification said of an answer.
+  static void settle(const Read& read, Fetch& fetch, std::vector<bool> good) {
+    auto wrong = static_cast<uint64_t>(std::count(good.begin(), good.end(), false));
+    fetch.good = std::move(good);
+    fetch.lied = wrong > 0;
+    if (!fetch.lied) return;
+    island::Island& island = *read.placement->islands[static_cast<size_t>(fetch.run.shard)];
+    report_lie(island, read.gather.ref(), fetch.run, wrong);
+  }
+
+  io::Task<bool> run_open(const Open& open, std::span<const ByteView> runs, uint64_t length) {
+    if (length <= kInlineBytes) co_return open(runs);
+    auto job = [&open, runs] { return open(runs); };
+    bool opened = co_await workers_.run(std::move(job));
+    co_return opened;
+  }
+
+  io::Task<Buffer> assemble(std::shared_ptr<Read> read) {
+    Gather::Assembly assembly = read->gather.assembly();
+    for (const auto& rebuild : assembly.rebuilds)
+      rebuilt_cells.add(static_cast<int64_t>(rebuild.wanted.size()));
+    bool inline_job = read->gather.length() <= kInlineBytes && assembly.rebuilds.empty();
+    if (inline_job) co_return assemble_now(*read, assembly);
+    auto job = [&read, &assembly] { return assemble_now(*read, assembly); };
+    Buffer out = co_await workers_.run(std::move(job));
+    co_return out;
   }
 
   static void report_lie(island::Island& island, const ExtentRef& ref, const CellRun& run, uint64_t wrong) {
@@ -187,7 +272,7 @@ class RealReader : public ExtentReader {
                                {"wrong_cells", wrong}});
   }
 
-  static Buffer assemble(const Read& read, const Gather::Assembly& assembly) {
+  static Buffer assemble_now(const Read& read, const Gather::Assembly& assembly) {
     const Gather& gather = read.gather;
     if (assembly.rebuilds.empty()) {
       // No coder is needed; making one is not free.
