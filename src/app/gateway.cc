@@ -146,6 +146,7 @@ io::Task<void> Gateway::live() {
     if (core.server) core.server->drain();
   if (admin_) admin_->server->drain();
   while (cores_serving_ > 0) co_await changed_.wait();
+  if (store_) co_await store_->drain();
   if (journal_.committer) co_await journal_.committer->close();
   if (fanout_) co_await fanout_->drain();
   if (reader_) co_await reader_->drain();

@@ -49,6 +49,7 @@ class RequestBody final : public store::BodySource {
   io::Task<Result<size_t>> read(MutableBytes out) override;
   store::Checksum checksum() const override;
   std::optional<std::string> md5() const override;
+  bool brings_md5() const override { return plan_.md5.has_value(); }
 
   // The error that read() returned, if any: what the client should be told, whatever the reader made of it.
   const std::optional<Error>& failure() const { return failure_; }
