@@ -28,7 +28,7 @@ inline std::string_view as_text(ByteView bytes) {
 namespace detail {
 // Memory of Buffers. From kLargeBytes on it comes from a bounded stock of pages that were used before: a page fresh from the
 // system costs more than sealing what is then written to it. base/page_stock.h
-inline constexpr size_t kLargeBytes = 1u << 20;
+inline constexpr size_t kLargeBytes = 256u << 10;
 uint8_t* allocate_bytes(size_t size);
 void free_bytes(uint8_t* data, size_t size);
 struct FreeBytes {

@@ -9,7 +9,8 @@
 namespace archipel {
 namespace {
 
-constexpr size_t kRound = 1u << 20;
+constexpr size_t kRound = 128u << 10;
+constexpr size_t kHugePageBytes = 2u << 20;
 constexpr size_t kIdleBytesMax = 128u
                                  << 20;  // of the Buffers' stock: seven coded extents of the default size
 
@@ -41,7 +42,8 @@ uint8_t* PageStock::take(size_t size) {
   if (uint8_t* data = find(size)) return data;
   void* data = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED) throw std::bad_alloc();
-  ::madvise(data, size, MADV_HUGEPAGE);  // a hint: fewer and cheaper faults where the system allows it
+  if (size >= kHugePageBytes)
+    ::madvise(data, size, MADV_HUGEPAGE);  // a hint: fewer and cheaper faults where the system allows it
   return static_cast<uint8_t*>(data);
 }
 

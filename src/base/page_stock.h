@@ -1,7 +1,8 @@
 // PageStock: large pieces of memory that were used before, kept for the next who wants the same size.
 //
 // An 8 MiB body becomes a 16 MiB extent. Taking those pages from the system for each one and giving them back halves the speed of the data
-// path (`bench/pipeline.cc` shows both), so Buffers of 1 MiB and more take theirs here. Contents are neither cleared nor meaningful.
+// path (`bench/pipeline.cc` shows both), so Buffers of 256 KiB and more take
+// theirs here; malloc gives such sizes back to the system, too. Contents are neither cleared nor meaningful.
 #pragma once
 
 #include <cstddef>
