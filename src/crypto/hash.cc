@@ -1,12 +1,15 @@
+// OpenSSL discourages SHA256_Update and its kin since 3.0 in favour of EVP; why they are used all the same: ShortSha256 below.
+#define OPENSSL_SUPPRESS_DEPRECATED
+
 #include "crypto/hash.h"
 
-#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/params.h>
+#include <openssl/sha.h>
 #include <sodium.h>
 
 #include <algorithm>
+#include <array>
 
 namespace archipel::crypto {
 namespace {
@@ -24,22 +27,25 @@ const EVP_MD* fetched(detail::DigestKind kind) {
   return algorithm;
 }
 
-struct FreeMac {
-  void operator()(EVP_MAC_CTX* context) const { EVP_MAC_CTX_free(context); }
-};
-using MacContext = std::unique_ptr<EVP_MAC_CTX, FreeMac>;
+// SHA-256 of short messages. A request derives half a dozen keys and names from messages of one or two blocks, and EVP's ways around
+// the hash (allocations, locks, parameters) take four times as long as the blocks themselves.
+class ShortSha256 {
+ public:
+  ShortSha256() { CHECK(SHA256_Init(&state_) == 1); }
+  ~ShortSha256() { OPENSSL_cleanse(&state_, sizeof state_); }
+  ShortSha256(const ShortSha256&) = delete;
+  ShortSha256& operator=(const ShortSha256&) = delete;
 
-MacContext make_hmac_context() {
-  static EVP_MAC* const algorithm = EVP_MAC_fetch(nullptr, "HMAC", nullptr);
-  CHECK(algorithm != nullptr);
-  MacContext context(EVP_MAC_CTX_new(algorithm));
-  CHECK(context != nullptr);
-  char digest[] = "SHA256";
-  OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
-                         OSSL_PARAM_construct_end()};
-  CHECK(EVP_MAC_CTX_set_params(context.get(), params) == 1);
-  return context;
-}
+  void update(ByteView data) {
+    if (!data.empty()) CHECK(SHA256_Update(&state_, data.data(), data.size()) == 1);
+  }
+  void finish_into(uint8_t* out) { CHECK(SHA256_Final(out, &state_) == 1); }
+
+ private:
+  SHA256_CTX state_;
+};
+
+constexpr size_t kHmacBlock = 64;
 
 }  // namespace
 
@@ -48,9 +54,11 @@ void secure_clear(void* data, size_t size) {
 }
 
 Digest32 sha256(ByteView data) {
-  static thread_local Sha256 hasher;
+  ShortSha256 hasher;
   hasher.update(data);
-  return hasher.finish();
+  Digest32 out;
+  hasher.finish_into(out.data());
+  return out;
 }
 
 Digest32 blake2b_256(ByteView data) {
@@ -64,17 +72,29 @@ Digest32 hmac_sha256(ByteView key, ByteView data) {
 }
 
 Digest32 hmac_sha256(ByteView key, std::initializer_list<ByteView> parts) {
-  // One context per thread: setting the digest costs several times what authenticating a short message does.
-  static thread_local MacContext context = make_hmac_context();
-  static constexpr Digest32 kZeros{};
-  if (key.empty())
-    key = kZeros;  // the same HMAC: keys are padded with zeros to the block; OpenSSL wants some key
-  CHECK(EVP_MAC_init(context.get(), key.data(), key.size(), nullptr) == 1);
-  for (ByteView part : parts)
-    if (!part.empty()) CHECK(EVP_MAC_update(context.get(), part.data(), part.size()) == 1);
+  // RFC 2104 §2: H(K ^ opad, H(K ^ ipad, text)); a longer key is hashed first.
+  std::array<uint8_t, kHmacBlock> pad{};
+  if (key.size() > pad.size()) {
+    Digest32 shorter = sha256(key);
+    std::copy(shorter.begin(), shorter.end(), pad.begin());
+    secure_clear(shorter.data(), shorter.size());
+  } else {
+    std::copy(key.begin(), key.end(), pad.begin());
+  }
+  for (uint8_t& byte : pad) byte ^= 0x36;
   Digest32 out;
-  size_t size = 0;
-  CHECK(EVP_MAC_final(context.get(), out.data(), &size, out.size()) == 1 && size == out.size());
+  {
+    ShortSha256 inner;
+    inner.update(pad);
+    for (ByteView part : parts) inner.update(part);
+    inner.finish_into(out.data());
+  }
+  for (uint8_t& byte : pad) byte ^= 0x36 ^ 0x5c;
+  ShortSha256 outer;
+  outer.update(pad);
+  outer.update(out);
+  outer.finish_into(out.data());
+  secure_clear(pad.data(), pad.size());
   return out;
 }
 
