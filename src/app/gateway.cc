@@ -27,8 +27,8 @@
 namespace archipel::app {
 namespace {
 
-// Threads for what blocks: six islands' syncs for two commits in flight, and a few reads beside them.
-constexpr int kWorkerThreads = 16;
+// Threads for the view's reads and writes, and for long computations. Islands have threads of their own: one that hangs takes none of these.
+constexpr int kWorkerThreads = 8;
 
 log::Level level_of(const std::string& name) {
   if (name == "debug") return log::Level::debug;
@@ -156,7 +156,7 @@ io::Task<void> Gateway::live() {
 
 io::Task<Result<void>> Gateway::open() {
   CO_RETURN_IF_ERROR(make_private_directory(config().dir));
-  auto islands = make_islands(config(), *workers_, options_.demo);
+  auto islands = make_islands(config(), options_.demo);
   if (!islands) co_return fail(islands.error());
   placement_ = std::make_shared<extent::Placement>(extent::Placement{std::move(*islands)});
   fanout_ = extent::make_fanout(*workers_);

@@ -18,17 +18,17 @@ std::string_view state_of(const Error& error) {
 
 }  // namespace
 
-Result<std::vector<std::shared_ptr<island::Island>>> make_islands(const Config& config, io::Workers& workers, bool make_missing) {
+Result<std::vector<std::shared_ptr<island::Island>>> make_islands(const Config& config, bool make_missing) {
   std::vector<std::shared_ptr<island::Island>> islands;
   for (const IslandConfig& facts : config.islands) {
     if (make_missing) RETURN_IF_ERROR(make_private_directory(facts.path));
-    islands.push_back(island::make_dir_island(facts.id, facts.path, workers));
+    islands.push_back(island::make_dir_island(facts.id, facts.path));
   }
   return islands;
 }
 
-io::Task<std::vector<IslandState>> inspect_islands(const Config& config, const crypto::Keyring& keys, io::Workers& workers) {
-  auto islands = make_islands(config, workers, false);
+io::Task<std::vector<IslandState>> inspect_islands(const Config& config, const crypto::Keyring& keys) {
+  auto islands = make_islands(config, false);
   CHECK(islands.has_value());  // nothing is made, so nothing can fail
   std::vector<IslandState> states;
   for (size_t i = 0; i < islands->size(); ++i) {

@@ -8,13 +8,12 @@
 #include "app/config.h"
 #include "crypto/keyring.h"
 #include "io/task.h"
-#include "io/workers.h"
 #include "island/island.h"
 
 namespace archipel::app {
 
 // In shard order. With `make_missing` (the demo) an absent island directory is made, empty: recovery then sees an island without marker.
-Result<std::vector<std::shared_ptr<island::Island>>> make_islands(const Config& config, io::Workers& workers, bool make_missing);
+Result<std::vector<std::shared_ptr<island::Island>>> make_islands(const Config& config, bool make_missing);
 
 struct IslandState {
   IslandConfig facts;
@@ -24,6 +23,6 @@ struct IslandState {
 };
 
 // Reads and verifies every island's marker. Offline or beside a running gateway.
-io::Task<std::vector<IslandState>> inspect_islands(const Config& config, const crypto::Keyring& keys, io::Workers& workers);
+io::Task<std::vector<IslandState>> inspect_islands(const Config& config, const crypto::Keyring& keys);
 
 }  // namespace archipel::app

@@ -15,6 +15,7 @@
 #include "app/setup.h"
 #include "base/random.h"
 #include "crypto/keyring.h"
+#include "io/loop.h"
 
 namespace archipel::app {
 namespace {
@@ -117,8 +118,7 @@ int island_list(const std::string& file, bool json) {
   if (!passphrase) return failed(passphrase.error());
   auto keys = crypto::Keyring::load(config->keyring_path, *passphrase);
   if (!keys) return failed(keys.error());
-  auto workers = io::make_workers(static_cast<int>(config->islands.size()));
-  auto states = io::run_blocking([&] { return inspect_islands(*config, **keys, *workers); });
+  auto states = io::run_blocking([&] { return inspect_islands(*config, **keys); });
   bool all_ok = true;
   if (!json) fmt::print("{:<22} {:<12} {:<6} {:<9} {:<7} {}\n", "ISLAND", "STATE", "PLACE", "OPERATOR", "PARENT", "PROVIDER");
   for (const IslandState& s : states) {

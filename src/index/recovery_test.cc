@@ -250,7 +250,7 @@ io::Task<void> directories(Rig& rig) {
   rig.placement.islands.clear();
   for (auto& island : rig.islands) {
     rig.placement.islands.push_back(
-        island::make_dir_island(island->id(), place + island->id(), *rig.workers));
+        island::make_dir_island(island->id(), place + island->id()));
   }
   CO_ASSERT_TRUE(co_await rig.start());
   for (int i = 0; i < 10; ++i) {

@@ -23,8 +23,8 @@ namespace {
 
 constexpr size_t kNameHex = 40;
 constexpr int kFanOut = 256;
-constexpr size_t kPartsPerWrite = 64;    // iovecs per writev
-constexpr size_t kListMax = 50'000'000;  // names one listing may hold
+constexpr size_t kPieceBytes = 256u << 10;  // per write: what is copied for it stays in the processor's cache
+constexpr size_t kListMax = 50'000'000;     // names one listing may hold
 
 bool is_blob_name(std::string_view name) {
   return name.size() == kNameHex && std::all_of(name.begin(), name.end(), [](char c) {
@@ -49,25 +49,12 @@ int open_cached(const std::string& path) {
 }
 
 // 0, or errno.
-int write_all(int fd, std::span<const ByteView> parts) {
-  std::vector<iovec> vectors;
-  for (ByteView part : parts) {
-    if (!part.empty()) vectors.push_back({const_cast<uint8_t*>(part.data()), part.size()});
-  }
-  size_t first = 0;
-  while (first < vectors.size()) {
-    ssize_t n =
-        ::writev(fd, &vectors[first], static_cast<int>(std::min(kPartsPerWrite, vectors.size() - first)));
-    if (n < 0) {
-      if (errno == EINTR) continue;
-      return errno;
-    }
-    auto left = static_cast<size_t>(n);
-    while (first < vectors.size() && left >= vectors[first].iov_len) left -= vectors[first++].iov_len;
-    if (left > 0) {
-      vectors[first].iov_base = static_cast<uint8_t*>(vectors[first].iov_base) + left;
-      vectors[first].iov_len -= left;
-    }
+int write_all(int fd, ByteView bytes) {
+  while (!bytes.empty()) {
+    ssize_t n = ::write(fd, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return errno;
+    bytes = bytes.subspan(static_cast<size_t>(n));
   }
   return 0;
 }
@@ -177,21 +164,29 @@ Error DirOps::absent(const BlobName& name) {
   return Error{Code::not_found, "island " + id_ + ": no such blob", {}};
 }
 
-Result<void> DirOps::write_temp(const Temp& temp, std::span<const ByteView> parts) {
+Result<void> DirOps::write_temp(const Temp& temp, LentBytes& bytes) {
   Fd file = open_at(temp.path, O_WRONLY | O_CREAT | O_EXCL, 0600);
   if (!file.ok()) return fail_call(errno, temp.path);
   ::flock(file.get(), LOCK_EX | LOCK_NB);  // tells clean_temps() of another process that this one is alive
-  int error = write_all(file.get(), parts);
-  if (error != 0) return fail_call(error, temp.path);
+  // Through a piece of our own: a write that hangs must not hold the caller's memory.
+  std::vector<uint8_t> piece(kPieceBytes);
+  for (;;) {
+    std::optional<size_t> n = bytes.next(piece);
+    if (!n)
+      return fail(Code::timeout, "island " + id_ + ": the deadline passed while a blob was being written");
+    if (*n == 0) break;
+    int error = write_all(file.get(), ByteView(piece.data(), *n));
+    if (error != 0) return fail_call(error, temp.path);
+  }
   if (::fdatasync(file.get()) != 0) return fail_call(errno, temp.path);
   return {};
 }
 
-Result<void> DirOps::store(const std::string& directory, const std::string& name,
-                           std::span<const ByteView> parts, Replace replace) {
+Result<void> DirOps::store(const std::string& directory, const std::string& name, LentBytes& bytes,
+                           Replace replace) {
   uint64_t number = temp_number_.fetch_add(1, std::memory_order_relaxed);
   Temp temp(path_ + "/tmp/" + std::to_string(::getpid()) + "-" + std::to_string(number) + "-" + name);
-  RETURN_IF_ERROR(write_temp(temp, parts));
+  RETURN_IF_ERROR(write_temp(temp, bytes));
   std::string target = directory + "/" + name;
   int error = 0;
   if (replace == Replace::always)
@@ -206,7 +201,7 @@ Result<void> DirOps::store(const std::string& directory, const std::string& name
   return {};
 }
 
-Result<void> DirOps::put(const BlobName& name, std::span<const ByteView> parts) {
+Result<void> DirOps::put(const BlobName& name, LentBytes& bytes) {
   CHECK(is_blob_name(name));
   RETURN_IF_ERROR(need_marker());
   // A cheap look first: a resent blob need not be written and synced again to learn that it is there.
@@ -217,13 +212,14 @@ Result<void> DirOps::put(const BlobName& name, std::span<const ByteView> parts) 
     if (error != 0) return fail_call(error, fan_out(name));
     return fail(Code::exists, "island " + id_ + ": a blob of that name is there already");
   }
-  return store(fan_out(name), name, parts, Replace::never);
+  return store(fan_out(name), name, bytes, Replace::never);
 }
 
 Result<void> DirOps::overwrite(const BlobName& name, ByteView bytes) {
   CHECK(is_blob_name(name));
   RETURN_IF_ERROR(need_marker());
-  return store(fan_out(name), name, std::span(&bytes, 1), Replace::always);
+  LentBytes lent(std::span(&bytes, 1));
+  return store(fan_out(name), name, lent, Replace::always);
 }
 
 Result<Buffer> DirOps::get(const BlobName& name, uint64_t offset, uint64_t length) {
@@ -349,7 +345,8 @@ Result<void> DirOps::write_marker(ByteView bytes) {
   // The marker comes last: with it in place, everything below it is.
   error = sync_directory(path_);
   if (error != 0) return fail_call(error, path_);
-  auto stored = store(path_, "marker", std::span(&bytes, 1), Replace::never);
+  LentBytes lent(std::span(&bytes, 1));
+  auto stored = store(path_, "marker", lent, Replace::never);
   if (!stored) {
     if (stored.error().code == Code::exists)
       stored.error().message = "island " + id_ + ": " + path_ + " has a marker already";

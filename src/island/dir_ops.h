@@ -1,4 +1,4 @@
-// The blocking half of the directory island: plain system calls, no coroutines. Internal to src/island; runs on workers.
+// The blocking half of the directory island: plain system calls, no coroutines. Internal to src/island; runs on the threads of a lane.
 #pragma once
 
 #include <atomic>
@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "island/island.h"
+#include "island/lent_bytes.h"
 
 namespace archipel::island {
 
@@ -32,7 +33,8 @@ class DirOps {
  public:
   DirOps(std::string id, std::string path);
 
-  Result<void> put(const BlobName& name, std::span<const ByteView> parts);
+  // `bytes` may be withdrawn meanwhile: timeout, unless all was written by then.
+  Result<void> put(const BlobName& name, LentBytes& bytes);
   Result<void> overwrite(const BlobName& name, ByteView bytes);
   Result<Buffer> get(const BlobName& name, uint64_t offset, uint64_t length);
   // get() of something small if that needs no waiting: the directory entries and the pages are in memory. nullopt = not so, or anything at all
@@ -47,11 +49,11 @@ class DirOps {
  private:
   enum class Replace { never, always };
 
-  // A temporary file with `parts` in it, synced; removed again unless it was renamed.
+  // A temporary file with the blob in it, synced; removed again unless it was renamed.
   struct Temp;
-  Result<void> write_temp(const Temp& temp, std::span<const ByteView> parts);
+  Result<void> write_temp(const Temp& temp, LentBytes& bytes);
   // Temporary file, sync, rename into `directory` as `name`, sync of `directory`.
-  Result<void> store(const std::string& directory, const std::string& name, std::span<const ByteView> parts,
+  Result<void> store(const std::string& directory, const std::string& name, LentBytes& bytes,
                      Replace replace);
 
   // unavailable unless the marker is there.
@@ -66,7 +68,8 @@ class DirOps {
   std::string id_, path_;
   std::atomic<uint64_t> temp_number_{0};
   std::atomic<bool> cleaned_{false};
-  std::atomic<bool> may_try_{true};  // until the kernel or the file system says that it cannot read without waiting
+  std::atomic<bool> may_try_{
+      true};  // until the kernel or the file system says that it cannot read without waiting
 };
 
 }  // namespace archipel::island

@@ -36,7 +36,7 @@ class Dir : public testing::Test {
     fs::remove_all(root_, ignored);
   }
 
-  void reopen() { island_ = make_dir_island("alpha", path_, *workers_); }
+  void reopen() { island_ = make_dir_island("alpha", path_, limits_); }
   void join() { ASSERT_TRUE(write_marker("the marker").has_value()); }
 
   Result<void> write_marker(std::string text) {
@@ -60,7 +60,7 @@ class Dir : public testing::Test {
   size_t temps() { return static_cast<size_t>(std::distance(fs::directory_iterator(path_ + "/tmp"), {})); }
 
   std::string root_, path_;
-  std::unique_ptr<io::Workers> workers_ = io::make_workers(2);
+  LaneLimits limits_;
   std::unique_ptr<Island> island_;
 };
 
@@ -251,6 +251,17 @@ TEST_F(Dir, DoesNotStartAfterTheDeadline) {
   join();
   EXPECT_EQ(code(put(kName, "x", TimePoint{})), Code::timeout);
   EXPECT_EQ(code(get(kName)), Code::not_found);
+}
+
+TEST_F(Dir, RefusesAtOnceWhatWouldWaitBehindTooMuchOnThisIslandAlone) {
+  join();
+  ASSERT_TRUE(put(kName, "x"));
+  limits_.under_way_max = 0;
+  reopen();
+  auto refused = put(kOther, "y");
+  ASSERT_EQ(code(refused), Code::unavailable);
+  EXPECT_NE(refused.error().message.find("alpha"), std::string::npos);
+  EXPECT_EQ(code(read_marker()), Code::unavailable);
 }
 
 TEST_F(Dir, RemovesWhatACrashLeftButNotWhatIsBeingWritten) {
