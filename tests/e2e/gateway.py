@@ -61,6 +61,7 @@ class Gateway:
 
     def start(self, **more):
         assert self.process is None, "already running"
+        self.ready = None  # the pid of an earlier run is nobody's any more
         self.process, out, self.stderr_path = self.spawn(**more)
         waited = threading.Event()
         for _ in range(READY_SECONDS_MAX * 20):
@@ -112,14 +113,17 @@ class Gateway:
         """kill -9."""
         if self.process is None:
             return
-        if self.ready and self.process.poll() is None:
+        if self.process.poll() is None:
             try:
-                os.kill(self.ready["pid"], signal.SIGKILL)
+                os.kill(self.ready["pid"] if self.ready else self.process.pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        if self.process.poll() is None:
+        try:
+            # A wrapper (strace) ends by itself once its child is gone.
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
             self.process.kill()
-        self.process.wait()
+            self.process.wait()
         self.process = None
 
     def destroy(self):

@@ -1,0 +1,83 @@
+"""The command line: help with an example everywhere, one clear sentence for a mistake, and no trace of a start that could not be."""
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+import gateway
+
+COMMANDS = ((), ("demo",), ("init",), ("serve",), ("island",), ("island", "list"))
+SECONDS_MAX = 60
+
+
+class CommandLine(unittest.TestCase):
+    def setUp(self):
+        self.home = pathlib.Path(tempfile.mkdtemp(prefix="archipel-e2e-"))
+        self.addCleanup(shutil.rmtree, self.home, ignore_errors=True)
+
+    def run_with(self, *arguments):
+        return subprocess.run([str(gateway.binary), *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS_MAX,
+                              cwd=self.home)
+
+    def test_every_help_has_an_example(self):
+        for command in COMMANDS:
+            with self.subTest(command=command):
+                run = self.run_with(*command, "--help")
+                self.assertEqual(run.returncode, 0)
+                self.assertIn("Example: archipel " + " ".join(command), run.stdout)
+                self.assertEqual(run.stderr, "")
+
+    def test_a_mistake_gets_one_sentence_and_leaves_nothing(self):
+        cases = (
+            ((), 2, "subcommand is required"),
+            (("bogus",), 2, "'archipel bogus'"),
+            (("island", "bogus"), 2, "'archipel island bogus'"),
+            (("demo", "--bogus"), 2, "--bogus"),
+            (("demo", "--dir", ""), 2, "--dir"),
+            (("demo", "--access-key", "AKEXAMPLE"), 2, "--secret-key"),
+            (("demo", "--dir", "d", "--listen", "garbage"), 2, "'garbage'"),
+            (("demo", "--dir", "d", "--listen", "127.0.0.1:99999"), 2, "'127.0.0.1:99999'"),
+            (("demo", "--dir", "/proc/x"), 1, "/proc/x"),
+            (("init",), 2, "--config"),
+            (("serve",), 2, "--config"),
+            (("serve", "--config", "missing"), 1, "missing"),
+            (("island", "list"), 2, "--dir"),
+            (("island", "list", "--dir", "missing"), 1, "missing/archipel.toml"),
+        )
+        for arguments, code, words in cases:
+            with self.subTest(arguments=arguments):
+                run = self.run_with(*arguments)
+                self.assertEqual(run.returncode, code, run.stderr)
+                self.assertEqual(run.stdout, "")
+                self.assertEqual(len(run.stderr.splitlines()), 1, run.stderr)
+                self.assertTrue(run.stderr.startswith("archipel: "), run.stderr)
+                self.assertIn(words, run.stderr)
+                self.assertEqual(list(self.home.iterdir()), [])
+
+
+class Secrets(unittest.TestCase):
+    def test_stay_out_of_the_files_of_the_view(self):
+        cloud = gateway.Gateway()
+        self.addCleanup(shutil.rmtree, cloud.home, ignore_errors=True)
+        secret = "a-secret-that-grep-would-find"
+        cloud.start(arguments=("--access-key", "AKEXAMPLE", "--secret-key", secret))
+        try:
+            files = [path for path in (cloud.dir / "index").rglob("*") if path.is_file()]
+            self.assertTrue(files)
+            for path in files:
+                self.assertEqual(path.stat().st_mode & 0o077, 0, path)
+                self.assertNotIn(secret.encode(), path.read_bytes(), path)
+        finally:
+            cloud.stop()
+
+    def test_that_were_replaced_do_not_come_back(self):
+        cloud = gateway.Gateway()
+        self.addCleanup(shutil.rmtree, cloud.home, ignore_errors=True)
+        for arguments, expected in ((("--access-key", "OLDKEY", "--secret-key", "old-secret"), "OLDKEY"),
+                                    (("--access-key", "ANEWKEY", "--secret-key", "new-secret"), "ANEWKEY"), ((), "ANEWKEY")):
+            cloud.start(arguments=arguments)
+            try:
+                self.assertEqual(cloud.ready["access_key"], expected)
+            finally:
+                cloud.stop()
