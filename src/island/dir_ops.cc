@@ -39,6 +39,11 @@ Fd open_at(const std::string& path, int flags, mode_t mode = 0) {
   return Fd(fd);
 }
 
+// O_NONBLOCK: the open of a FIFO that somebody put here must not wait for its other end. Files do not care.
+Fd open_to_read(const std::string& path) {
+  return open_at(path, O_RDONLY | O_NONBLOCK);
+}
+
 // Opens a file for reading if its path can be walked in memory alone. O_NONBLOCK: a FIFO must not hold up the caller. O_NOATIME: noting the
 // time of the read may wait for the file system's journal.
 int open_cached(const std::string& path) {
@@ -145,6 +150,10 @@ std::unexpected<Error> DirOps::fail_call(int errno_value, const std::string& wha
   }
 }
 
+Error DirOps::no_file(const std::string& path) const {
+  return Error{Code::unavailable, "island " + id_ + ": " + path + " is not a file", {}};
+}
+
 Result<void> DirOps::need_marker() {
   std::string marker = path_ + "/marker";
   struct stat info;
@@ -225,15 +234,14 @@ Result<void> DirOps::overwrite(const BlobName& name, ByteView bytes) {
 Result<Buffer> DirOps::get(const BlobName& name, uint64_t offset, uint64_t length) {
   CHECK(is_blob_name(name));
   std::string path = fan_out(name) + "/" + name;
-  Fd file = open_at(path, O_RDONLY);
+  Fd file = open_to_read(path);
   if (!file.ok()) {
     if (errno == ENOENT) return fail(absent(name));
     return fail_call(errno, path);
   }
   struct stat info;
   if (::fstat(file.get(), &info) != 0) return fail_call(errno, path);
-  if (!S_ISREG(info.st_mode))
-    return fail(Code::unavailable, "island " + id_ + ": " + path + " is not a file");
+  if (!S_ISREG(info.st_mode)) return fail(no_file(path));
   uint64_t size = std::min<uint64_t>(static_cast<uint64_t>(info.st_size), kBlobBytesMax);
   if (offset >= size) return Buffer{};
   Buffer out(std::min(length, size - offset));
@@ -275,7 +283,10 @@ Result<uint64_t> DirOps::size(const BlobName& name) {
   CHECK(is_blob_name(name));
   std::string path = fan_out(name) + "/" + name;
   struct stat info;
-  if (::lstat(path.c_str(), &info) == 0) return static_cast<uint64_t>(info.st_size);
+  if (::lstat(path.c_str(), &info) == 0) {
+    if (!S_ISREG(info.st_mode)) return fail(no_file(path));
+    return static_cast<uint64_t>(info.st_size);
+  }
   if (errno == ENOENT) return fail(absent(name));
   return fail_call(errno, path);
 }
@@ -308,7 +319,7 @@ Result<std::vector<BlobName>> DirOps::list() {
 
 Result<Buffer> DirOps::read_marker() {
   std::string path = path_ + "/marker";
-  Fd file = open_at(path, O_RDONLY);
+  Fd file = open_to_read(path);
   if (!file.ok()) {
     if (errno != ENOENT) return fail_call(errno, path);
     struct stat info;
@@ -318,6 +329,9 @@ Result<Buffer> DirOps::read_marker() {
     if (!reachable) return fail_call(errno, path_);
     return fail(Code::not_found, "island " + id_ + ": " + path_ + " has no marker");
   }
+  struct stat about;
+  if (::fstat(file.get(), &about) != 0) return fail_call(errno, path);
+  if (!S_ISREG(about.st_mode)) return fail(no_file(path));
   Buffer out(kMarkerBytesMax + 1);
   ssize_t n;
   do n = ::pread(file.get(), out.data(), out.size(), 0);
@@ -363,7 +377,9 @@ void DirOps::clean_temps() {
   int removed = 0;
   for (const std::string& name : entries(path_ + "/tmp", error)) {
     std::string path = path_ + "/tmp/" + name;
-    Fd file = open_at(path, O_WRONLY);
+    struct stat info;
+    if (::lstat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) continue;  // none of ours
+    Fd file = open_at(path, O_WRONLY | O_NONBLOCK);
     if (!file.ok() || ::flock(file.get(), LOCK_EX | LOCK_NB) != 0) continue;  // somebody is writing it
     if (::unlink(path.c_str()) == 0) ++removed;
   }

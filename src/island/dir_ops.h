@@ -62,6 +62,7 @@ class DirOps {
   Error absent(const BlobName& name);
   // The error of a failed system call on `what` (a path below the root).
   std::unexpected<Error> fail_call(int errno_value, const std::string& what);
+  Error no_file(const std::string& path) const;
   std::string fan_out(const BlobName& name) const { return path_ + "/" + name.substr(0, 2); }
   void clean_temps();
 

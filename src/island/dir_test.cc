@@ -146,16 +146,28 @@ TEST_F(Dir, IsNotFooledOrHeldUpByWhatIsNoFile) {
   std::string place = path_ + "/ab/" + kName;
   ASSERT_EQ(::mkfifo(place.c_str(), 0600), 0);
   // A reader of a FIFO waits for a writer: one that never comes would hold a thread for ever.
-  int writer = ::open(place.c_str(), O_RDWR | O_CLOEXEC);
-  ASSERT_GE(writer, 0);
   EXPECT_EQ(code(get(kName, 0, 10)), Code::unavailable);
-  ::close(writer);
+  EXPECT_EQ(code(get(kName)), Code::unavailable);
+  EXPECT_EQ(code(io::run_blocking([&] { return island_->size(kName, kNoDeadline); })), Code::unavailable);
   fs::remove(place);
   fs::create_directory(place);
   EXPECT_EQ(code(get(kName, 0, 10)), Code::unavailable);
   fs::remove(place);
   fs::create_symlink("/dev/zero", place);
   EXPECT_EQ(code(get(kName, 0, 10)), Code::unavailable);
+}
+
+TEST_F(Dir, IsNotHeldUpByAPipeForItsMarkerOrAmongWhatACrashLeft) {
+  join();
+  std::string pipe = path_ + "/tmp/99-1-" + kName;
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  reopen();
+  EXPECT_TRUE(read_marker());
+  fs::remove(path_ + "/marker");
+  ASSERT_EQ(::mkfifo((path_ + "/marker").c_str(), 0600), 0);
+  auto refused = read_marker();
+  ASSERT_EQ(code(refused), Code::unavailable);
+  EXPECT_NE(refused.error().message.find("alpha"), std::string::npos);
 }
 
 TEST_F(Dir, TreatsALostFanOutDirectoryAsDamageNotAsAbsence) {
