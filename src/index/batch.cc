@@ -1,5 +1,8 @@
 #include "index/batch.h"
 
+#include <algorithm>
+#include <span>
+
 #include "crypto/aead.h"
 #include "index/pack.h"
 
@@ -9,7 +12,11 @@ namespace {
 constexpr size_t kRecordBytesTarget = 4u << 20;  // a record at least this long takes no more intents
 constexpr size_t kRecordFixedBytes = 512;  // hashes, masks and the index's own mutations, with room to spare
 constexpr size_t kRoomUnit = 256;
-constexpr int kPassesMax = 5;
+constexpr size_t kRoomSlack = 4096;  // zeros that are not worth another pass
+constexpr size_t kPlainBytesMax = kRecordBytesMax - crypto::kTagBytes;
+constexpr int kPassesMax = 6;
+
+using Intents = std::span<const BatchIntent>;
 
 size_t mutation_bytes(const std::vector<Mutation>& mutations) {
   constexpr size_t kFraming = 16;
@@ -23,7 +30,7 @@ size_t round_up(size_t bytes) {
 }
 
 // The section's bytes, in one buffer: segments where the packing puts them, zeros between.
-Buffer fill_section(const std::vector<BatchIntent>& intents, const Packing& packing) {
+Buffer fill_section(Intents intents, const Packing& packing) {
   Buffer section(packing.geometry.length);
   size_t at = 0, number = 0;
   for (const BatchIntent& item : intents) {
@@ -53,8 +60,7 @@ struct Pass {
   size_t accepted = 0;
 };
 
-Pass run_builds(const BatchContext& context, const std::vector<BatchIntent>& intents, const Packing& packing,
-                const Header& header) {
+Pass run_builds(const BatchContext& context, Intents intents, const Packing& packing, const Header& header) {
   Pass pass;
   LayeredView view(context.kv.snapshot(), context.in_flight);
   size_t bytes = 0, number = 0;
@@ -96,9 +102,14 @@ Pass run_builds(const BatchContext& context, const std::vector<BatchIntent>& int
   return pass;
 }
 
-}  // namespace
+// The room for a record before it is known: never more than a full record needs, whatever earlier ones took.
+size_t guess_room(const BatchContext& context, Intents intents) {
+  const size_t per_intent = std::min(context.record_bytes_per_intent, kRecordBytesPerIntentMax);
+  return round_up(std::min(kRecordFixedBytes + per_intent * intents.size(), kRecordBytesTarget));
+}
 
-Result<BuiltBatch> build_batch(const BatchContext& context, const std::vector<BatchIntent>& intents) {
+// A commit of these intents. limit: the record would be too large.
+Result<BuiltBatch> build_all(const BatchContext& context, Intents intents) {
   std::vector<uint32_t> sizes;
   for (const BatchIntent& item : intents) {
     for (const Buffer& segment : item.intent->small) sizes.push_back(static_cast<uint32_t>(segment.size()));
@@ -115,8 +126,9 @@ Result<BuiltBatch> build_batch(const BatchContext& context, const std::vector<Ba
   if (!section.empty()) context.random.fill(header.attempt);
 
   // Mutations hold the place of the section, which lies behind the record, whose length depends on the mutations. So the record gets a room
-  // that is guessed first and corrected after a pass that did not fit; what is left of it is zeros inside the seal.
-  size_t room = round_up(kRecordFixedBytes + context.record_bytes_per_intent * intents.size());
+  // that is guessed first and corrected after a pass that did not fit, or that left far too much; what is left of it is zeros inside the seal.
+  size_t room = guess_room(context, intents);
+  bool may_shrink = true;
   for (int number = 0; number < kPassesMax; ++number) {
     header.record_bytes = static_cast<uint32_t>(room + crypto::kTagBytes);
     Pass pass = run_builds(context, intents, packing, header);
@@ -131,14 +143,19 @@ Result<BuiltBatch> build_batch(const BatchContext& context, const std::vector<Ba
     pass.record.confirmed = context.confirmed;
     std::string plain = encode_record(pass.record, 0);
     out.record_bytes = plain.size();
+    if (plain.size() > kPlainBytesMax) {
+      return fail(Code::limit, "one request changes more of the index than a commit can hold; split it");
+    }
     if (!section.empty()) {
-      if (plain.size() > room) {
-        room = round_up(plain.size() + plain.size() / 64);
+      const size_t fitting = std::min(round_up(plain.size() + plain.size() / 64), kPlainBytesMax);
+      const bool wasteful = may_shrink && room > fitting + fitting / 2 + kRoomSlack;
+      if (plain.size() > room || wasteful) {
+        may_shrink = false;  // once, so that growing always comes to an end
+        room = fitting;
         continue;
       }
       plain.resize(room, '\0');
     }
-    if (plain.size() + crypto::kTagBytes > kRecordBytesMax) return fail(Code::limit, "a commit is too large");
     Sealed sealed = seal(context.keys, header, as_bytes(plain));
     out.mutations = mutations_of(pass.record, sealed.hash, context.open, context.coder.code().n);
     out.layer = std::make_shared<const Layer>(std::move(pass.layer));
@@ -148,6 +165,26 @@ Result<BuiltBatch> build_batch(const BatchContext& context, const std::vector<Ba
     return out;
   }
   return fail(Code::internal, "the intents of a commit do not settle: their build functions are not pure");
+}
+
+}  // namespace
+
+// What is too large together is halved until it fits: only an intent that is too large alone is refused, and nobody with it.
+Result<BuiltBatch> build_batch(const BatchContext& context, const std::vector<BatchIntent>& intents) {
+  size_t count = intents.size();
+  Result<BuiltBatch> built = build_all(context, intents);
+  while (!built && built.error().code == Code::limit && count > 1) {
+    count /= 2;
+    built = build_all(context, Intents(intents).first(count));
+  }
+  if (!built && built.error().code == Code::limit) {
+    BuiltBatch alone;
+    alone.outcomes.push_back({BatchOutcome::Kind::refused, built.error()});
+    built = std::move(alone);
+  }
+  if (!built) return built;
+  built->outcomes.resize(intents.size(), {BatchOutcome::Kind::deferred, {}});
+  return built;
 }
 
 }  // namespace archipel::index

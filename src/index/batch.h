@@ -10,6 +10,9 @@
 
 namespace archipel::index {
 
+// A guess at what an intent takes of a record is held below this: one large request says nothing about the small ones after it.
+inline constexpr size_t kRecordBytesPerIntentMax = 4096;
+
 // What the record being built stands on.
 struct BatchContext {
   const crypto::Keyring& keys;

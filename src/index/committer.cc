@@ -239,7 +239,8 @@ io::Task<void> CommitterImpl::build_and_send(std::vector<Pending*> batch) {
     // Half of the new figure: a guess that follows, and shrinks slowly.
     const size_t per_intent = built->record_bytes / built->accepted;
     record_bytes_per_intent_ =
-        std::max(per_intent + per_intent / 8, (record_bytes_per_intent_ + per_intent) / 2);
+        std::min(std::max(per_intent + per_intent / 8, (record_bytes_per_intent_ + per_intent) / 2),
+                 kRecordBytesPerIntentMax);
   }
   launch(std::move(*built), batch, seq);
 }

@@ -168,6 +168,52 @@ TEST(Committer, RecordsGrowAndAreSplitWithinTheirLimits) {
   with_rig("sizes", records_of_any_size);
 }
 
+size_t bytes_on(const Rig& rig, size_t i) {
+  size_t bytes = 0;
+  for (const auto& [name, blob] : rig.islands[i]->blobs()) bytes += blob.size();
+  return bytes;
+}
+
+// A request with a large record, then many with tiny ones: they neither fail nor are padded to its size.
+io::Task<void> a_large_record_leaves_no_trace(Rig& rig) {
+  CO_ASSERT_TRUE(co_await rig.start());
+  CO_ASSERT_TRUE(co_await rig.put("large", std::string(1'300'000, 'd')));
+  const size_t before = bytes_on(rig, 0);
+  io::TaskScope scope;
+  std::vector<std::optional<Result<CommitPosition>>> results(200);
+  for (size_t i = 0; i < results.size(); ++i) {
+    scope.spawn(
+        commit_into(&rig, Rig::set_body("k" + std::to_string(i), std::string(100, 'x')), &results[i]));
+  }
+  co_await scope.join();
+  for (auto& result : results) CO_ASSERT_TRUE(result->has_value());
+  EXPECT_EQ(rig.visible().size(), 201u);
+  EXPECT_LE(bytes_on(rig, 0) - before, 300'000u);
+}
+TEST(Committer, ALargeRecordDoesNotPoisonTheNext) {
+  with_rig("poison", a_large_record_leaves_no_trace);
+}
+
+// Three intents, of which the middle one is just too large for a record together with its framing: it alone is refused.
+io::Task<void> too_large_alone(Rig& rig) {
+  CO_ASSERT_TRUE(co_await rig.start());
+  io::TaskScope scope;
+  std::vector<std::optional<Result<CommitPosition>>> results(3);
+  const size_t almost = kRecordBytesMax - 512 - 16 - 16 - 1;
+  for (size_t i = 0; i < results.size(); ++i) {
+    Intent intent = Rig::set("k" + std::to_string(i), std::string(i == 1 ? almost + 1000 : 10, 'v'));
+    scope.spawn(commit_into(&rig, std::move(intent), &results[i]));
+  }
+  co_await scope.join();
+  EXPECT_TRUE(results[0]->has_value());
+  CO_ASSERT_TRUE(!results[1]->has_value());
+  EXPECT_EQ(results[1]->error().code, Code::limit);
+  EXPECT_TRUE(results[2]->has_value());
+}
+TEST(Committer, OnlyTheRequestThatIsTooLargeIsRefused) {
+  with_rig("toolarge", too_large_alone);
+}
+
 io::Task<void> two_islands_down(Rig& rig) {
   CO_ASSERT_TRUE(co_await rig.start());
   rig.islands[1]->down();
