@@ -123,7 +123,8 @@ struct DirOps::Temp {
   }
 };
 
-DirOps::DirOps(std::string id, std::string path) : id_(std::move(id)), path_(std::move(path)) {
+DirOps::DirOps(std::string id, std::string path, Sync sync)
+    : id_(std::move(id)), path_(std::move(path)), sync_(sync) {
   while (path_.size() > 1 && path_.ends_with('/')) path_.pop_back();  // so that parent_path() is the parent
 }
 
@@ -205,9 +206,28 @@ Result<void> DirOps::store(const std::string& directory, const std::string& name
   if (error == EEXIST) return fail(Code::exists, "island " + id_ + ": a blob of that name is there already");
   if (error != 0) return fail_call(error, target);
   temp.renamed = true;
-  error = sync_directory(directory);
-  if (error != 0) return fail_call(error, directory);
   return {};
+}
+
+Result<void> DirOps::sync_fan_out(const BlobName& name) {
+  std::string path = fan_out(name);
+  Entries& entries = entries_[static_cast<size_t>(std::stoi(name.substr(0, 2), nullptr, 16))];
+  // One at a time: the kernel tells an error once, and what else was not written then looks clean to the next sync.
+  std::lock_guard lock(entries.mutex);
+  if (entries.lost) {
+    return fail(
+        Code::unavailable,
+        "island " + id_ + ": " + path +
+            " could not be synced before, and what became of its entries is not known; check the disk, "
+            "then restart");
+  }
+  Fd directory = open_at(path, O_RDONLY | O_DIRECTORY);
+  if (!directory.ok()) return fail_call(errno, path);
+  if (sync_(directory.get()) == 0) return {};
+  int error = errno;
+  entries.lost = true;
+  log::error("island.sync_failed", {{"island", id_}, {"directory", path}, {"errno", error}});
+  return fail_call(error, path);
 }
 
 Result<void> DirOps::put(const BlobName& name, LentBytes& bytes) {
@@ -217,18 +237,22 @@ Result<void> DirOps::put(const BlobName& name, LentBytes& bytes) {
   struct stat info;
   if (::lstat((fan_out(name) + "/" + name).c_str(), &info) == 0) {
     // Its first writer may have died between rename and sync: "exists" must mean durable.
-    int error = sync_directory(fan_out(name));
-    if (error != 0) return fail_call(error, fan_out(name));
+    RETURN_IF_ERROR(sync_fan_out(name));
     return fail(Code::exists, "island " + id_ + ": a blob of that name is there already");
   }
-  return store(fan_out(name), name, bytes, Replace::never);
+  auto stored = store(fan_out(name), name, bytes, Replace::never);
+  // "exists": another one made it meanwhile, and may not have synced it yet.
+  if (!stored && stored.error().code != Code::exists) return stored;
+  RETURN_IF_ERROR(sync_fan_out(name));
+  return stored;
 }
 
 Result<void> DirOps::overwrite(const BlobName& name, ByteView bytes) {
   CHECK(is_blob_name(name));
   RETURN_IF_ERROR(need_marker());
   LentBytes lent(std::span(&bytes, 1));
-  return store(fan_out(name), name, lent, Replace::always);
+  RETURN_IF_ERROR(store(fan_out(name), name, lent, Replace::always));
+  return sync_fan_out(name);
 }
 
 Result<Buffer> DirOps::get(const BlobName& name, uint64_t offset, uint64_t length) {
@@ -366,6 +390,8 @@ Result<void> DirOps::write_marker(ByteView bytes) {
       stored.error().message = "island " + id_ + ": " + path_ + " has a marker already";
     return stored;
   }
+  error = sync_directory(path_);
+  if (error != 0) return fail_call(error, path_);
   std::string parent = std::filesystem::path(path_).parent_path().string();
   error = sync_directory(parent.empty() ? "." : parent);
   if (error != 0) return fail_call(error, parent);

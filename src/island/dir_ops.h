@@ -1,7 +1,11 @@
 // The blocking half of the directory island: plain system calls, no coroutines. Internal to src/island; runs on the threads of a lane.
 #pragma once
 
+#include <unistd.h>
+
+#include <array>
 #include <atomic>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -31,7 +35,8 @@ class Fd {
 // Operations as in Island, but blocking. Thread-safe.
 class DirOps {
  public:
-  DirOps(std::string id, std::string path);
+  using Sync = int (*)(int);  // fsync(2); for tests
+  DirOps(std::string id, std::string path, Sync sync = ::fsync);
 
   // `bytes` may be withdrawn meanwhile: timeout, unless all was written by then.
   Result<void> put(const BlobName& name, LentBytes& bytes);
@@ -52,9 +57,13 @@ class DirOps {
   // A temporary file with the blob in it, synced; removed again unless it was renamed.
   struct Temp;
   Result<void> write_temp(const Temp& temp, LentBytes& bytes);
-  // Temporary file, sync, rename into `directory` as `name`, sync of `directory`.
+  // Temporary file, sync, rename into `directory` as `name`. `directory` is not synced.
   Result<void> store(const std::string& directory, const std::string& name, LentBytes& bytes,
                      Replace replace);
+
+  // Makes the entry of a blob durable. A directory whose sync failed once is not believed again before a restart: the kernel drops what it could
+  // not write, and the entry is still seen.
+  Result<void> sync_fan_out(const BlobName& name);
 
   // unavailable unless the marker is there.
   Result<void> need_marker();
@@ -66,7 +75,14 @@ class DirOps {
   std::string fan_out(const BlobName& name) const { return path_ + "/" + name.substr(0, 2); }
   void clean_temps();
 
+  struct Entries {
+    std::mutex mutex;
+    bool lost = false;
+  };
+
   std::string id_, path_;
+  Sync sync_;
+  std::array<Entries, 256> entries_;
   std::atomic<uint64_t> temp_number_{0};
   std::atomic<bool> cleaned_{false};
   std::atomic<bool> may_try_{
