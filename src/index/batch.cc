@@ -29,14 +29,15 @@ size_t round_up(size_t bytes) {
   return (bytes + kRoomUnit - 1) / kRoomUnit * kRoomUnit;
 }
 
-// The section's bytes, in one buffer: segments where the packing puts them, zeros between.
-Buffer fill_section(Intents intents, const Packing& packing) {
+// The section's bytes, in one buffer: segments where the packing puts them, and random bytes between. They reach islands as they are, and
+// must not show where a segment ends (P1).
+Buffer fill_section(Random& random, Intents intents, const Packing& packing) {
   Buffer section(packing.geometry.length);
   size_t at = 0, number = 0;
   for (const BatchIntent& item : intents) {
     for (const Buffer& segment : item.intent->small) {
       const size_t offset = packing.offsets[number++];
-      std::memset(section.data() + at, 0, offset - at);
+      if (offset > at) random.fill(section.span().subspan(at, offset - at));
       std::memcpy(section.data() + offset, segment.data(), segment.size());
       at = offset + segment.size();
     }
@@ -115,7 +116,7 @@ Result<BuiltBatch> build_all(const BatchContext& context, Intents intents) {
     for (const Buffer& segment : item.intent->small) sizes.push_back(static_cast<uint32_t>(segment.size()));
   }
   Packing packing = pack(context.coder.code(), sizes);
-  Buffer section = fill_section(intents, packing);
+  Buffer section = fill_section(context.random, intents, packing);
 
   Header header;
   header.kind = BlobKind::commit;

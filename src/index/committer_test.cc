@@ -194,6 +194,28 @@ TEST(Committer, ALargeRecordDoesNotPoisonTheNext) {
   with_rig("poison", a_large_record_leaves_no_trace);
 }
 
+// Segments that leave gaps in their cells: an island finds no run of zeros that would show where one ends.
+io::Task<void> gaps_are_random(Rig& rig) {
+  CO_ASSERT_TRUE(co_await rig.start());
+  Intent intent;
+  for (size_t size : {3000u, 2000u, 2500u, 2100u}) {
+    intent.small.emplace_back(size);
+    rig.random->fill(intent.small.back().span());
+  }
+  intent.build = [](const View&, const std::vector<SmallLocation>&, std::vector<Mutation>& out) {
+    out.push_back({"body", "x"});
+    return Result<void>{};
+  };
+  Result<CommitPosition> done = co_await rig.journal.committer->commit(std::move(intent));
+  CO_ASSERT_TRUE(done.has_value());
+  for (const auto& blobs : rig.stored()) {
+    for (const auto& [name, blob] : blobs) EXPECT_EQ(blob.find(std::string(16, '\0')), std::string::npos);
+  }
+}
+TEST(Committer, GapsBetweenSmallBodiesShowNothing) {
+  with_rig("gaps", gaps_are_random);
+}
+
 // Three intents, of which the middle one is just too large for a record together with its framing: it alone is refused.
 io::Task<void> too_large_alone(Rig& rig) {
   CO_ASSERT_TRUE(co_await rig.start());

@@ -10,7 +10,7 @@ namespace archipel::index {
 
 struct Packing {
   extent::Geometry geometry;      // length 0 if there are no segments
-  std::vector<uint64_t> offsets;  // of each segment; the gaps between them are zeros
+  std::vector<uint64_t> offsets;  // of each segment; the gaps between them are for random bytes
 };
 
 // In the given order; a segment never straddles two cells. Cells are as small as the batch allows while it needs at most k of them, so that
