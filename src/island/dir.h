@@ -28,7 +28,7 @@ namespace archipel::island {
 // destructor waits for them only as long as `limits` says.
 //
 // read_marker(): not_found also if PATH itself does not exist while its parent does, so that a new place can be joined; a PATH that
-// cannot be read is unavailable.
+// cannot be read is unavailable, and so is one whose marker is there while fan-out directories are missing.
 std::unique_ptr<Island> make_dir_island(std::string id, std::string path, LaneLimits limits = {});
 
 }  // namespace archipel::island

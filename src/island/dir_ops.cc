@@ -362,6 +362,7 @@ Result<Buffer> DirOps::read_marker() {
   while (n < 0 && errno == EINTR);
   if (n < 0) return fail_call(errno, path);
   out.resize_within(static_cast<size_t>(n));
+  RETURN_IF_ERROR(check_directories());
   if (!cleaned_.exchange(true)) clean_temps();
   return out;
 }
@@ -396,6 +397,29 @@ Result<void> DirOps::write_marker(ByteView bytes) {
   error = sync_directory(parent.empty() ? "." : parent);
   if (error != 0) return fail_call(error, parent);
   return {};
+}
+
+Result<void> DirOps::check_directories() {
+  std::string temps = path_ + "/tmp";
+  int error = make_directory(temps);  // nothing in it is ever missed
+  if (error != 0) return fail_call(error, temps);
+  auto is_directory = [](const std::string& path) {
+    struct stat info;
+    return ::lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+  };
+  if (!is_directory(temps)) return fail_call(ENOTDIR, temps);
+  int missing = 0;
+  std::string first;
+  for (int i = 0; i < kFanOut; ++i) {
+    std::string name = fan_out_name(i);
+    if (is_directory(path_ + "/" + name)) continue;
+    if (missing++ == 0) first = name;
+  }
+  if (missing == 0) return {};
+  return fail(Code::unavailable, "island " + id_ + ": damaged: " + std::to_string(missing) + " of " +
+                                     std::to_string(kFanOut) + " directories are missing in " + path_ +
+                                     ", the first is '" + first +
+                                     "'; bring them back, or move the island's remains away and rejoin it");
 }
 
 void DirOps::clean_temps() {

@@ -73,6 +73,8 @@ class DirOps {
   std::unexpected<Error> fail_call(int errno_value, const std::string& what);
   Error no_file(const std::string& path) const;
   std::string fan_out(const BlobName& name) const { return path_ + "/" + name.substr(0, 2); }
+  // unavailable if directories that came with the marker are not there any more. Makes tmp/ anew.
+  Result<void> check_directories();
   void clean_temps();
 
   struct Entries {

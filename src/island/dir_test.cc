@@ -179,6 +179,27 @@ TEST_F(Dir, TreatsALostFanOutDirectoryAsDamageNotAsAbsence) {
   EXPECT_FALSE(fs::exists(path_ + "/ab"));
 }
 
+TEST_F(Dir, SaysAtTheStartThatItIsDamagedWhenDirectoriesAreMissing) {
+  join();
+  fs::remove(path_ + "/ab");
+  fs::remove(path_ + "/cd");
+  std::ofstream(path_ + "/cd") << "no directory";
+  reopen();
+  auto damaged = read_marker();
+  ASSERT_EQ(code(damaged), Code::unavailable);
+  EXPECT_NE(damaged.error().message.find("alpha"), std::string::npos);
+  EXPECT_NE(damaged.error().message.find("damaged: 2 of 256"), std::string::npos) << damaged.error().message;
+  EXPECT_FALSE(fs::exists(path_ + "/ab"));
+}
+
+TEST_F(Dir, MakesItsDirectoryOfTemporaryFilesAnew) {
+  join();
+  fs::remove(path_ + "/tmp");
+  reopen();
+  EXPECT_TRUE(read_marker());
+  EXPECT_TRUE(put(kName, "x"));
+}
+
 TEST_F(Dir, RefusesToWriteWithoutItsMarker) {
   EXPECT_EQ(code(put(kName, "x")), Code::unavailable);
   EXPECT_FALSE(fs::exists(path_));
