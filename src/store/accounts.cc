@@ -20,17 +20,28 @@ Result<void> check_account(const Account& account) {
   return {};
 }
 
-// An access key never passes from one account to another.
+// An access key never passes from one account to another. An account has one: the key it had before dies in the same commit.
 Result<void> build_account(const Account& account, const index::View& view,
                            std::vector<index::Mutation>& out) {
-  std::string key = account_key(account.access_key);
-  ASSIGN_OR_RETURN(std::optional<std::string> bytes, view.get(key));
-  if (bytes) {
-    ASSIGN_OR_RETURN(Account known, decode_account(*bytes, account.access_key));
-    if (known.id != account.id)
-      return fail(Code::exists, "the access key belongs to another account", "InvalidRequest");
-  }
-  out.push_back({std::move(key), encode(account)});
+  Result<void> outcome;
+  std::vector<std::string> replaced;
+  RETURN_IF_ERROR(view.scan(kAccountPrefix, after_prefix(std::string(kAccountPrefix)),
+                            [&](std::string_view key, std::string_view value) {
+                              std::string access_key(key.substr(kAccountPrefix.size()));
+                              bool same_key = access_key == account.access_key;
+                              Result<Account> known = decode_account(value, std::move(access_key));
+                              if (!known)
+                                outcome = fail(known.error());
+                              else if (same_key && known->id != account.id)
+                                outcome = fail(Code::exists, "the access key belongs to another account",
+                                               "InvalidRequest");
+                              else if (!same_key && known->id == account.id)
+                                replaced.emplace_back(key);
+                              return outcome.has_value();
+                            }));
+  RETURN_IF_ERROR(outcome);
+  for (std::string& key : replaced) out.push_back({std::move(key), std::nullopt});
+  out.push_back({account_key(account.access_key), encode(account)});
   return {};
 }
 
@@ -43,7 +54,7 @@ io::Task<Result<void>> put_account(Env& env, Account account) {
                            std::vector<index::Mutation>& out) { return build_account(account, view, out); };
   Result<index::CommitPosition> committed = co_await env.committer.commit(std::move(intent));
   // Refreshed even after an error: its outcome may be unknown.
-  auto refresh = [&] { return env.directory.refresh_account(account.access_key); };
+  auto refresh = [&] { return env.directory.refresh_accounts(); };
   Result<void> refreshed = co_await env.workers.run(refresh);
   if (!committed) co_return fail(committed.error());
   co_return refreshed;

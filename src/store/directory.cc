@@ -25,24 +25,30 @@ Result<std::shared_ptr<const Bucket>> make_bucket(const index::Snapshot& snapsho
 
 }  // namespace
 
+Result<Directory::Accounts> Directory::read_accounts(const index::Snapshot& snapshot) {
+  Accounts accounts;
+  Result<void> outcome;
+  RETURN_IF_ERROR(snapshot.scan(kAccountPrefix, after_prefix(std::string(kAccountPrefix)),
+                                [&](std::string_view key, std::string_view value, std::string*) {
+                                  std::string access_key(key.substr(kAccountPrefix.size()));
+                                  Result<Account> account = decode_account(value, access_key);
+                                  if (account)
+                                    accounts.emplace(access_key,
+                                                     std::make_shared<const Account>(std::move(*account)));
+                                  else
+                                    outcome = fail(account.error());
+                                  return outcome.has_value();
+                                }));
+  RETURN_IF_ERROR(outcome);
+  return accounts;
+}
+
 Result<void> Directory::load() {
   std::lock_guard refreshing(refreshing_);
   std::shared_ptr<const index::Snapshot> snapshot = kv_.snapshot();
-  std::unordered_map<std::string, std::shared_ptr<const Account>> accounts;
+  ASSIGN_OR_RETURN(Accounts accounts, read_accounts(*snapshot));
   std::unordered_map<std::string, std::shared_ptr<const Bucket>> buckets;
   Result<void> outcome;
-  RETURN_IF_ERROR(snapshot->scan(kAccountPrefix, after_prefix(std::string(kAccountPrefix)),
-                                 [&](std::string_view key, std::string_view value, std::string*) {
-                                   std::string access_key(key.substr(kAccountPrefix.size()));
-                                   Result<Account> account = decode_account(value, access_key);
-                                   if (account)
-                                     accounts.emplace(access_key,
-                                                      std::make_shared<const Account>(std::move(*account)));
-                                   else
-                                     outcome = fail(account.error());
-                                   return outcome.has_value();
-                                 }));
-  RETURN_IF_ERROR(outcome);
   RETURN_IF_ERROR(snapshot->scan(kBucketPrefix, after_prefix(std::string(kBucketPrefix)),
                                  [&](std::string_view key, std::string_view value, std::string*) {
                                    std::string name(key.substr(kBucketPrefix.size()));
@@ -60,19 +66,11 @@ Result<void> Directory::load() {
   return {};
 }
 
-Result<void> Directory::refresh_account(const std::string& access_key) {
+Result<void> Directory::refresh_accounts() {
   std::lock_guard refreshing(refreshing_);
-  ASSIGN_OR_RETURN(std::optional<std::string> bytes, kv_.snapshot()->get(account_key(access_key)));
-  std::shared_ptr<const Account> entry;
-  if (bytes) {
-    ASSIGN_OR_RETURN(Account account, decode_account(*bytes, access_key));
-    entry = std::make_shared<const Account>(std::move(account));
-  }
+  ASSIGN_OR_RETURN(Accounts accounts, read_accounts(*kv_.snapshot()));
   std::unique_lock lock(mutex_);
-  if (entry)
-    accounts_[access_key] = std::move(entry);
-  else
-    accounts_.erase(access_key);
+  accounts_ = std::move(accounts);
   return {};
 }
 

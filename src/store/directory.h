@@ -29,7 +29,7 @@ class Directory {
   explicit Directory(index::Kv& kv) : kv_(kv) {}
 
   Result<void> load();
-  Result<void> refresh_account(const std::string& access_key);
+  Result<void> refresh_accounts();  // all of them: one that got a new key has lost its old one
   Result<void> refresh_bucket(const std::string& name);
 
   std::shared_ptr<const Account> account(const std::string& access_key) const;
@@ -37,10 +37,13 @@ class Directory {
   std::shared_ptr<const Bucket> bucket(const std::string& name) const;
 
  private:
+  using Accounts = std::unordered_map<std::string, std::shared_ptr<const Account>>;
+  static Result<Accounts> read_accounts(const index::Snapshot& snapshot);
+
   index::Kv& kv_;
   std::mutex refreshing_;  // held over reading the view and setting the entry
   mutable std::shared_mutex mutex_;
-  std::unordered_map<std::string, std::shared_ptr<const Account>> accounts_;
+  Accounts accounts_;
   std::unordered_map<std::string, std::shared_ptr<const Bucket>> buckets_;
 };
 

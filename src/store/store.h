@@ -139,6 +139,7 @@ class Store {
 
   // Accounts. find_account: by access key, from memory; nullptr if unknown. The pointer stays valid while held.
   virtual std::shared_ptr<const Account> find_account(const std::string& access_key) const = 0;
+  // An account has one access key: another one replaces it, and what was signed with the old key is refused from then on.
   virtual io::Task<Result<void>> put_account(Account account) = 0;
   virtual io::Task<Result<std::vector<Account>>> list_accounts() = 0;
 

@@ -299,6 +299,33 @@ TEST(Accounts, AreFoundAtOnceAndAfterARestart) {
   with_store(&Body::go);
 }
 
+TEST(Accounts, LoseTheirOldKeyWhenTheyGetANewOne) {
+  struct Body {
+    static void check(StoreRig& rig) {
+      EXPECT_EQ(rig.store->find_account("OLD"), nullptr);
+      auto alice = rig.store->find_account("NEW");
+      ASSERT_TRUE(alice);
+      EXPECT_EQ(alice->secret_key, "s2");
+      EXPECT_TRUE(rig.store->find_account("BOBS"));
+      EXPECT_EQ(rig.count("a/"), 2u);
+    }
+    static io::Task<void> go(StoreRig& rig) {
+      for (Account account : {Account{kAlice, "Alice", "OLD", "s1"}, Account{kBob, "Bob", "BOBS", "b"},
+                              Account{kAlice, "Alice", "NEW", "s2"}}) {
+        Result<void> kept = co_await rig.store->put_account(account);
+        EXPECT_EQ(code_of(kept), "ok");
+      }
+      check(rig);
+      for (bool forget_view : {false, true}) {
+        bool restarted = co_await rig.restart(forget_view);
+        CO_ASSERT(restarted);
+        check(rig);
+      }
+    }
+  };
+  with_store(&Body::go);
+}
+
 TEST(Copy, SharesTheStreamUntilTheLastVersionIsGone) {
   struct Body {
     static io::Task<void> go(StoreRig& rig) {
