@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -42,8 +43,10 @@ void apply_log_config(const Config& config) {
   log::set_json(config.log_json);
 }
 
-// protocol.md §8: a gateway's memory holds keys; it never reaches a core file or another process of the same user.
+// protocol.md §8: a gateway's memory holds keys; it never reaches a core file or another process of the same user. What
+// it writes, the view above all, is for its own user only.
 void harden_process() {
+  umask(077);
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   rlimit no_core{0, 0};
   setrlimit(RLIMIT_CORE, &no_core);

@@ -27,7 +27,7 @@ class Keyring {
 
   const RealmId& realm() const;
   // Sub-keys of the root by purpose, HKDF-SHA256; computed once per purpose and kept. purpose: "index", "names/<island>",
-  // "cells/<class>", "head", "marker/<island>".
+  // "cells/<class>", "head", "marker/<island>", "accounts".
   const Secret32& subkey(const std::string& purpose) const;
   const Secret32& kek(int slot) const;  // 0..kKekSlots-1 (CHECK)
 

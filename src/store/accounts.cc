@@ -1,4 +1,4 @@
-// Accounts: an access key and its secret, in the sealed journal and the local view only.
+// Accounts: an access key and its secret, in the sealed journal and, sealed once more, in the local view only.
 #include "store/env.h"
 #include "store/keys.h"
 
@@ -21,15 +21,15 @@ Result<void> check_account(const Account& account) {
 }
 
 // An access key never passes from one account to another. An account has one: the key it had before dies in the same commit.
-Result<void> build_account(const Account& account, const index::View& view,
-                           std::vector<index::Mutation>& out) {
+Result<void> build_account(const Account& account, const std::string& record, const crypto::Keyring& keys,
+                           const index::View& view, std::vector<index::Mutation>& out) {
   Result<void> outcome;
   std::vector<std::string> replaced;
   RETURN_IF_ERROR(view.scan(kAccountPrefix, after_prefix(std::string(kAccountPrefix)),
                             [&](std::string_view key, std::string_view value) {
                               std::string access_key(key.substr(kAccountPrefix.size()));
                               bool same_key = access_key == account.access_key;
-                              Result<Account> known = decode_account(value, std::move(access_key));
+                              Result<Account> known = decode_account(value, std::move(access_key), keys);
                               if (!known)
                                 outcome = fail(known.error());
                               else if (same_key && known->id != account.id)
@@ -41,7 +41,7 @@ Result<void> build_account(const Account& account, const index::View& view,
                             }));
   RETURN_IF_ERROR(outcome);
   for (std::string& key : replaced) out.push_back({std::move(key), std::nullopt});
-  out.push_back({account_key(account.access_key), encode(account)});
+  out.push_back({account_key(account.access_key), record});
   return {};
 }
 
@@ -50,8 +50,11 @@ Result<void> build_account(const Account& account, const index::View& view,
 io::Task<Result<void>> put_account(Env& env, Account account) {
   CO_RETURN_IF_ERROR(check_account(account));
   index::Intent intent;
-  intent.build = [account](const index::View& view, const std::vector<index::SmallLocation>&,
-                           std::vector<index::Mutation>& out) { return build_account(account, view, out); };
+  std::string record = encode(account, env.keys, env.random);
+  intent.build = [account, record, &env](const index::View& view, const std::vector<index::SmallLocation>&,
+                                         std::vector<index::Mutation>& out) {
+    return build_account(account, record, env.keys, view, out);
+  };
   Result<index::CommitPosition> committed = co_await env.committer.commit(std::move(intent));
   // Refreshed even after an error: its outcome may be unknown.
   auto refresh = [&] { return env.directory.refresh_accounts(); };

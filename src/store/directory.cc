@@ -25,13 +25,13 @@ Result<std::shared_ptr<const Bucket>> make_bucket(const index::Snapshot& snapsho
 
 }  // namespace
 
-Result<Directory::Accounts> Directory::read_accounts(const index::Snapshot& snapshot) {
+Result<Directory::Accounts> Directory::read_accounts(const index::Snapshot& snapshot) const {
   Accounts accounts;
   Result<void> outcome;
   RETURN_IF_ERROR(snapshot.scan(kAccountPrefix, after_prefix(std::string(kAccountPrefix)),
                                 [&](std::string_view key, std::string_view value, std::string*) {
                                   std::string access_key(key.substr(kAccountPrefix.size()));
-                                  Result<Account> account = decode_account(value, access_key);
+                                  Result<Account> account = decode_account(value, access_key, keys_);
                                   if (account)
                                     accounts.emplace(access_key,
                                                      std::make_shared<const Account>(std::move(*account)));

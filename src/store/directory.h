@@ -26,7 +26,7 @@ struct Bucket {
 
 class Directory {
  public:
-  explicit Directory(index::Kv& kv) : kv_(kv) {}
+  Directory(index::Kv& kv, const crypto::Keyring& keys) : kv_(kv), keys_(keys) {}
 
   Result<void> load();
   Result<void> refresh_accounts();  // all of them: one that got a new key has lost its old one
@@ -38,9 +38,10 @@ class Directory {
 
  private:
   using Accounts = std::unordered_map<std::string, std::shared_ptr<const Account>>;
-  static Result<Accounts> read_accounts(const index::Snapshot& snapshot);
+  Result<Accounts> read_accounts(const index::Snapshot& snapshot) const;
 
   index::Kv& kv_;
+  const crypto::Keyring& keys_;
   std::mutex refreshing_;  // held over reading the view and setting the entry
   mutable std::shared_mutex mutex_;
   Accounts accounts_;

@@ -64,8 +64,10 @@ uint32_t segment_bytes(const crypto::StreamInfo& stream, uint64_t segment);
 std::string encode(const BucketRecord& record);
 Result<BucketRecord> decode_bucket(std::string_view bytes);
 
-std::string encode(const Account& account);  // without the access key, which is the view's key
-Result<Account> decode_account(std::string_view bytes, std::string access_key);
+// Without the access key, which is the view's key. The secret is sealed under the keyring's sub-key "accounts" and bound to the rest
+// of the record: who reads the view's files learns no secret, and who changes them or moves a record makes it `corrupt`.
+std::string encode(const Account& account, const crypto::Keyring& keys, Random& random);
+Result<Account> decode_account(std::string_view bytes, std::string access_key, const crypto::Keyring& keys);
 
 // How much of a version a caller needs: listings read neither maps nor slices, HEAD no slices.
 enum class Depth { listing, info, all };

@@ -95,9 +95,33 @@ TEST(Records, RefuseWhatDoesNotAddUp) {
   EXPECT_FALSE(decode_version(newer));
 }
 
+TEST(AccountRecords, HideTheirSecretAndRefuseChanges) {
+  auto random = seeded_random(5);
+  auto keys = crypto::Keyring::generate(*random);
+  Account alice{std::string(64, 'a'), "Alice", "AKEXAMPLE", "secret-of-alice"};
+  std::string record = encode(alice, *keys, *random);
+  EXPECT_EQ(record.find(alice.secret_key), std::string::npos);
+  EXPECT_NE(encode(alice, *keys, *random), record);  // a nonce is never used twice
+  auto back = decode_account(record, alice.access_key, *keys);
+  ASSERT_TRUE(back) << back.error().describe();
+  EXPECT_EQ(back->secret_key, alice.secret_key);
+  EXPECT_EQ(back->id, alice.id);
+  EXPECT_EQ(back->display_name, alice.display_name);
+  for (size_t at = 0; at < record.size(); ++at) {
+    std::string changed = record;
+    changed[at] = static_cast<char>(changed[at] ^ 1);
+    EXPECT_FALSE(decode_account(changed, alice.access_key, *keys)) << at;
+    EXPECT_FALSE(decode_account(record.substr(0, at), alice.access_key, *keys)) << at;
+  }
+  EXPECT_FALSE(decode_account(record, "AKOTHER", *keys));
+  auto other = crypto::Keyring::generate(*random);
+  EXPECT_FALSE(decode_account(record, alice.access_key, *other));
+}
+
 // No bytes make a decoder crash, and none that were cut or lengthened pass.
 TEST(Records, SurviveAnyBytes) {
   std::string good = encode(version_of(large_slice(3u << 20, 15)));
+  auto keys = crypto::Keyring::generate(*seeded_random(1));
   size_t survived = 0;  // a changed salt, say, is still a record
   rc::check("changed records", [&] {
     std::string bytes = good;
@@ -107,7 +131,7 @@ TEST(Records, SurviveAnyBytes) {
     survived += decode_version(bytes).has_value();
     survived += decode_doomed(bytes).has_value();
     survived += decode_bucket(bytes).has_value();
-    survived += decode_account(bytes, "k").has_value();
+    survived += decode_account(bytes, "k", *keys).has_value();
   });
   for (size_t size = 0; size < good.size(); ++size)
     EXPECT_FALSE(decode_version(std::string_view(good).substr(0, size)));

@@ -31,7 +31,7 @@ class StoreImpl final : public Store {
              random,
              clock,
              Budget(options.memory_budget_bytes),
-             Directory(kv),
+             Directory(kv, keys),
              {}} {}
 
   io::Task<Result<void>> load() {
