@@ -7,36 +7,56 @@
 namespace archipel::store {
 
 Budget::~Budget() {
-  CHECK(waiters_.empty());
-  CHECK(free_ == total_);
+  CHECK(waiting() == 0);
+  CHECK(free_ == total_ && reading_ == 0);
 }
 
 Budget::Ticket& Budget::Ticket::operator=(Ticket&& o) noexcept {
   if (this != &o) {
     give_back();
     budget_ = std::exchange(o.budget_, nullptr);
+    use_ = o.use_;
     bytes_ = std::exchange(o.bytes_, 0);
   }
   return *this;
 }
 
 void Budget::Ticket::give_back() {
-  if (budget_) std::exchange(budget_, nullptr)->release(std::exchange(bytes_, 0));
+  if (budget_) std::exchange(budget_, nullptr)->release(use_, std::exchange(bytes_, 0));
 }
 
-uint64_t Budget::grant(uint64_t least, uint64_t want) {
-  if (!waiters_.empty()) return 0;
-  uint64_t bytes = free_ >= want && free_ - want >= total_ / 4 ? want : free_ >= least ? least : 0;
+void Budget::Ticket::shrink(uint64_t bytes) {
+  if (budget_ && bytes < bytes_) budget_->release(use_, std::exchange(bytes_, bytes) - bytes);
+}
+
+void Budget::take(Use use, uint64_t bytes) {
   free_ -= bytes;
+  if (use == Use::read) reading_ += bytes;
+}
+
+Budget::Waiter* Budget::next() {
+  Waiter* writer = queue(Use::write).empty() ? nullptr : queue(Use::write).front();
+  Waiter* reader = queue(Use::read).empty() ? nullptr : queue(Use::read).front();
+  if (reader && !within_share(Use::read, reader->bytes)) reader = nullptr;
+  if (!writer || !reader) return writer ? writer : reader;
+  return writer->turn < reader->turn ? writer : reader;
+}
+
+uint64_t Budget::grant(Use use, uint64_t least, uint64_t want) {
+  if (next() != nullptr || !queue(use).empty()) return 0;
+  bool plenty = free_ >= want && free_ - want >= total_ / 4 && within_share(use, want);
+  bool enough = free_ >= least && within_share(use, least);
+  uint64_t bytes = plenty ? want : enough ? least : 0;
+  take(use, bytes);
   return bytes;
 }
 
-std::optional<Budget::Ticket> Budget::try_acquire(uint64_t least, uint64_t want) {
-  least = std::min(least, total_);
+std::optional<Budget::Ticket> Budget::try_acquire(Use use, uint64_t least, uint64_t want) {
+  least = std::min(least, limit(use));
   std::lock_guard lock(mutex_);
-  uint64_t bytes = grant(least, std::min(std::max(least, want), total_));
+  uint64_t bytes = grant(use, least, std::min(std::max(least, want), limit(use)));
   if (bytes == 0 && least > 0) return std::nullopt;
-  return Ticket(this, bytes);
+  return Ticket(this, use, bytes);
 }
 
 uint64_t Budget::available() const {
@@ -44,39 +64,66 @@ uint64_t Budget::available() const {
   return free_;
 }
 
-// Gives to waiters from the head only: a large one is not overtaken for ever by small ones.
-void Budget::release(uint64_t bytes) {
-  std::vector<Waiter> woken;
+void Budget::release(Use use, uint64_t bytes) {
   {
     std::lock_guard lock(mutex_);
     free_ += bytes;
-    while (!waiters_.empty() && waiters_.front()->bytes <= free_) {
-      free_ -= waiters_.front()->bytes;
-      woken.push_back(*waiters_.front());
-      waiters_.pop_front();
+    if (use == Use::read) reading_ -= bytes;
+  }
+  serve_waiters();
+}
+
+// Gives to whose turn it is only: a large request is not overtaken for ever by small ones.
+void Budget::serve_waiters() {
+  std::vector<Waiter> woken;
+  {
+    std::lock_guard lock(mutex_);
+    for (Waiter* waiter = next(); waiter && waiter->bytes <= free_; waiter = next()) {
+      take(waiter->use, waiter->bytes);
+      queue(waiter->use).pop_front();
+      woken.push_back(*waiter);
     }
   }
   for (const Waiter& waiter : woken) waiter.loop->post([self = waiter.self] { self.resume(); });
 }
 
+// Its deadline has passed. False if it was served before; then its resumption is under way.
+bool Budget::give_up(Waiter* waiter) {
+  {
+    std::lock_guard lock(mutex_);
+    if (queue(waiter->use).remove(waiter) == 0) return false;
+  }
+  serve_waiters();  // those behind it may need less
+  return true;
+}
+
 bool Budget::Acquire::await_suspend(std::coroutine_handle<> self) {
   std::lock_guard lock(budget.mutex_);
-  granted = budget.grant(least, want);
+  granted = budget.grant(use, least, want);
   if (granted > 0 || least == 0) return false;
-  if (budget.waiters_.size() >= kBudgetWaitersMax) {
+  if (budget.waiting() >= kBudgetWaitersMax) {
     refused = true;
     return false;
   }
   granted = least;
-  waiter = {least, io::Loop::current(), self};
+  waiter = {use, least, budget.turns_++, io::Loop::current(), self};
   CHECK(waiter.loop != nullptr);
-  budget.waiters_.push_back(&waiter);
+  // The timer and the resumption both run on this loop: whichever comes second finds the waiter gone, or its timer.
+  if (deadline != kNoDeadline)
+    timer = waiter.loop->run_at(deadline, [this] {
+      timer = 0;
+      if (!budget.give_up(&waiter)) return;
+      refused = true;
+      waiter.self.resume();
+    });
+  budget.queue(use).push_back(&waiter);
   return true;
 }
 
 Result<Budget::Ticket> Budget::Acquire::await_resume() {
+  if (timer != 0) waiter.loop->cancel(timer);
   if (refused) return fail(Code::throttled, "too many requests wait for memory; try again later", "SlowDown");
-  return Ticket(&budget, granted);
+  return Ticket(&budget, use, granted);
 }
 
 }  // namespace archipel::store

@@ -1,10 +1,14 @@
 // Budget: how many bytes of bodies are in memory, all requests and loops together (P9). First come, first served.
 //
-// Thread-safe. A waiter resumes on the loop it waited on. Who holds a ticket must be able to finish without another one, or two
+// Readers never hold more than three quarters: a client that takes its bytes slowly holds memory as long as it likes, and must not stop
+// everybody's uploads. So a reader who waits for its share is overtaken by writers, and by nobody else.
+//
+// Thread-safe. A waiter resumes on the loop it waited on, with its memory or, past its deadline, without. Who holds a ticket must be able to finish without another one, or two
 // holders could wait for each other for ever: see upload.cc, which sends what it holds before it waits for more.
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <coroutine>
 #include <cstdint>
 #include <list>
@@ -12,6 +16,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "io/loop.h"
 
@@ -21,7 +26,8 @@ inline constexpr size_t kBudgetWaitersMax = 4096;  // requests queued for memory
 
 class Budget {
  public:
-  explicit Budget(uint64_t bytes) : total_(bytes), free_(bytes) {}
+  enum class Use : uint8_t { write, read };
+  explicit Budget(uint64_t bytes) : total_(bytes), read_share_(bytes - bytes / 4), free_(bytes) {}
   Budget(const Budget&) = delete;
   Budget& operator=(const Budget&) = delete;
   ~Budget();  // CHECK: nobody waits, nothing is held
@@ -31,48 +37,68 @@ class Budget {
    public:
     Ticket() = default;
     Ticket(Ticket&& o) noexcept
-        : budget_(std::exchange(o.budget_, nullptr)), bytes_(std::exchange(o.bytes_, 0)) {}
+        : budget_(std::exchange(o.budget_, nullptr)), use_(o.use_), bytes_(std::exchange(o.bytes_, 0)) {}
     Ticket& operator=(Ticket&& o) noexcept;
     ~Ticket() { give_back(); }
     uint64_t bytes() const { return bytes_; }
+    // Gives back what is above `bytes`.
+    void shrink(uint64_t bytes);
 
    private:
     friend class Budget;
-    Ticket(Budget* budget, uint64_t bytes) : budget_(budget), bytes_(bytes) {}
+    Ticket(Budget* budget, Use use, uint64_t bytes) : budget_(budget), use_(use), bytes_(bytes) {}
     void give_back();
     Budget* budget_ = nullptr;
+    Use use_ = Use::write;
     uint64_t bytes_ = 0;
   };
 
   // `want` bytes while memory is plenty (a quarter stays free and nobody waits), else `least` as soon as it is this caller's turn.
-  // Requests above the whole budget are cut down to it. Error: throttled (SlowDown) when kBudgetWaitersMax wait already.
+  // Requests above the whole budget (readers: above their share) are cut down to it. Error: throttled (SlowDown) when kBudgetWaitersMax
+  // wait already, or when `deadline` passed first.
   struct Acquire;
-  Acquire acquire(uint64_t least, uint64_t want);
+  Acquire acquire(Use use, uint64_t least, uint64_t want, Deadline deadline);
   // The same without waiting.
-  std::optional<Ticket> try_acquire(uint64_t least, uint64_t want);
+  std::optional<Ticket> try_acquire(Use use, uint64_t least, uint64_t want);
 
   uint64_t available() const;
 
  private:
   struct Waiter {
+    Use use;
     uint64_t bytes;
+    uint64_t turn;  // ascending, over both queues
     io::Loop* loop;
     std::coroutine_handle<> self;
   };
-  // How much a request gets now; 0 = it must wait. Locked.
-  uint64_t grant(uint64_t least, uint64_t want);
-  void release(uint64_t bytes);
+  // All locked. How much a request gets now; 0 = it must wait.
+  uint64_t grant(Use use, uint64_t least, uint64_t want);
+  bool within_share(Use use, uint64_t bytes) const {
+    return use == Use::write || reading_ + bytes <= read_share_;
+  }
+  void take(Use use, uint64_t bytes);
+  std::list<Waiter*>& queue(Use use) { return waiters_[static_cast<size_t>(use)]; }
+  Waiter* next();  // whose turn it is; nullptr if nobody waits, or only readers for their share
+  size_t waiting() const { return waiters_[0].size() + waiters_[1].size(); }
 
-  const uint64_t total_;
+  void release(Use use, uint64_t bytes);
+  void serve_waiters();
+  bool give_up(Waiter* waiter);
+  uint64_t limit(Use use) const { return use == Use::read ? read_share_ : total_; }
+
+  const uint64_t total_, read_share_;
   mutable std::mutex mutex_;
-  uint64_t free_;
-  std::list<Waiter*> waiters_;
+  uint64_t free_, reading_ = 0, turns_ = 0;
+  std::array<std::list<Waiter*>, 2> waiters_;  // by Use
 };
 
 struct Budget::Acquire {
   Budget& budget;
+  Use use;
   uint64_t least, want;
+  Deadline deadline;
   Waiter waiter{};
+  io::Loop::TimerId timer = 0;
   bool refused = false;
   uint64_t granted = 0;
 
@@ -81,8 +107,9 @@ struct Budget::Acquire {
   Result<Ticket> await_resume();
 };
 
-inline Budget::Acquire Budget::acquire(uint64_t least, uint64_t want) {
-  return Acquire{*this, std::min(least, total_), std::min(std::max(least, want), total_)};
+inline Budget::Acquire Budget::acquire(Use use, uint64_t least, uint64_t want, Deadline deadline) {
+  return Acquire{*this, use, std::min(least, limit(use)), std::min(std::max(least, want), limit(use)),
+                 deadline};
 }
 
 }  // namespace archipel::store

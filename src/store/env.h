@@ -15,6 +15,8 @@ inline constexpr size_t kInlineSealBytesMax = 16u << 10;    // MD5 and sealing
 inline constexpr size_t kInlineRecordBytesMax = 16u << 10;  // decoding a version record
 inline constexpr uint64_t kPieceSegmentsMax = 16;           // 1 MiB: the unit of reading, sealing and opening
 inline constexpr Duration kReadDeadline = std::chrono::seconds(30);  // for one piece of a GET
+inline constexpr Duration kMemoryDeadline =
+    std::chrono::seconds(30);  // for waiting for memory; then SlowDown
 
 struct Env {
   StoreOptions options;

@@ -12,6 +12,8 @@ using extent::kSegmentPlain;
 using extent::kSegmentSealed;
 using extent::kTagBytes;
 
+constexpr uint64_t kBytesPerSegment = uint64_t{2} * kSegmentSealed;  // of memory: sealed and open
+
 struct Found {
   std::shared_ptr<const Bucket> bucket;
   VersionRecord version;
@@ -53,6 +55,12 @@ struct Part {
   size_t out = 0;
 };
 
+// A piece and the memory it lies in; none of the budget's for small reads.
+struct Fetched {
+  Buffer plain;
+  Budget::Ticket ticket;
+};
+
 // The state of a GET. Shared with a read-ahead that may outlive the reader; only one fetch runs at a time.
 class Source {
  public:
@@ -66,13 +74,19 @@ class Source {
   const ObjectInfo& info() const { return found_.version.info; }
   bool at_end() const { return left_ == 0; }
 
-  // Checks the key of the first slice, so that a wrong one is refused before any answer begins; takes memory for large reads.
-  io::Task<Result<void>> open();
-  // The next piece; not at the end. After an error every further call is an error.
-  static io::Task<Result<Buffer>> fetch(std::shared_ptr<Source> self);
+  // Checks the key of the first slice, so that a wrong one is refused before any answer begins.
+  Result<void> open();
+  // Memory for the next piece: at once, or nothing.
+  std::optional<Budget::Ticket> try_admit();
+  // The same, but waits.
+  io::Task<Result<Budget::Ticket>> admit();
+  // The next piece, as large as the ticket allows; not at the end. After an error every further call is an error.
+  static io::Task<Result<Fetched>> fetch(std::shared_ptr<Source> self, Budget::Ticket ticket);
 
  private:
-  Piece plan() const;
+  // What memory a whole piece takes; 0 = none is asked for.
+  uint64_t want_bytes() const;
+  Piece plan(uint64_t segments_max) const;
   Result<void> use_slice(size_t slice);
   std::vector<Part> parts(const Piece& piece) const;
   bool open_segments(const Part& part, std::span<const ByteView> runs, MutableBytes plain);
@@ -81,29 +95,40 @@ class Source {
   const Found found_;
   const std::string bucket_name_;
   uint64_t at_, left_;  // of the object's plaintext
-  uint64_t piece_segments_ = kPieceSegmentsMax;
+  bool small_ = false;
   size_t opened_slice_ = SIZE_MAX;
   std::unique_ptr<crypto::StreamOpener> opener_;
-  Budget::Ticket ticket_;
 };
 
-io::Task<Result<void>> Source::open() {
-  if (left_ == 0) co_return Result<void>();
-  CO_RETURN_IF_ERROR(use_slice(plan().slice));
-  if (left_ <= kSmallBytesMax) co_return Result<void>();
-  // Whole stripes, so that every island is asked for as much. Two pieces, each sealed and open, are in memory at most.
-  uint64_t k = static_cast<uint64_t>(env_.coder.code().k);
-  uint64_t stripes = std::max<uint64_t>(kPieceSegmentsMax / k, 1);
-  uint64_t want = stripes * k;
-  constexpr uint64_t kBytesPerSegment = uint64_t{4} * kSegmentSealed;
-  Result<Budget::Ticket> ticket = co_await env_.budget.acquire(kBytesPerSegment, want * kBytesPerSegment);
-  if (!ticket) co_return fail(ticket.error());
-  ticket_ = std::move(*ticket);
-  piece_segments_ = ticket_.bytes() >= want * kBytesPerSegment ? want : 1;
-  co_return Result<void>();
+Result<void> Source::open() {
+  small_ = left_ <= kSmallBytesMax;
+  if (left_ == 0) return {};
+  return use_slice(plan(1).slice);
 }
 
-Piece Source::plan() const {
+// A piece sealed and open. Whole stripes, so that every island is asked for as much.
+uint64_t Source::want_bytes() const {
+  if (small_) return 0;
+  uint64_t k = static_cast<uint64_t>(env_.coder.code().k);
+  uint64_t stripes = std::max<uint64_t>(kPieceSegmentsMax / k, 1);
+  return std::min(stripes * k, left_ / kSegmentPlain + 2) * kBytesPerSegment;
+}
+
+std::optional<Budget::Ticket> Source::try_admit() {
+  uint64_t want = want_bytes();
+  if (want == 0) return Budget::Ticket();
+  return env_.budget.try_acquire(Budget::Use::read, kBytesPerSegment, want);
+}
+
+io::Task<Result<Budget::Ticket>> Source::admit() {
+  uint64_t want = want_bytes();
+  if (want == 0) co_return Budget::Ticket();
+  Result<Budget::Ticket> ticket = co_await env_.budget.acquire(Budget::Use::read, kBytesPerSegment, want,
+                                                               env_.clock.now() + kMemoryDeadline);
+  co_return ticket;
+}
+
+Piece Source::plan(uint64_t segments_max) const {
   Piece piece;
   uint64_t start = at_;  // within the slice
   const std::vector<Slice>& slices = found_.version.slices;
@@ -112,7 +137,7 @@ Piece Source::plan() const {
   uint64_t end = std::min(start + left_, slice.stream.length);
   piece.first = start / kSegmentPlain;
   uint64_t limit = (end + kSegmentPlain - 1) / kSegmentPlain;
-  limit = std::min(limit, piece.first + piece_segments_);
+  limit = std::min(limit, piece.first + segments_max);
   for (const ExtentRun& run : slice.storage.extents)
     if (piece.first >= run.first_segment && piece.first < run.first_segment + run.segments)
       limit = std::min(limit, run.first_segment + run.segments);
@@ -207,12 +232,13 @@ bool Source::open_segments(const Part& part, std::span<const ByteView> runs, Mut
   return true;
 }
 
-io::Task<Result<Buffer>> Source::fetch(std::shared_ptr<Source> self) {
-  Piece piece = self->plan();
+io::Task<Result<Fetched>> Source::fetch(std::shared_ptr<Source> self, Budget::Ticket ticket) {
+  Piece piece =
+      self->plan(self->small_ ? kPieceSegmentsMax : std::max<uint64_t>(ticket.bytes() / kBytesPerSegment, 1));
   CO_RETURN_IF_ERROR(self->use_slice(piece.slice));
   const crypto::StreamInfo& stream = self->found_.version.slices[piece.slice].stream;
   size_t plain_bytes = sealed_bytes(stream, piece.first, piece.count) - piece.count * kTagBytes;
-  Deadline deadline = self->env_.clock.now() + kReadDeadline;
+  Deadline deadline = io::Loop::current()->now() + kReadDeadline;
   Buffer plain;
   std::vector<Part> parts = self->parts(piece);
   for (const Part& part : parts) {
@@ -228,7 +254,8 @@ io::Task<Result<Buffer>> Source::fetch(std::shared_ptr<Source> self) {
   plain.resize_within(piece.length);
   self->at_ += piece.length;
   self->left_ -= piece.length;
-  co_return plain;
+  ticket.shrink(plain_bytes);  // what was sealed is gone
+  co_return Fetched{std::move(plain), std::move(ticket)};
 }
 
 class Reader final : public ObjectReader {
@@ -242,26 +269,37 @@ class Reader final : public ObjectReader {
 
   io::Task<Result<Buffer>> read() override {
     CO_RETURN_IF_ERROR(failed_);
+    handed_out_ = Budget::Ticket();
     if (!ahead_) {
       if (source_->at_end()) co_return Buffer();
-      ahead_.emplace(Source::fetch(source_));
+      Result<Budget::Ticket> ticket = co_await source_->admit();
+      if (!ticket) {
+        failed_ = fail(ticket.error());
+        co_return fail(failed_.error());
+      }
+      ahead_.emplace(Source::fetch(source_, std::move(*ticket)));
     }
-    Result<Buffer> piece = co_await std::move(*ahead_);
+    Result<Fetched> piece = co_await std::move(*ahead_);
     ahead_.reset();
     if (!piece) {
       failed_ = fail(with_s3_code(piece.error()));
       co_return fail(failed_.error());
     }
-    if (!source_->at_end()) ahead_.emplace(Source::fetch(source_));
-    co_return piece;
+    handed_out_ = std::move(piece->ticket);
+    // Nobody waits for memory to read ahead: the caller takes this piece first, however long that takes.
+    if (!source_->at_end())
+      if (std::optional<Budget::Ticket> more = source_->try_admit())
+        ahead_.emplace(Source::fetch(source_, std::move(*more)));
+    co_return std::move(piece->plain);
   }
 
  private:
-  static io::Task<void> finish(io::Task<Result<Buffer>> task) { co_await std::move(task); }
+  static io::Task<void> finish(io::Task<Result<Fetched>> task) { co_await std::move(task); }
 
   Env& env_;
   std::shared_ptr<Source> source_;
-  std::optional<io::Task<Result<Buffer>>> ahead_;
+  Budget::Ticket handed_out_;  // of the piece the caller has, until it asks for the next
+  std::optional<io::Task<Result<Fetched>>> ahead_;
   Result<void> failed_;
 };
 
@@ -273,7 +311,7 @@ io::Task<Result<Store::Opened>> get_object(Env& env, std::string bucket, std::st
   CO_RETURN_IF_ERROR(check_read_conditions(conditions, found.version.info));
   CO_ASSIGN_OR_RETURN(ByteRange bytes, resolve_range(range, found.version.info.size));
   auto source = std::make_shared<Source>(env, std::move(found), std::move(bucket), bytes);
-  CO_RETURN_IF_ERROR(co_await source->open());
+  CO_RETURN_IF_ERROR(source->open());
   Store::Opened opened;
   opened.first = bytes.first;
   opened.length = bytes.length;

@@ -271,6 +271,52 @@ TEST(Buckets, FollowTheNamingRulesAndBelongToTheirOwner) {
   with_store(&Body::go);
 }
 
+// Clients that took the head of an object and then nothing more: they hold what memory readers get, and uploads go on.
+TEST(Memory, ThatSlowReadersHoldDoesNotStopUploads) {
+  struct Body {
+    struct Stage {
+      size_t holding = 0;
+      bool go_on = false;
+      io::Event changed;
+    };
+    static io::Task<void> slow_reader(StoreRig& rig, const std::string& bytes, Stage& stage) {
+      Result<Store::Opened> opened = co_await rig.store->get("slow", "object", std::nullopt, {});
+      CO_ASSERT(opened);
+      Result<Buffer> piece = co_await opened->reader->read();
+      CO_ASSERT(piece);
+      ++stage.holding;
+      stage.changed.notify_all();
+      while (!stage.go_on) co_await stage.changed.wait();
+      std::string got;
+      while (piece && !piece->empty()) {
+        got.append(as_text(*piece));
+        piece = co_await opened->reader->read();
+      }
+      EXPECT_EQ(code_of(piece), "ok");
+      EXPECT_TRUE(got == bytes);
+    }
+    static io::Task<void> go(StoreRig& rig) {
+      co_await make_bucket(rig, "slow");
+      std::string bytes = pattern(1'500'000, 8);
+      Result<ObjectInfo> put = co_await rig.put("slow", "object", bytes);
+      CO_ASSERT(put);
+      Stage stage;
+      io::TaskScope readers;
+      for (int i = 0; i < 150; ++i) readers.spawn(slow_reader(rig, bytes, stage));
+      while (stage.holding < 12) co_await stage.changed.wait();
+      for (int i = 0; i < 3; ++i) {
+        put = co_await rig.put("slow", "uploaded", pattern(200'000, 9));
+        EXPECT_EQ(code_of(put), "ok");
+      }
+      EXPECT_LT(stage.holding, 150u);  // they did hold all that readers get
+      stage.go_on = true;
+      stage.changed.notify_all();
+      co_await readers.join();
+    }
+  };
+  with_store(&Body::go, {.memory_budget_bytes = 8u << 20, .extent_plain_bytes = kSmallExtent});
+}
+
 TEST(Accounts, AreFoundAtOnceAndAfterARestart) {
   struct Body {
     static io::Task<void> go(StoreRig& rig) {

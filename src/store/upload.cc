@@ -148,11 +148,12 @@ io::Task<Result<void>> Upload::admit_extent() {
                               : extent_cost(want);  // small: the piece, sealed, and the journal's copy
   uint64_t least_bytes = small ? want_bytes : extent_cost(least);
 
-  std::optional<Budget::Ticket> ticket = env_.budget.try_acquire(least_bytes, want_bytes);
+  std::optional<Budget::Ticket> ticket = env_.budget.try_acquire(Budget::Use::write, least_bytes, want_bytes);
   if (!ticket) {
     CO_RETURN_IF_ERROR(co_await settle_work());
     if (builder_) CO_RETURN_IF_ERROR(co_await close_extent());
-    Result<Budget::Ticket> waited = co_await env_.budget.acquire(least_bytes, want_bytes);
+    Result<Budget::Ticket> waited = co_await env_.budget.acquire(Budget::Use::write, least_bytes, want_bytes,
+                                                                 env_.clock.now() + kMemoryDeadline);
     if (!waited) co_return fail(waited.error());
     ticket.emplace(std::move(*waited));
   }
