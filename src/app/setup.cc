@@ -96,6 +96,13 @@ std::string random_text(Random& random, size_t size, std::string_view alphabet) 
   return out;
 }
 
+// What an editor leaves at the end of a file is no part of a passphrase.
+Result<std::string> trimmed_passphrase(std::string text, const std::string& source) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
+  if (text.empty()) return fail(Code::invalid, "the passphrase in " + source + " is empty");
+  return text;
+}
+
 }  // namespace
 
 std::string new_realm_token(const Config& config) { return (fs::path(config.dir) / "new-realm").string(); }
@@ -152,9 +159,7 @@ Result<std::string> read_passphrase(const Config& config) {
     return fail(Code::invalid, "no passphrase for the keyring: set passphrase_file in [keyring] of " + config.file +
                                    ", or the environment variable ARCHIPEL_PASSPHRASE");
   }
-  while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
-  if (text.empty()) return fail(Code::invalid, "the passphrase in " + source + " is empty");
-  return text;
+  return trimmed_passphrase(std::move(text), source);
 }
 
 Result<InitResult> init_realm(const std::string& config_file, const std::string& passphrase, Random& random) {
@@ -203,11 +208,14 @@ Result<Config> prepare_demo(const std::string& dir, Random& random) {
   if (!exists(secret_file)) RETURN_IF_ERROR(write_private_file(secret_file, std::string(kDemoPassphrase) + "\n"));
   if (!exists(keyring)) {
     std::error_code ignored;
-    if (exists(config_file) || (fs::exists(in_dir("islands")) && !fs::is_empty(in_dir("islands"), ignored)))
+    if (exists(config_file) || (exists(in_dir("islands")) && !fs::is_empty(in_dir("islands"), ignored)))
       return fail(Code::not_found, "the keyring " + keyring + " is missing but " + dir +
                                        " was used before; without it the data cannot be read: put it back, or choose an empty --dir");
     if (!exists(in_dir("new-realm"))) RETURN_IF_ERROR(write_private_file(in_dir("new-realm"), kNewRealmText));
-    RETURN_IF_ERROR(crypto::Keyring::generate(random)->save(keyring, kDemoPassphrase, random));
+    // The file may have been there before, with a passphrase of its owner's choice.
+    ASSIGN_OR_RETURN(std::string text, read_small_file(secret_file, kPassphraseBytesMax, true));
+    ASSIGN_OR_RETURN(std::string passphrase, trimmed_passphrase(std::move(text), secret_file));
+    RETURN_IF_ERROR(crypto::Keyring::generate(random)->save(keyring, passphrase, random));
   }
   if (!exists(config_file)) {
     std::string text(kDemoConfig);

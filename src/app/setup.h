@@ -16,9 +16,9 @@ struct InitResult {
 // and the owner's credentials beside it. Overwrites nothing: if any of them exists, nothing is written (exists).
 Result<InitResult> init_realm(const std::string& config_file, const std::string& passphrase, Random& random);
 
-// The demo's DIR: on first use writes archipel.toml with the six illustrative islands and a keyring under the well-known passphrase
-// "archipel-demo"; later only puts back what can be put back safely (an island's empty directory, archipel.toml). Returns the config.
-// A missing keyring beside islands that hold data is an error: nothing can open them without it.
+// The demo's DIR: on first use writes archipel.toml with the six illustrative islands and a keyring under the passphrase in
+// keyring.passphrase (if there is none, the well-known "archipel-demo"); later only puts back what can be put back safely (an island's
+// empty directory, archipel.toml). Returns the config. A missing keyring beside islands that hold data is an error: nothing can open them without it.
 Result<Config> prepare_demo(const std::string& dir, Random& random);
 
 // From [keyring] passphrase_file or the environment variable ARCHIPEL_PASSPHRASE.

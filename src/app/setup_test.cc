@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "app/private_file.h"
+#include "crypto/keyring.h"
 
 namespace archipel::app {
 namespace {
@@ -57,6 +58,18 @@ TEST(Demo, RefusesToReplaceALostKeyring) {
   ASSERT_FALSE(again.has_value());
   EXPECT_NE(again.error().message.find("keyring"), std::string::npos);
   EXPECT_FALSE(fs::exists(dir + "/keyring"));
+}
+
+TEST(Demo, TakesThePassphraseThatIsThere) {
+  std::string dir = fresh_dir("demo_passphrase");
+  ASSERT_TRUE(make_private_directory(dir).has_value());
+  ASSERT_TRUE(write_private_file(dir + "/keyring.passphrase", "words of my own\n").has_value());
+  auto config = prepare_demo(dir, system_random());
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  auto passphrase = read_passphrase(*config);
+  ASSERT_TRUE(passphrase.has_value());
+  EXPECT_EQ(*passphrase, "words of my own");
+  EXPECT_TRUE(crypto::Keyring::load(config->keyring_path, *passphrase).has_value());
 }
 
 TEST(Demo, KeepsTheKeyringWhenTheConfigIsGone) {
