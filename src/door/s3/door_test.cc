@@ -115,6 +115,10 @@ TEST_F(DoorTest, LargeBodiesAreStreamedAndNeverEndedShort) {
   EXPECT_EQ(broken.status, 200);
   EXPECT_FALSE(broken.finished);  // the server resets such a connection
   world.store.corrupt_after_pieces = 0;
+  Answer unreadable = world.send("GET", "/bucket/large");
+  EXPECT_EQ(unreadable.status, 500);  // before the first piece there is still a status to give
+  EXPECT_EQ(unreadable.code(), "InternalError");
+  EXPECT_TRUE(unreadable.finished);
   world.send("PUT", "/bucket/small", {}, "x");
   Answer refused = world.send("GET", "/bucket/small");
   EXPECT_EQ(refused.status, 500);

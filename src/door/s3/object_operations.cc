@@ -64,17 +64,22 @@ static io::Task<Result<void>> send_object(Call& call, store::Store::Opened opene
     auto sent = co_await reply(call, std::move(response), std::move(body));
     co_return sent;
   }
+  // Before the head: an object that cannot be read gets an error the client can understand. Later only a reset can tell.
+  auto piece = co_await opened.reader->read();
+  if (!piece) co_return std::unexpected(std::move(piece).error());
   auto started = co_await call.exchange.start(std::move(response), opened.length);
   if (!started) co_return started;
   uint64_t left = opened.length;
-  while (left > 0) {
-    auto piece = co_await opened.reader->read();
-    if (!piece) co_return std::unexpected(std::move(piece).error());
+  for (;;) {
     if (piece->empty() || piece->size() > left) co_return fail(Code::internal, "a reader's length was wrong");
     auto written = co_await call.exchange.write(piece->view());
     if (!written) co_return written;
     left -= piece->size();
     call.bytes_out += piece->size();
+    if (left == 0) break;
+    *piece = Buffer();  // read() may wait for memory, and counts this one as given back
+    piece = co_await opened.reader->read();
+    if (!piece) co_return std::unexpected(std::move(piece).error());
   }
   auto finished = co_await call.exchange.finish();
   co_return finished;
