@@ -59,7 +59,8 @@ struct AckRule {
 // Puts blob i to island i, all at once. Returns the mask of confirmed islands as soon as all n have confirmed, or >= w have and
 // the rest failed or passed the soft deadline (2 x that island's p95, within the rule's bounds). Fewer than w by the hard
 // deadline: unavailable, naming each island and why. Puts that are still under way go on in the background with the blobs kept
-// alive, and are joined by drain(). `exists` counts as confirmed only after reading back and comparing all bytes.
+// alive, and are joined by drain(); islands that let the soft deadline pass again and again open their breaker (island/health.h), and are
+// then neither waited for nor given more than a few puts at a time. `exists` counts as confirmed only after reading back and comparing all bytes.
 class Fanout {
  public:
   struct Blob {

@@ -120,7 +120,13 @@ io::Task<void> spot_check(std::shared_ptr<Round> round, int i) {
 
 io::Task<void> put_one(std::shared_ptr<Round> round, int i) {
   Island& island = *round->placement->islands[static_cast<size_t>(i)];
-  Result<void> outcome = co_await put_blob(island, round->blobs[static_cast<size_t>(i)], round->deadline);
+  Result<void> outcome =
+      fail(Code::unavailable,
+           "island " + island.id() + ": not asked, since earlier writes to it have not ended yet");
+  if (island.health().begin_put()) {
+    outcome = co_await put_blob(island, round->blobs[static_cast<size_t>(i)], round->deadline);
+    island.health().end_put();
+  }
   round->finished |= 1u << i;
   if (outcome)
     round->confirmed |= 1u << i;
@@ -186,6 +192,12 @@ class RealFanout : public Fanout {
       }
       if (io::Loop::current()->now() >= until) break;
       co_await round->changed.wait(until);
+    }
+    // Their puts may never end: health hears of it now.
+    TimePoint now = io::Loop::current()->now();
+    for (int i = 0; i < round->count(); ++i) {
+      if (round->pending(i) && now >= soft[static_cast<size_t>(i)])
+        round->placement->islands[static_cast<size_t>(i)]->health().overdue(Health::Op::put, now);
     }
     int confirmed = std::popcount(round->confirmed);
     if (confirmed < rule.w) co_return fail(too_few(*round, rule.w));

@@ -69,6 +69,22 @@ class FanoutTest : public ExtentFixture {
       co_await io::sleep_until(io::Loop::current()->now());
     co_return result;
   }
+  // Many writes while island 5 says nothing at all.
+  static io::Task<void> write_beside_silence(FanoutTest& test, int writes) {
+    test.islands_[5]->hold(MemIsland::Op::put);
+    for (int i = 0; i < writes; ++i) {
+      test.blobs_ = test.blobs();
+      std::vector<Fanout::Blob> next = std::exchange(test.blobs_, {});
+      for (Fanout::Blob& blob : next) blob.parts = {as_bytes("same for all")};
+      Result<uint32_t> result = co_await test.fanout_->put(test.placement_, std::move(next), nullptr, kHasty);
+      EXPECT_EQ(result, 0b011111u);
+    }
+    EXPECT_TRUE(test.islands_[5]->health().breaker_open());
+    EXPECT_LE(test.islands_[5]->waiting(), static_cast<size_t>(island::kBreakerFailures));
+    test.islands_[5]->release(MemIsland::Op::put);
+    co_await test.fanout_->drain();
+    EXPECT_FALSE(test.islands_[5]->health().breaker_open());
+  }
   bool stored(size_t i) {
     auto it = islands_[i]->blobs().find(names_[i]);
     return it != islands_[i]->blobs().end() && it->second == texts_[i];
@@ -133,6 +149,10 @@ TEST_F(FanoutTest, DoesNotWaitForAnOpenBreakerButStillTries) {
   islands_[2]->hold(MemIsland::Op::put);
   EXPECT_EQ(put(kPatient), 0b111011u);
   EXPECT_TRUE(stored(2));
+}
+
+TEST_F(FanoutTest, WritesGoOnBesideAnIslandThatNeverAnswersAndItIsLeftAlone) {
+  io::run_blocking([&] { return write_beside_silence(*this, 50); });
 }
 
 TEST_F(FanoutTest, CountsALostReplyAsConfirmedAfterReadingTheBytesBack) {

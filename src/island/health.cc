@@ -61,10 +61,35 @@ void Health::record(Op op, TimePoint now, Duration took, uint64_t bytes, const E
   }
   if (outcome != nullptr && outcome->code == Code::cancelled) return;
   failures_in_row_ = 0;
-  meters_->breaker.set(0);
+  overdue_in_row_[static_cast<size_t>(op)] = 0;
+  meters_->breaker.set(open() ? 1 : 0);
   if (outcome != nullptr) return;
   meter.bytes.add(static_cast<int64_t>(bytes));
   add_sample(op, took);
+}
+
+void Health::overdue(Op op, TimePoint now) {
+  std::lock_guard lock(mutex_);
+  if (++overdue_in_row_[static_cast<size_t>(op)] < kBreakerFailures) return;
+  retry_at_ = now + kBreakerPause;
+  meters_->breaker.set(1);
+}
+
+bool Health::begin_put() {
+  std::lock_guard lock(mutex_);
+  if (open() && puts_under_way_ >= kPutsWhileOpen) return false;
+  ++puts_under_way_;
+  return true;
+}
+
+void Health::end_put() {
+  std::lock_guard lock(mutex_);
+  --puts_under_way_;
+}
+
+bool Health::open() const {
+  return failures_in_row_ >= kBreakerFailures ||
+         *std::max_element(overdue_in_row_.begin(), overdue_in_row_.end()) >= kBreakerFailures;
 }
 
 void Health::add_sample(Op op, Duration took) {
@@ -101,7 +126,7 @@ std::optional<Duration> Health::p95(Op op) const {
 
 bool Health::worth_waiting(TimePoint now) {
   std::lock_guard lock(mutex_);
-  if (failures_in_row_ < kBreakerFailures) return true;
+  if (!open()) return true;
   if (now < retry_at_) return false;
   retry_at_ = now + kBreakerPause;  // half-open: this caller probes, the next ones after another pause
   return true;
@@ -109,7 +134,7 @@ bool Health::worth_waiting(TimePoint now) {
 
 bool Health::breaker_open() const {
   std::lock_guard lock(mutex_);
-  return failures_in_row_ >= kBreakerFailures;
+  return open();
 }
 
 void Health::count_wrong_cells(uint64_t cells) {

@@ -18,6 +18,7 @@ namespace archipel::island {
 inline constexpr size_t kHealthSamples = 256;   // per operation: the window of the percentiles
 inline constexpr size_t kHealthSamplesMin = 8;  // fewer samples: no percentile yet
 inline constexpr int kBreakerFailures = 5;      // consecutive failures that open the breaker
+inline constexpr int kPutsWhileOpen = 2;        // under way at one time while the breaker is open
 inline constexpr Duration kBreakerPause = std::chrono::seconds(5);  // until one request is waited for again
 
 class Health {
@@ -31,6 +32,15 @@ class Health {
   // cancelled are answers of a healthy island (or none of its doing): they neither open the breaker nor count
   // as errors.
   void record(Op op, TimePoint now, Duration took, uint64_t bytes, const Error* outcome);
+
+  // Somebody does not wait any longer for an operation that has not answered by `now`. Silences in a row open the breaker like failures, but only
+  // an answer to an operation of the same kind ends them: what a mount still has in memory says nothing about its disk.
+  void overdue(Op op, TimePoint now);
+
+  // A put is about to be sent. False: it is not to be, since the breaker is open and kPutsWhileOpen are under way already. Each keeps its bytes in
+  // memory, and those of other islands with them. After true, end_put().
+  bool begin_put();
+  void end_put();
 
   // Over the last kHealthSamples successes; nullopt while fewer than kHealthSamplesMin are known.
   std::optional<Duration> p50(Op op) const;
@@ -53,10 +63,13 @@ class Health {
   };
   struct Meters;
   void add_sample(Op op, Duration took);
+  bool open() const;  // with the lock held
 
   mutable std::mutex mutex_;
   std::array<Window, 2> windows_;
   int failures_in_row_ = 0;
+  std::array<int, 2> overdue_in_row_{};
+  int puts_under_way_ = 0;
   TimePoint retry_at_{};
   std::unique_ptr<Meters> meters_;
 };

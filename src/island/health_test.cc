@@ -55,6 +55,30 @@ TEST(Health, OpensTheBreakerAfterFailuresInARowAndProbesOncePerPause) {
   EXPECT_FALSE(health.breaker_open());
 }
 
+TEST(Health, OpensTheBreakerForAnIslandThatSaysNothingUntilItAnswersTheSameKind) {
+  Health health("h6");
+  for (int i = 0; i + 1 < kBreakerFailures; ++i) health.overdue(Health::Op::put, kStart);
+  EXPECT_TRUE(health.worth_waiting(kStart));
+  health.record(Health::Op::get, kStart, milliseconds(1), 1, nullptr);  // from memory, perhaps
+  health.overdue(Health::Op::put, kStart);
+  EXPECT_FALSE(health.worth_waiting(kStart));
+  health.record(Health::Op::get, kStart, milliseconds(1), 1, nullptr);
+  EXPECT_TRUE(health.breaker_open());
+  EXPECT_TRUE(health.worth_waiting(kStart + kBreakerPause));
+  health.record(Health::Op::put, kStart, milliseconds(1), 1, nullptr);
+  EXPECT_FALSE(health.breaker_open());
+}
+
+TEST(Health, AdmitsOnlyAFewPutsWhileTheBreakerIsOpen) {
+  Health health("h7");
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(health.begin_put());
+  for (int i = 0; i < kBreakerFailures; ++i) health.overdue(Health::Op::put, kStart);
+  EXPECT_FALSE(health.begin_put());
+  for (int i = 0; i < 10; ++i) health.end_put();
+  for (int i = 0; i < kPutsWhileOpen; ++i) EXPECT_TRUE(health.begin_put());
+  EXPECT_FALSE(health.begin_put());
+}
+
 TEST(Health, TakesAnswersThatAreNoFailuresForHealth) {
   Health health("h4");
   for (Code code : {Code::not_found, Code::exists, Code::cancelled}) {
