@@ -97,7 +97,7 @@ class ExtentReader {
   virtual ~ExtentReader() = default;
   // Bytes [offset, offset+length) of the extent, verified cell by cell. First asks only the islands of the data cells that cover the range,
   // one ranged read each; a cell that is missing, wrong or slow (past the island's p95, within the hedge budget of 5 %) is rebuilt from
-  // any k others. A wrong cell counts as missing and is reported under its island's id. Any loop.
+  // any k others. One that is silent for long is not waited for whatever the budget says. A wrong cell counts as missing and is reported under its island's id. Any loop.
   // Errors: unavailable, naming the islands that failed and how many more are needed, when fewer than k good cells answer by `deadline`;
   // corrupt if it is lies and not absence that left fewer than k.
   virtual io::Task<Result<Buffer>> read(ExtentRef ref, uint64_t offset, uint64_t length, Deadline deadline) = 0;
@@ -121,6 +121,8 @@ class ExtentReader {
 struct HedgeRule {
   Duration floor = std::chrono::milliseconds(10);
   Duration unknown = std::chrono::milliseconds(500);
+  // So long after it became slow it counts as silent: the others are asked whatever the budget says, and its health hears of it.
+  Duration silent = std::chrono::seconds(2);
 };
 std::unique_ptr<ExtentReader> make_extent_reader(const crypto::Keyring& keys, std::shared_ptr<const Placement> placement,
                                                  io::Workers& workers, HedgeRule rule = {});

@@ -18,6 +18,7 @@ struct Fetch {
   CellRun run;
   TimePoint slow_at{};  // from then on others are asked beside it
   bool pending = true;
+  bool silent = false;  // pending for so long that its island's health heard of it
   Buffer bytes;
   std::vector<bool> good;  // per stripe of the run, once not pending
   bool lied = false;       // it answered, and some cell was wrong

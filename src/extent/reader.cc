@@ -126,11 +126,12 @@ class RealReader : public ExtentReader {
           co_await stop_trusting(read);
           continue;
         }
-        bool asked = ask_more(read);
+        bool asked = ask_more(read, note_silence(*read, now));
         if (asked) continue;  // an answer may have come at once
         if (!read->gather.any_pending() || read->gather.hopeless()) co_return fail(why(*read));
       }
-      co_await read->changed.wait(std::min(read->deadline, read->gather.next_slow_at(now)));
+      TimePoint next = std::min(read->gather.next_slow_at(now), next_silent_at(*read));
+      co_await read->changed.wait(std::min(read->deadline, next));
     }
     co_return {};
   }
@@ -177,15 +178,35 @@ class RealReader : public ExtentReader {
     scopes_.spawn(fetch(keys_, workers_, read, one));
   }
 
-  // True if anything was asked. Ends: every shard is asked at most once per stripe.
-  bool ask_more(const std::shared_ptr<Read>& read) {
+  // A call to a dead mount never comes back: without this, reads beyond the hedge budget would wait for their deadlines. True if any is silent.
+  bool note_silence(Read& read, TimePoint now) const {
+    bool any = false;
+    for (Fetch& fetch : read.gather.fetches()) {
+      if (!fetch.pending || now < fetch.slow_at + rule_.silent) continue;
+      any = true;
+      if (std::exchange(fetch.silent, true)) continue;
+      read.placement->islands[static_cast<size_t>(fetch.run.shard)]->health().overdue(Health::Op::get, now);
+    }
+    return any;
+  }
+
+  TimePoint next_silent_at(Read& read) const {
+    TimePoint next = kNoDeadline;
+    for (const Fetch& fetch : read.gather.fetches()) {
+      if (fetch.pending && !fetch.silent) next = std::min(next, fetch.slow_at + rule_.silent);
+    }
+    return next;
+  }
+
+  // True if anything was asked; `freely`: whatever the hedge budget says. Ends: every shard is asked at most once per stripe.
+  bool ask_more(const std::shared_ptr<Read>& read, bool freely) {
     TimePoint now = io::Loop::current()->now();
     std::vector<CellRun> runs = read->gather.next_runs(now, false);
     if (!runs.empty()) {
       repair_requests.add(static_cast<int64_t>(runs.size()));
     } else {
       runs = read->gather.next_runs(now, true);
-      if (runs.empty() || !take_hedge(runs.size())) return false;
+      if (runs.empty() || (!take_hedge(runs.size()) && !freely)) return false;
       hedged_requests.add(static_cast<int64_t>(runs.size()));
     }
     for (const CellRun& run : runs) start(read, run);

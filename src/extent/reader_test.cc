@@ -222,6 +222,18 @@ TEST_P(ReaderTest, KeepsHedgesWithinTheirBudget) {
   EXPECT_GT(failed, 0) << "without budget a slow island is waited for";
 }
 
+TEST_P(ReaderTest, GoesOnBesideAnIslandThatNeverAnswers) {
+  make_reader({milliseconds(1), milliseconds(1), milliseconds(1)});
+  std::string bytes = random_bytes(16);
+  ExtentRef ref = store(bytes, 16);
+  for (int i = 0; i < 100; ++i) {  // more than the hedge budget has saved up
+    islands_[0]->hold(MemIsland::Op::get);
+    auto result = read(ref, 0, 16, std::chrono::seconds(20));
+    ASSERT_TRUE(result) << i << ": " << result.error().message;
+    EXPECT_EQ(*result, bytes);
+  }
+}
+
 TEST_P(ReaderTest, EndsAtItsDeadlineAndNamesWhoDidNotAnswer) {
   ExtentRef ref = store(random_bytes(48), 16);
   for (size_t i : {1u, 3u, 4u, 5u}) islands_[i]->hold(MemIsland::Op::get);
