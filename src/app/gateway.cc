@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <atomic>
 #include <csignal>
+#include <cstdlib>
 #include <thread>
 
 #include "app/islands.h"
@@ -32,6 +33,9 @@ namespace {
 constexpr int kWorkerThreads = 8;
 
 log::Level level_of(const std::string& name) {
+// After the journal is closed: how long what is left under way at islands may take. A call to a dead mount may never end.
+constexpr Duration kStragglersMax = std::chrono::seconds(10);
+
   if (name == "debug") return log::Level::debug;
   if (name == "warn") return log::Level::warn;
   if (name == "error") return log::Level::error;
@@ -76,6 +80,7 @@ class Gateway {
 
   io::Task<void> live();
   io::Task<Result<void>> open();
+  void leave();
   io::Task<Result<void>> ensure_account();
   Result<void> listen();
   static io::Task<void> serve_on(Gateway* gateway, Core* core);
@@ -152,12 +157,22 @@ io::Task<void> Gateway::live() {
   if (store_) co_await store_->drain();
   if (journal_.committer) co_await journal_.committer->close();
   if (fanout_) co_await fanout_->drain();
+  // Everything acknowledged is safe, and the view is in order: stragglers are repair debt, and not worth waiting for without end.
+  home().run_at(home().now() + kStragglersMax, [this] { leave(); });
   if (reader_) co_await reader_->drain();
   if (outcome_) log::info("gateway.stopped");
   for (Core& core : cores_) core.loop->stop();
 }
 
 io::Task<Result<void>> Gateway::open() {
+// Ends the process with threads inside calls that do not come back.
+void Gateway::leave() {
+  log::warn("gateway.stopped", {{"reason", "operations at islands have not ended; see archipel_island_breaker_open"},
+                                {"waited_seconds", std::chrono::duration_cast<std::chrono::seconds>(kStragglersMax).count()}});
+  if (!outcome_) log::error("gateway.failed", {{"reason", outcome_.error().message}});
+  std::_Exit(outcome_ ? 0 : 1);
+}
+
   CO_RETURN_IF_ERROR(make_private_directory(config().dir));
   auto islands = make_islands(config(), options_.demo);
   if (!islands) co_return fail(islands.error());
