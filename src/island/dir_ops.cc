@@ -3,9 +3,11 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -51,6 +53,26 @@ int open_cached(const std::string& path) {
   how.flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOATIME;
   how.resolve = RESOLVE_CACHED;
   return static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof how));
+}
+
+// True for file systems of this machine alone. On others (NFS, FUSE) even the open of what is in memory may ask a server, which may be dead.
+bool is_local(const std::string& path) {
+  constexpr uint32_t kZfs = 0x2fc12fc1, kBcachefs = 0xca451a4e;
+  struct statfs info;
+  if (::statfs(path.c_str(), &info) != 0) return false;
+  switch (static_cast<uint32_t>(info.f_type)) {
+    case EXT4_SUPER_MAGIC:
+    case XFS_SUPER_MAGIC:
+    case BTRFS_SUPER_MAGIC:
+    case F2FS_SUPER_MAGIC:
+    case TMPFS_MAGIC:
+    case OVERLAYFS_SUPER_MAGIC:
+    case kZfs:
+    case kBcachefs:
+      return true;
+    default:
+      return false;
+  }
 }
 
 // 0, or errno.
@@ -363,6 +385,7 @@ Result<Buffer> DirOps::read_marker() {
   if (n < 0) return fail_call(errno, path);
   out.resize_within(static_cast<size_t>(n));
   RETURN_IF_ERROR(check_directories());
+  may_try_.store(is_local(path_), std::memory_order_relaxed);
   if (!cleaned_.exchange(true)) clean_temps();
   return out;
 }
@@ -396,6 +419,7 @@ Result<void> DirOps::write_marker(ByteView bytes) {
   std::string parent = std::filesystem::path(path_).parent_path().string();
   error = sync_directory(parent.empty() ? "." : parent);
   if (error != 0) return fail_call(error, parent);
+  may_try_.store(is_local(path_), std::memory_order_relaxed);
   return {};
 }
 

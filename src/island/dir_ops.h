@@ -43,7 +43,7 @@ class DirOps {
   Result<void> overwrite(const BlobName& name, ByteView bytes);
   Result<Buffer> get(const BlobName& name, uint64_t offset, uint64_t length);
   // get() of something small if that needs no waiting: the directory entries and the pages are in memory. nullopt = not so, or anything at all
-  // is unusual: get() tells. For event loops.
+  // is unusual: get() tells. Not before read_marker() or write_marker() saw a local file system. For event loops.
   std::optional<Buffer> try_get(const BlobName& name, uint64_t offset, uint64_t length);
   Result<uint64_t> size(const BlobName& name);
   Result<void> remove(const BlobName& name);
@@ -87,8 +87,8 @@ class DirOps {
   std::array<Entries, 256> entries_;
   std::atomic<uint64_t> temp_number_{0};
   std::atomic<bool> cleaned_{false};
-  std::atomic<bool> may_try_{
-      true};  // until the kernel or the file system says that it cannot read without waiting
+  // From the marker on, if the file system is local, until the kernel or the file system says that it cannot read without waiting.
+  std::atomic<bool> may_try_{false};
 };
 
 }  // namespace archipel::island

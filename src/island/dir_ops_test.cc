@@ -64,6 +64,16 @@ TEST_F(DirOpsTest, NeverSaysExistsOfABlobWhoseDirectoryFailsToSync) {
   EXPECT_EQ(put(kName, "x"), Code::unavailable);
 }
 
+// Elsewhere the open alone may ask a server, and a dead one would stop the event loop.
+TEST_F(DirOpsTest, ReadsWithoutAThreadOnlyWhereItKnowsTheFileSystemToBeLocal) {
+  ASSERT_EQ(put(kName, "x"), Code::internal);
+  DirOps unknown("alpha", path_);
+  EXPECT_FALSE(unknown.try_get(kName, 0, 1).has_value());
+  DirOps foreign("alpha", "/proc");
+  EXPECT_FALSE(foreign.read_marker().has_value());
+  EXPECT_FALSE(foreign.try_get(kName, 0, 1).has_value());
+}
+
 TEST_F(DirOpsTest, StopsReadingACallersMemoryThatWasTakenBack) {
   ByteView part = as_bytes("x");
   LentBytes bytes(std::span(&part, 1));
