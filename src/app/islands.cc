@@ -2,6 +2,7 @@
 
 #include "app/private_file.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "island/dir.h"
 #include "island/marker.h"
 
@@ -21,7 +22,11 @@ std::string_view state_of(const Error& error) {
 Result<std::vector<std::shared_ptr<island::Island>>> make_islands(const Config& config, bool make_missing) {
   std::vector<std::shared_ptr<island::Island>> islands;
   for (const IslandConfig& facts : config.islands) {
-    if (make_missing) RETURN_IF_ERROR(make_private_directory(facts.path));
+    if (make_missing) {
+      // One bad path costs one island: the journal finds it unreachable, says so, and goes on with the others.
+      Result<void> made = make_private_directory(facts.path);
+      if (!made) log::error("island.directory_not_made", {{"island", facts.id}, {"reason", made.error().message}});
+    }
     islands.push_back(island::make_dir_island(facts.id, facts.path));
   }
   return islands;

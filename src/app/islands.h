@@ -12,7 +12,8 @@
 
 namespace archipel::app {
 
-// In shard order. With `make_missing` (the demo) an absent island directory is made, empty: recovery then sees an island without marker.
+// In shard order. With `make_missing` (the demo) an absent island directory is made, empty: recovery then sees an island without marker. A path that
+// cannot be made is logged and left as it is: the journal reports that island as unreachable.
 Result<std::vector<std::shared_ptr<island::Island>>> make_islands(const Config& config, bool make_missing);
 
 struct IslandState {

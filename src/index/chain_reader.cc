@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/log.h"
 #include "extent/decode.h"
 #include "island/marker.h"
 
@@ -12,47 +13,47 @@ constexpr Duration kMarkerDeadline = std::chrono::seconds(10);
 constexpr Duration kReadDeadline = std::chrono::seconds(20);
 constexpr uint64_t kFirstRead = 64u << 10;  // holds most records whole
 
-io::Task<void> read_marker_into(const crypto::Keyring* keys, island::Island* island, Deadline deadline,
-                                Result<IslandSeen>* out) {
-  Result<Buffer> bytes = co_await island->read_marker(deadline);
+// What is wrong with one island is said of that island and stays with it: no provider can keep the others from going on. Only "no marker"
+// makes it lost; a damaged or a foreign one proves nothing, neither presence nor absence.
+IslandSeen judge_marker(const crypto::Keyring& keys, const std::string& id, const Result<Buffer>& bytes) {
   IslandSeen seen;
   if (!bytes) {
     seen.state = bytes.error().code == Code::not_found ? IslandSeen::State::lost : IslandSeen::State::silent;
     seen.reason = bytes.error().message;
-    *out = seen;
-    co_return;
+    return seen;
   }
-  Result<island::Incarnation> incarnation = island::verify_marker(*keys, island->id(), *bytes);
-  if (!incarnation && incarnation.error().code != Code::not_found) {
-    *out = fail(incarnation.error());
-    co_return;
-  }
+  Result<island::Incarnation> incarnation = fail(Code::corrupt, "island " + id + ": its marker is empty");
+  if (!bytes->empty()) incarnation = island::verify_marker(keys, id, *bytes);
   if (incarnation) {
     seen.state = IslandSeen::State::present;
     seen.incarnation = *incarnation;
-  } else {
-    seen.state = IslandSeen::State::lost;
-    seen.reason = incarnation.error().message;
+    return seen;
   }
-  *out = seen;
+  seen.state = IslandSeen::State::silent;
+  seen.refused = true;
+  seen.reason = incarnation.error().message;
+  log::error("island.marker_refused",
+             {{"island", id}, {"reason", seen.reason}, {"consequence", "the island takes no part"}});
+  return seen;
+}
+
+io::Task<void> read_marker_into(const crypto::Keyring* keys, island::Island* island, Deadline deadline,
+                                IslandSeen* out) {
+  Result<Buffer> bytes = co_await island->read_marker(deadline);
+  *out = judge_marker(*keys, island->id(), bytes);
 }
 
 }  // namespace
 
-io::Task<Result<std::vector<IslandSeen>>> read_markers(const crypto::Keyring& keys,
-                                                       const extent::Placement& placement, io::Loop& home) {
-  std::vector<Result<IslandSeen>> results(placement.islands.size());
+io::Task<std::vector<IslandSeen>> read_markers(const crypto::Keyring& keys,
+                                               const extent::Placement& placement, io::Loop& home) {
+  std::vector<IslandSeen> seen(placement.islands.size());
   io::TaskScope scope;
   const Deadline deadline = home.now() + kMarkerDeadline;
-  for (size_t i = 0; i < results.size(); ++i) {
-    scope.spawn(read_marker_into(&keys, placement.islands[i].get(), deadline, &results[i]));
+  for (size_t i = 0; i < seen.size(); ++i) {
+    scope.spawn(read_marker_into(&keys, placement.islands[i].get(), deadline, &seen[i]));
   }
   co_await scope.join();
-  std::vector<IslandSeen> seen;
-  for (Result<IslandSeen>& result : results) {
-    if (!result) co_return fail(result.error());
-    seen.push_back(std::move(*result));
-  }
   co_return seen;
 }
 

@@ -18,14 +18,15 @@ struct IslandSeen {
   enum class State {
     present,  // our marker: its 404s are absences, for the incarnation it shows
     lost,     // reachable, and no marker
-    silent,   // not reachable
+    silent,  // not reachable, or its marker is damaged or of another place: it takes no part, and is no absence
   } state = State::silent;
+  bool refused = false;               // silent because of its marker: nothing is written to it either
   island::Incarnation incarnation{};  // if present
   std::string reason;                 // if not present
 };
-// Errors name the island: a marker of another realm or island, or a damaged one. Order as in `placement`.
-io::Task<Result<std::vector<IslandSeen>>> read_markers(const crypto::Keyring& keys,
-                                                       const extent::Placement& placement, io::Loop& home);
+// Order as in `placement`. A marker that is not ours makes that island silent, with the reason; the others are none the worse.
+io::Task<std::vector<IslandSeen>> read_markers(const crypto::Keyring& keys,
+                                               const extent::Placement& placement, io::Loop& home);
 
 // What one island answers for one name.
 struct Heard {

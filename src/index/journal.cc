@@ -76,6 +76,7 @@ class Opener {
   io::Task<Result<void>> decide(bool view_holds);
   io::Task<Result<CommitterParts>> hand_over();
   std::string list(Seen state) const;
+  std::string reasons(Seen state) const;
   int count(Seen state) const;
   ChainReader make_reader() const { return ChainReader(keys_, *coder_, placement_, workers_, home_, seen_); }
 
@@ -116,7 +117,16 @@ int Opener::count(Seen state) const {
 std::string Opener::list(Seen state) const {
   std::string out;
   for (size_t i = 0; i < seen_.size(); ++i) {
-    if (seen_[i].state == state) out += (out.empty() ? "" : ", ") + placement_.islands[i]->id();
+    if (seen_[i].state != state) continue;
+    out += (out.empty() ? "" : ", ") + placement_.islands[i]->id();
+  }
+  return out;
+}
+
+std::string Opener::reasons(Seen state) const {
+  std::string out;
+  for (const IslandSeen& seen : seen_) {
+    if (seen.state == state) out += (out.empty() ? "" : "; ") + seen.reason;
   }
   return out;
 }
@@ -127,7 +137,8 @@ Result<void> Opener::refuse_if_too_few() const {
   const int able = present + (options_.rejoin_wiped ? lost : 0);
   std::string facts;
   if (lost > 0) facts += "; lost (no marker): " + list(Seen::lost);
-  if (count(Seen::silent) > 0) facts += "; unreachable: " + list(Seen::silent);
+  if (count(Seen::silent) > 0)
+    facts += "; unreachable: " + list(Seen::silent) + " (" + reasons(Seen::silent) + ")";
   if (present < options_.code.k) {
     return fail(Code::unavailable, "only " + std::to_string(present) + " of " +
                                        std::to_string(options_.code.n) + " islands have their data, and " +
@@ -151,8 +162,8 @@ io::Task<Result<bool>> Opener::must_create(bool view_holds) {
   const bool no_trace = !head_->found() && !view_holds && count(Seen::present) == 0;
   if (!begun && !(no_trace && options_.create)) co_return false;
   if (count(Seen::silent) > 0) {
-    co_return fail(Code::unavailable,
-                   "a new realm is only made when every island answers; unreachable: " + list(Seen::silent));
+    co_return fail(Code::unavailable, "a new realm is only made when every island answers; unreachable: " +
+                                          list(Seen::silent) + " (" + reasons(Seen::silent) + ")");
   }
   if (!begun) co_return true;
   ChainReader reader = make_reader();
@@ -174,7 +185,8 @@ io::Task<Result<void>> Opener::create() {
   co_return co_await open_epoch(std::move(open), {});
 }
 
-// Islands without a marker get one with a fresh incarnation. They are then present, and blank.
+// Islands without a marker get one with a fresh incarnation. They are then present, and blank. A new realm needs them all; of one that goes
+// on, an island that cannot be joined stays lost.
 io::Task<Result<void>> Opener::write_markers(IslandReport::State joined_as) {
   for (size_t i = 0; i < seen_.size(); ++i) {
     if (seen_[i].state != Seen::lost) continue;
@@ -182,11 +194,14 @@ io::Task<Result<void>> Opener::write_markers(IslandReport::State joined_as) {
     const island::Incarnation incarnation = random_.bytes<16>();
     const std::string marker = island::encode_marker(keys_, island.id(), incarnation);
     Result<void> written = co_await island.write_marker(as_bytes(marker), home_.now() + kMarkerWriteDeadline);
-    if (!written) {
-      co_return fail(Code::unavailable,
-                     "island " + island.id() + " cannot be joined: " + written.error().message);
-    }
     const bool anew = joined_as == IslandReport::State::rejoined;
+    if (!written) {
+      const std::string reason = "island " + island.id() + " cannot be joined: " + written.error().message;
+      if (!anew) co_return fail(Code::unavailable, reason);
+      log::error("island.not_rejoined", {{"island", island.id()}, {"reason", reason}});
+      seen_[i].reason = reports_[i].reason = reason;
+      continue;
+    }
     log::info(anew ? "island.rejoined" : "island.joined", {{"island", island.id()}});
     seen_[i].state = Seen::present;
     seen_[i].incarnation = incarnation;
@@ -207,8 +222,11 @@ std::vector<RosterEntry> Opener::next_roster(const EpochOpen* current) const {
     } else if (seen_[i].state == Seen::lost || current == nullptr) {
       entry.state = RosterEntry::State::lost;
     } else {
-      // Silent: it may come back any moment, as what it was.
+      // Silent: it may come back any moment, as what it was. But what answers under a wrong marker may be another's place: its confirmations
+      // count for nothing in this epoch.
       entry = current->roster[i];
+      if (seen_[i].refused && entry.state == RosterEntry::State::counted)
+        entry.state = RosterEntry::State::uncounted;
     }
     roster.push_back(std::move(entry));
   }
@@ -269,6 +287,12 @@ io::Task<Result<void>> Opener::continue_chain() {
                    "it was rejoined empty: what it held is repair debt"};
   }
   if (options_.rejoin_wiped) CO_RETURN_IF_ERROR(co_await write_markers(IslandReport::State::rejoined));
+  if (count(Seen::present) < options_.ack.w) {
+    co_return fail(Code::unavailable, "only " + std::to_string(count(Seen::present)) +
+                                          " islands can take part, and " + std::to_string(options_.ack.w) +
+                                          " are needed to write; lost: " + list(Seen::lost) + " (" +
+                                          reasons(Seen::lost) + ")");
+  }
   EpochOpen open;
   open.epoch = recovered->next_epoch;
   open.parent_epoch = current.epoch;
@@ -322,9 +346,7 @@ io::Task<Result<CommitterParts>> Opener::hand_over() {
 }
 
 io::Task<Result<void>> Opener::decide(bool view_holds) {
-  Result<std::vector<IslandSeen>> seen = co_await read_markers(keys_, placement_, home_);
-  if (!seen) co_return fail(seen.error());
-  seen_ = std::move(*seen);
+  seen_ = co_await read_markers(keys_, placement_, home_);
   for (size_t i = 0; i < seen_.size(); ++i) {
     IslandReport report{placement_.islands[i]->id(), IslandReport::State::ok, seen_[i].reason};
     if (seen_[i].state == Seen::lost) report.state = IslandReport::State::lost;
