@@ -16,12 +16,10 @@ class DirIsland : public Island {
   const std::string& id() const override { return id_; }
 
   io::Task<Result<void>> put(BlobName name, std::span<const ByteView> parts, Deadline deadline) override {
-    size_t size = 0;
-    for (ByteView part : parts) size += part.size();
-    if (size > kBlobBytesMax)
-      co_return fail(Code::limit,
-                     "island " + id_ + ": blob of " + std::to_string(size) + " bytes is too large");
     auto bytes = std::make_shared<LentBytes>(parts);
+    if (bytes->size() > kBlobBytesMax)
+      co_return fail(Code::limit,
+                     "island " + id_ + ": blob of " + std::to_string(bytes->size()) + " bytes is too large");
     auto job = [ops = ops_, name = std::move(name), bytes] { return ops->put(name, *bytes); };
     auto result = co_await lane_.run(deadline, std::move(job));
     bytes->withdraw();  // the call may still be under way

@@ -201,13 +201,13 @@ Result<void> DirOps::write_temp(const Temp& temp, LentBytes& bytes) {
   if (!file.ok()) return fail_call(errno, temp.path);
   ::flock(file.get(), LOCK_EX | LOCK_NB);  // tells clean_temps() of another process that this one is alive
   // Through a piece of our own: a write that hangs must not hold the caller's memory.
-  std::vector<uint8_t> piece(kPieceBytes);
+  Buffer piece(std::min(kPieceBytes, bytes.size()));
   for (;;) {
-    std::optional<size_t> n = bytes.next(piece);
+    std::optional<size_t> n = bytes.next(piece.span());
     if (!n)
       return fail(Code::timeout, "island " + id_ + ": the deadline passed while a blob was being written");
     if (*n == 0) break;
-    int error = write_all(file.get(), ByteView(piece.data(), *n));
+    int error = write_all(file.get(), piece.view().first(*n));
     if (error != 0) return fail_call(error, temp.path);
   }
   if (::fdatasync(file.get()) != 0) return fail_call(errno, temp.path);

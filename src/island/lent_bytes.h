@@ -15,9 +15,13 @@ namespace archipel::island {
 // The reader copies piece by piece; after withdraw() it gets nothing any more and the memory may go. Thread-safe.
 class LentBytes {
  public:
-  explicit LentBytes(std::span<const ByteView> parts) : parts_(parts.begin(), parts.end()) {}
+  explicit LentBytes(std::span<const ByteView> parts) : parts_(parts.begin(), parts.end()) {
+    for (ByteView part : parts) size_ += part.size();
+  }
   LentBytes(const LentBytes&) = delete;
   LentBytes& operator=(const LentBytes&) = delete;
+
+  size_t size() const { return size_; }  // of all parts
 
   // The next bytes, at most into.size(): how many; 0 at the end, nullopt once withdrawn.
   std::optional<size_t> next(std::span<uint8_t> into) {
@@ -46,6 +50,7 @@ class LentBytes {
  private:
   std::mutex mutex_;  // held for one piece's copy
   std::vector<ByteView> parts_;
+  size_t size_ = 0;
   size_t part_ = 0, offset_ = 0;
   bool withdrawn_ = false;
 };
