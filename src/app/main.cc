@@ -16,6 +16,7 @@
 #include "base/random.h"
 #include "crypto/keyring.h"
 #include "io/loop.h"
+#include "io/stream.h"
 
 namespace archipel::app {
 namespace {
@@ -65,6 +66,13 @@ int run(GatewayOptions options, const std::string& demo_dir) {
   return outcome ? 0 : failed(outcome.error());
 }
 
+io::Task<Result<void>> try_listen(const std::string& address) {
+  auto listener = io::tcp_network().listen(*io::Loop::current(), address, false);
+  if (!listener) co_return fail(std::move(listener).error());
+  (*listener)->close();
+  co_return Result<void>{};
+}
+
 struct DemoArguments {
   std::string dir = "archipel-demo", listen, access_key, secret_key;
 };
@@ -82,6 +90,11 @@ int demo(const DemoArguments& arguments) {
       fmt::print(stderr, "archipel: {}\n", valid.error().message);
       return 2;
     }
+  }
+  // Before anything is made: a mistyped address or a port that is taken leaves no trace.
+  if (!arguments.listen.empty()) {
+    auto free = io::run_blocking([&] { return try_listen(arguments.listen); });
+    if (!free) return failed(free.error()) + (free.error().code == Code::invalid ? 1 : 0);
   }
   auto config = prepare_demo(arguments.dir, system_random());
   if (!config) return failed(config.error());
@@ -139,6 +152,24 @@ int island_list(const std::string& file, bool json) {
   return all_ok ? 0 : 1;
 }
 
+// One sentence, and where to read on.
+int misused(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App* command = &app;
+  std::string path = "archipel";
+  while (!command->get_subcommands().empty()) {
+    command = command->get_subcommands().front();
+    path += " " + command->get_name();
+  }
+  std::string what = error.what();
+  std::vector<std::string> unknown = command->remaining();
+  if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError) && !unknown.empty())
+    what = fmt::format("there is no command '{} {}'", path, unknown.front());
+  else if (!what.empty())
+    what.front() = static_cast<char>(tolower(static_cast<unsigned char>(what.front())));
+  fmt::print(stderr, "archipel: {}; see {} --help\n", what, path);
+  return 2;
+}
+
 }  // namespace
 
 int main_entry(int argc, char** argv) {
@@ -150,10 +181,11 @@ int main_entry(int argc, char** argv) {
     return command;
   };
 
+  auto not_empty = [](const std::string& value) { return value.empty() ? std::string("must not be empty") : std::string(); };
   DemoArguments demo_arguments;
   auto* demo_command = footer(app.add_subcommand("demo", "run a whole cloud on this machine: a gateway and six directories as islands"),
                               "archipel demo --dir /tmp/cloud --listen 127.0.0.1:9000");
-  demo_command->add_option("--dir", demo_arguments.dir, "where everything is kept; made on first use, reused later")->capture_default_str();
+  demo_command->add_option("--dir", demo_arguments.dir, "where everything is kept; made on first use, reused later")->capture_default_str()->check(not_empty);
   demo_command->add_option("--listen", demo_arguments.listen, "ADDR:PORT of the S3 door; port 0 picks a free one (127.0.0.1:9000)");
   demo_command->add_option("--access-key", demo_arguments.access_key, "choose the demo account's access key (with --secret-key)");
   demo_command->add_option("--secret-key", demo_arguments.secret_key, "choose its secret key; for demos only: other users can see arguments");
@@ -161,10 +193,10 @@ int main_entry(int argc, char** argv) {
   std::string file;
   auto* init_command = footer(app.add_subcommand("init", "write a commented archipel.toml, a keyring and the owner's credentials"),
                               "archipel init --config /etc/archipel/archipel.toml");
-  init_command->add_option("--config", file, "the file to write; the others go beside it")->required();
+  init_command->add_option("--config", file, "the file to write; the others go beside it")->required()->check(not_empty);
 
   auto* serve_command = footer(app.add_subcommand("serve", "run a gateway"), "archipel serve --config /etc/archipel/archipel.toml");
-  serve_command->add_option("--config", file, "the gateway's archipel.toml")->required();
+  serve_command->add_option("--config", file, "the gateway's archipel.toml")->required()->check(not_empty);
 
   auto* island_command = footer(app.add_subcommand("island", "look at islands"), "archipel island list --dir archipel-demo");
   island_command->require_subcommand(1);
@@ -179,7 +211,7 @@ int main_entry(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    return error.get_exit_code() == 0 ? app.exit(error) : misused(app, error);
   }
   if (demo_command->parsed()) return demo(demo_arguments);
   if (init_command->parsed()) return init(file);
