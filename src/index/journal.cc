@@ -372,7 +372,16 @@ io::Task<Result<Journal>> Opener::run() {
   Result<bool> view_holds = co_await workers_.run([this] { return open_dir(); });
   if (!view_holds) co_return fail(view_holds.error());
   Result<void> decided = co_await decide(*view_holds);
-  if (!decided) co_return fail(decided.error());
+  if (!decided) {
+    // A start that was refused leaves the view as it found it.
+    Result<void> restored = co_await workers_.run([this] { return view_->restore_old(); });
+    if (!restored) log::error("journal.index_not_restored", {{"reason", restored.error().message}});
+    co_return fail(decided.error());
+  }
+  co_await workers_.run([this] {
+    view_->discard_old();
+    return true;
+  });
   Result<CommitterParts> parts = co_await hand_over();
   if (!parts) co_return fail(parts.error());
   Journal journal;

@@ -212,9 +212,14 @@ io::Task<Result<bool>> Recovery::index_is_on_the_chain(const Applied& applied, s
   *at = static_cast<size_t>(epoch - path_.begin());
   if (epoch + 1 != path_.end() && applied.seq > (epoch + 1)->open.parent_seq) co_return false;
   if (applied.seq == 0) co_return applied.hash == epoch->hash();
-  std::optional<OpenedBlob> blob =
-      co_await in_.reader.find({BlobKind::commit, applied.epoch, applied.seq, applied.open});
-  co_return blob && blob->sealed.hash == applied.hash;
+  Poll poll = co_await in_.reader.poll({BlobKind::commit, applied.epoch, applied.seq, applied.open});
+  if (poll.any() != nullptr) co_return poll.any()->sealed.hash == applied.hash;
+  // Silence says nothing against the view: only absence does.
+  if (is_void(in_.reader.count(poll, epoch->open, true), code_)) co_return false;
+  co_return fail(Code::unavailable,
+                 place(applied.epoch, applied.seq) +
+                     ", up to which the index goes, is on none of the islands that answer; it can be on: " +
+                     in_.reader.unheard(poll) + ". Nothing was written");
 }
 
 io::Task<Result<void>> Recovery::choose_start() {
@@ -431,6 +436,7 @@ io::Task<Result<void>> Recovery::judge_gap(uint64_t gap) {
 
 Result<std::unique_ptr<ViewDir>> ViewDir::open(std::string path, OpenKv open_kv) {
   std::unique_ptr<ViewDir> out(new ViewDir(std::move(path), std::move(open_kv)));
+  RETURN_IF_ERROR(out->restore_old());
   Result<std::unique_ptr<Kv>> kv = out->open_kv_(out->path_);
   if (!kv && kv.error().code == Code::corrupt) {
     log::warn("journal.index_rebuilt", {{"reason", kv.error().message}});
@@ -454,11 +460,34 @@ Result<void> ViewDir::reset() {
     return fail(Code::unavailable, "the view in index/ has to be rebuilt: restart the gateway");
   owned_.reset();
   std::error_code error;
-  std::filesystem::remove_all(path_, error);
-  if (error) return fail_errno(error.value(), "deleting " + path_);
+  if (std::filesystem::exists(old_path(), error)) {
+    std::filesystem::remove_all(path_, error);  // begun anew before: the one aside is the one to keep
+  } else if (std::filesystem::exists(path_, error)) {
+    std::filesystem::rename(path_, old_path(), error);
+  }
+  if (error) return fail_errno(error.value(), "putting aside " + path_);
   ASSIGN_OR_RETURN(owned_, open_kv_(path_));
   kv_ = owned_.get();
   return {};
+}
+
+// Ends with the view closed: for a start that is over, or has not opened it yet.
+Result<void> ViewDir::restore_old() {
+  std::error_code error;
+  if (path_.empty() || !std::filesystem::exists(old_path(), error)) return {};
+  owned_.reset();
+  kv_ = nullptr;
+  std::filesystem::remove_all(path_, error);
+  if (!error) std::filesystem::rename(old_path(), path_, error);
+  if (error) return fail_errno(error.value(), "putting back " + old_path());
+  return {};
+}
+
+void ViewDir::discard_old() {
+  if (path_.empty()) return;
+  std::error_code error;
+  std::filesystem::remove_all(old_path(), error);
+  if (error) log::warn("journal.old_index_not_deleted", {{"path", old_path()}, {"reason", error.message()}});
 }
 
 io::Task<Result<Recovered>> recover(RecoveryInput input) {

@@ -24,11 +24,15 @@ class ViewDir {
   static std::unique_ptr<ViewDir> in_use(Kv& kv);
   Kv& kv() { return *kv_; }
   std::unique_ptr<Kv> take() { return std::move(owned_); }
-  // Deletes everything. Blocks. unavailable for a view in use.
+  // Begins anew, with the old view kept aside in `path`.old until it is known that this start stands: then discard_old(), else
+  // restore_old(), which puts it back; open() does so too if the process died in between. Blocks. unavailable for a view in use.
   Result<void> reset();
+  Result<void> restore_old();
+  void discard_old();
 
  private:
   ViewDir(std::string path, OpenKv open_kv) : path_(std::move(path)), open_kv_(std::move(open_kv)) {}
+  std::string old_path() const { return path_ + ".old"; }
   std::string path_;  // empty: in use
   OpenKv open_kv_;
   std::unique_ptr<Kv> owned_;

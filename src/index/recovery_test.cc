@@ -498,6 +498,78 @@ io::Task<void> rollback(Rig& rig) {
   EXPECT_NE(rig.failure->message.find("rollback"), std::string::npos) << rig.failure->message;
   EXPECT_EQ(rig.stored(), old);
 }
+// A start that is refused leaves the index as it was, also where it is not of the chain that the islands show now.
+io::Task<void> refusal_keeps_the_index(Rig& rig) {
+  rig.options.open_view = open_rocks_kv;
+  CO_ASSERT_TRUE(co_await rig.start());
+  CO_ASSERT_TRUE(co_await rig.put("a", "1"));
+  co_await rig.stop();
+  CO_ASSERT_TRUE(co_await rig.start());
+  auto old = rig.stored();
+  CO_ASSERT_TRUE(co_await rig.put("b", "2"));
+  co_await rig.stop();
+  auto now = rig.stored();
+  for (size_t i = 0; i < 6; ++i) rig.islands[i]->blobs() = old[i];
+  CO_ASSERT_TRUE(!co_await rig.start());
+  EXPECT_EQ(rig.failure->code, Code::corrupt);  // rollback
+  {
+    auto kv = open_rocks_kv(rig.dir + "/index");
+    CO_ASSERT_TRUE(kv.has_value());
+    EXPECT_EQ(*(*kv)->snapshot()->get("b"), "2");
+  }
+  for (size_t i = 0; i < 6; ++i) rig.islands[i]->blobs() = now[i];
+  CO_ASSERT_TRUE(co_await rig.start());
+  EXPECT_EQ(rig.journal.replayed, 0u);
+  EXPECT_EQ(rig.visible(), (Rows{{"a", "1"}, {"b", "2"}}));
+}
+TEST(Recovery, ARefusedStartKeepsTheIndex) {
+  with_rig("keepindex", refusal_keeps_the_index);
+}
+
+// A process that died while it built a new view: the old one is put back, and nothing is left over when a start has succeeded.
+io::Task<void> half_built(Rig& rig) {
+  rig.options.open_view = open_rocks_kv;
+  CO_ASSERT_TRUE(co_await rig.start());
+  CO_ASSERT_TRUE(co_await rig.put("a", "1"));
+  co_await rig.stop();
+  std::filesystem::rename(rig.dir + "/index", rig.dir + "/index.old");
+  std::filesystem::create_directory(rig.dir + "/index");
+  CO_ASSERT_TRUE(co_await rig.start());
+  EXPECT_EQ(rig.journal.replayed, 0u);
+  EXPECT_EQ(rig.visible(), (Rows{{"a", "1"}}));
+  EXPECT_FALSE(std::filesystem::exists(rig.dir + "/index.old"));
+}
+TEST(Recovery, AHalfBuiltIndexGivesWayToTheOldOne) {
+  with_rig("halfbuilt", half_built);
+}
+
+// Those that have the view's last commit do not answer for it: that is no reason to throw the view away.
+io::Task<void> silence_resets_nothing(Rig& rig) {
+  CO_ASSERT_TRUE(co_await rig.start());
+  CO_ASSERT_TRUE(co_await rig.put("a", "1"));
+  const Kv* view = rig.memory.get();
+  const auto before = rig.stored();
+  rig.islands[0]->down();
+  rig.islands[1]->down();
+  CO_ASSERT_TRUE(co_await rig.put("b", "2"));
+  co_await rig.stop();
+  rig.thaw();
+  for (size_t i = 2; i < 6; ++i) {
+    rig.islands[i]->tamper_get = [known = before[i]](const island::BlobName& name, uint64_t, Buffer& answer) {
+      if (!known.contains(name) && !answer.empty()) answer.data()[0] ^= 1;
+    };
+  }
+  EXPECT_FALSE(co_await rig.start());
+  EXPECT_EQ(rig.failure->code, Code::unavailable);
+  EXPECT_EQ(rig.memory.get(), view);
+  for (auto& island : rig.islands) island->tamper_get = {};
+  CO_ASSERT_TRUE(co_await rig.start());
+  EXPECT_EQ(rig.visible(), (Rows{{"a", "1"}, {"b", "2"}}));
+}
+TEST(Recovery, SilenceThrowsNoIndexAway) {
+  with_rig("silence", silence_resets_nothing);
+}
+
 TEST(Recovery, IslandsSetBackToAnOlderStateAreRefused) {
   with_rig("rollback", rollback);
 }
