@@ -54,8 +54,10 @@ struct Metrics {
                              "Shards of commits confirmed when acknowledged"};
   metrics::Gauge in_flight{"archipel_journal_commits_in_flight", "Commits sent and not yet acknowledged"};
   metrics::Gauge queued{"archipel_journal_intents_queued", "Intents waiting for a commit"};
-  metrics::Gauge debt{"archipel_journal_repair_debt_shards",
-                      "Shards of commits that were missing when acknowledged"};
+  metrics::Gauge debt{
+      "archipel_journal_repair_debt_shards",
+      "Shards of commits that were missing when acknowledged, and (estimated: one a commit and island) those "
+      "on islands that were wiped or are lost since"};
   metrics::Gauge closed{"archipel_journal_closed",
                         "1 after a commit missed its deadline: nothing is acknowledged any more"};
 };

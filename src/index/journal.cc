@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "index/committer_impl.h"
+#include "index/epochs.h"
 #include "index/recovery.h"
 #include "index/reopening_committer.h"
 #include "island/marker.h"
@@ -69,6 +70,7 @@ class Opener {
   io::Task<Result<bool>> must_create(bool view_holds);
   io::Task<Result<void>> create();
   io::Task<Result<void>> continue_chain();
+  Result<void> refuse_if_unreadable(const EpochOpen& current, uint64_t tail_seq) const;  // on a worker
   io::Task<Result<void>> write_markers(IslandReport::State joined_as);
   std::vector<RosterEntry> next_roster(const EpochOpen* current) const;
   io::Task<Result<void>> put(Sealed sealed, const OpenBits& open, Buffer section);
@@ -99,6 +101,7 @@ class Opener {
   EpochOpen open_;
   Digest32 open_hash_{};
   uint64_t replayed_ = 0;
+  bool in_use_ = false;  // a further epoch of a running process: nothing is rejoined
 };
 
 Result<bool> Opener::open_dir() {
@@ -270,6 +273,36 @@ io::Task<Result<void>> Opener::open_epoch(EpochOpen open, std::vector<Mutation> 
   co_return kept;
 }
 
+// Wipes add up: an epoch whose shards are left on fewer than k islands can be read no more, and rejoining what is missing would say that
+// nothing is wrong.
+Result<void> Opener::refuse_if_unreadable(const EpochOpen& current, uint64_t tail_seq) const {
+  ASSIGN_OR_RETURN(std::vector<EpochOpen> opens, read_opens(*view_->kv().snapshot()));
+  for (const EpochHeld& epoch : epochs_held(std::move(opens), current, tail_seq)) {
+    int left = 0;
+    std::string missing;
+    for (size_t i = 0; i < seen_.size(); ++i) {
+      const RosterEntry& then = epoch.open.roster[i];
+      if (then.state != RosterEntry::State::counted) continue;
+      if (seen_[i].state == Seen::present && seen_[i].incarnation == then.incarnation) {
+        ++left;
+        continue;
+      }
+      missing += (missing.empty() ? "" : ", ") + then.island +
+                 (seen_[i].state == Seen::present ? " (wiped, and rejoined empty)"
+                  : seen_[i].state == Seen::lost  ? " (lost: no marker)"
+                                                  : " (unreachable)");
+    }
+    if (left >= options_.code.k) continue;
+    return fail(Code::unavailable, "what was written in epoch " + std::to_string(epoch.open.epoch) + " (" +
+                                       std::to_string(epoch.commits) + " commits) is left on " +
+                                       std::to_string(left) + " islands, and " +
+                                       std::to_string(options_.code.k) +
+                                       " are needed to read it; the islands that held it too: " + missing +
+                                       ". Bring them back with what they held. Nothing was written");
+  }
+  return {};
+}
+
 io::Task<Result<void>> Opener::continue_chain() {
   CO_RETURN_IF_ERROR(refuse_if_too_few());
   ChainReader reader = make_reader();
@@ -279,6 +312,12 @@ io::Task<Result<void>> Opener::continue_chain() {
   if (!recovered) co_return fail(recovered.error());
   replayed_ = recovered->replayed;
   const EpochOpen& current = recovered->current.open;
+
+  if (!in_use_) {
+    Result<void> readable = co_await workers_.run(
+        [this, &current, tail = recovered->tail_seq] { return refuse_if_unreadable(current, tail); });
+    if (!readable) co_return fail(readable.error());
+  }
 
   // Everything is decided: from here on islands are written to.
   for (size_t i = 0; i < seen_.size(); ++i) {
@@ -320,8 +359,12 @@ io::Task<Result<void>> Opener::continue_chain() {
 }
 
 io::Task<Result<CommitterParts>> Opener::hand_over() {
-  Result<uint64_t> debt =
-      co_await workers_.run([this] { return debt_shards(*view_->kv().snapshot(), options_.code.n); });
+  Result<uint64_t> debt = co_await workers_.run([this]() -> Result<uint64_t> {
+    auto snapshot = view_->kv().snapshot();
+    ASSIGN_OR_RETURN(uint64_t missing, debt_shards(*snapshot, options_.code.n));
+    ASSIGN_OR_RETURN(std::vector<EpochOpen> opens, read_opens(*snapshot));
+    return missing + wiped_shards(epochs_held(std::move(opens), open_, 0), open_.roster);
+  });
   if (!debt) co_return fail(debt.error());
   uint32_t counted = 0;
   for (size_t i = 0; i < open_.roster.size(); ++i) {
@@ -403,6 +446,7 @@ io::Task<Result<CommitterParts>> Opener::run_again(Kv& kv) {
   // What vanished while we run may be back in a moment, as what it was: only a start rejoins it empty.
   options_.rejoin_wiped = false;
   view_ = ViewDir::in_use(kv);
+  in_use_ = true;
   Result<std::unique_ptr<HeadFile>> head =
       co_await workers_.run([this] { return HeadFile::open(options_.dir, keys_); });
   if (!head) co_return fail(head.error());

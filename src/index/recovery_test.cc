@@ -1,4 +1,5 @@
 // Starts after every kind of end. What was acknowledged is there; what was seen once stays; what cannot be known is said.
+#include "base/metrics.h"
 #include "index/index_fixture.h"
 #include "io/sync.h"
 #include "island/dir.h"
@@ -107,6 +108,53 @@ TEST(Recovery, AnyThreeIslandsAndTheIndexMayGo) {
     head_gone = gone_mask % 2 == 1;
     with_rig("three", three_gone);
   }
+}
+
+int64_t debt_now() {
+  const std::string name = "archipel_journal_repair_debt_shards ";
+  const std::string all = metrics::expose();
+  size_t at = all.find("\n" + name);
+  CHECK(at != std::string::npos);
+  return std::stoll(all.substr(at + 1 + name.size()));
+}
+
+// Three are wiped and rejoined, and then the other three: nothing of the first epoch could be read, and that is said.
+io::Task<void> wiped_twice(Rig& rig) {
+  CO_ASSERT_TRUE(co_await rig.start());
+  CO_ASSERT_TRUE(co_await rig.put_body("a", std::string(9000, 'a')));
+  CO_ASSERT_TRUE(co_await rig.put("b", "2"));
+  co_await rig.stop();
+  for (size_t i : {0u, 1u, 2u}) rig.islands[i]->wipe();
+  CO_ASSERT_TRUE(co_await rig.start());
+  EXPECT_EQ(debt_now(), 6);  // two commits on three islands
+  CO_ASSERT_TRUE(co_await rig.put("c", "3"));
+  co_await rig.stop();
+  const auto kept = rig.stored();
+  std::vector<std::optional<std::string>> markers;
+  for (size_t i : {3u, 4u, 5u}) {
+    markers.push_back(rig.islands[i]->marker());
+    rig.islands[i]->wipe();
+  }
+  const auto before = rig.stored();
+  EXPECT_FALSE(co_await rig.start());
+  CO_ASSERT_TRUE(rig.failure.has_value());
+  EXPECT_EQ(rig.failure->code, Code::unavailable);
+  for (const char* said : {"epoch 1", "island-0", "island-3 (lost", "3 are needed"}) {
+    EXPECT_NE(rig.failure->message.find(said), std::string::npos) << rig.failure->message;
+  }
+  EXPECT_EQ(rig.stored(), before);
+  EXPECT_FALSE(rig.islands[3]->marker());
+  for (size_t i : {3u, 4u, 5u}) {
+    rig.islands[i]->blobs() = kept[i];
+    rig.islands[i]->marker() = markers[i - 3];
+  }
+  CO_ASSERT_TRUE(co_await rig.start());
+  Result<std::string> body = co_await rig.body("a");
+  CO_ASSERT_TRUE(body.has_value());
+  EXPECT_EQ(*body, std::string(9000, 'a'));
+}
+TEST(Recovery, WipesAddUpToDebtAndAreRefusedWhereTheyWouldLoseData) {
+  with_rig("wipedtwice", wiped_twice);
 }
 
 io::Task<void> four_gone(Rig& rig) {
