@@ -238,16 +238,23 @@ std::optional<std::string> RequestBody::md5() const {
   return digests_.md5();
 }
 
+// A document is read in pieces of its own size, within these.
+static constexpr size_t kDocumentPieceBytesMin = 1u << 10, kDocumentPieceBytesMax = 16u << 10;
+
+std::unexpected<Error> refuse_larger_document(std::string_view code_if_larger) {
+  return refuse(code_if_larger, "The request body is larger than this operation allows.");
+}
+
 io::Task<Result<std::string>> read_document(RequestBody& body, size_t bytes_max,
                                             std::string_view code_if_larger) {
   std::string out;
-  Buffer piece(16u << 10);
+  out.reserve(bytes_max);  // what the caller has accounted for; growing by doubling would take more
+  Buffer piece(std::clamp(bytes_max, kDocumentPieceBytesMin, kDocumentPieceBytesMax));
   while (true) {
     auto n = co_await body.read(piece.span());
     if (!n) co_return std::unexpected(std::move(n).error());
     if (*n == 0) co_return out;
-    if (out.size() + *n > bytes_max)
-      co_return refuse(code_if_larger, "The request body is larger than this operation allows.");
+    if (out.size() + *n > bytes_max) co_return refuse_larger_document(code_if_larger);
     out.append(as_text(piece.view().first(*n)));
   }
 }

@@ -75,5 +75,6 @@ class RequestBody final : public store::BodySource {
 // The whole body of a request whose body is a small document; `code_if_larger` names the error past `bytes_max`.
 io::Task<Result<std::string>> read_document(RequestBody& body, size_t bytes_max,
                                             std::string_view code_if_larger);
+std::unexpected<Error> refuse_larger_document(std::string_view code_if_larger);
 
 }  // namespace archipel::door::s3

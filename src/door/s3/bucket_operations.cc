@@ -24,11 +24,10 @@ io::Task<Result<void>> list_buckets(Call& call) {
 }
 
 io::Task<Result<void>> create_bucket(Call& call) {
-  RequestBody body(call.exchange, call.plan, call.identity, store::kObjectBytesMax, nullptr);
-  auto document = co_await read_document(body, kBucketDocumentBytesMax, "MalformedXML");
+  auto document = co_await read_request_document(call, kBucketDocumentBytesMax, "MalformedXML");
   if (!document) co_return std::unexpected(std::move(document).error());
-  if (!document->empty()) {
-    auto location = parse_create_bucket(*document);
+  if (!document->text.empty()) {
+    auto location = parse_create_bucket(document->text);
     if (!location) co_return std::unexpected(std::move(location).error());
     // Clients name the region that they sign for; any is accepted there, so it is here.
     if (!location->empty() && *location != call.door.options.region && *location != call.identity.region)

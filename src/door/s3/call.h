@@ -7,6 +7,7 @@
 
 #include "base/metrics.h"
 #include "door/s3/body.h"
+#include "door/s3/document_budget.h"
 #include "door/s3/door.h"
 #include "door/s3/operation.h"
 #include "door/s3/sigv4.h"
@@ -36,6 +37,7 @@ struct Door::State {
   Random& random;
   Authenticator authenticator;
   Counters counters;
+  DocumentBudget documents;
   std::string host_id;                // x-amz-id-2: which door answered
   std::array<uint8_t, 32> token_key;  // for names in the log
 };
@@ -61,9 +63,19 @@ struct Call {
 // A response with the headers every answer carries.
 http::Response make_response(Call& call, int status);
 io::Task<Result<void>> reply(Call& call, http::Response response, std::string body = {});
+// A large document is counted until it is sent; SlowDown if it does not fit (DocumentBudget).
 io::Task<Result<void>> reply_xml(Call& call, std::string document);
 // The S3 error document; for HEAD, and for 304, the status and headers only. `extra` headers are added.
 io::Task<Result<void>> reply_error(Call& call, const Error& error, http::Headers extra = {});
+
+// The request's body, a document of at most `bytes_max`, with its part of the budget. Errors: `code_if_larger`; SlowDown, before a byte is
+// read; whatever the body fails.
+struct ReadDocument {
+  std::string text;
+  DocumentBudget::Ticket ticket;
+};
+io::Task<Result<ReadDocument>> read_request_document(Call& call, size_t bytes_max,
+                                                     std::string_view code_if_larger);
 
 // The bucket, if it exists and belongs to the caller, and to `expected_owner` if that is not empty.
 io::Task<Result<store::BucketInfo>> open_bucket(Call& call, std::string name,

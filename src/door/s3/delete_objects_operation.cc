@@ -18,20 +18,13 @@ Result<void> check_key(std::string_view key) {
   return {};
 }
 
-}  // namespace
-
-io::Task<Result<void>> delete_objects(Call& call) {
-  // SDKs from 2025 on send a checksum in place of Content-MD5; one of them must be there.
-  if (!call.plan.has_integrity())
-    co_return refuse("InvalidRequest",
-                     "Missing required header for this request: Content-MD5 OR x-amz-checksum-*");
-  auto bucket = co_await open_target_bucket(call);
-  if (!bucket) co_return std::unexpected(std::move(bucket).error());
-  RequestBody body(call.exchange, call.plan, call.identity, store::kObjectBytesMax, call.door.workers);
-  auto text = co_await read_document(body, kDeleteDocumentBytesMax, "MalformedXML");
-  if (!text) co_return std::unexpected(std::move(text).error());
-  if (text->empty()) co_return refuse("MissingRequestBodyError");
-  CO_ASSIGN_OR_RETURN(DeleteDocument document, parse_delete(*text));
+// Reads the request's document, deletes, and says what became of each key. The room of the document stands for its keys until the end.
+io::Task<Result<std::string>> delete_keys(Call& call) {
+  auto read = co_await read_request_document(call, kDeleteDocumentBytesMax, "MalformedXML");
+  if (!read) co_return std::unexpected(std::move(read).error());
+  if (read->text.empty()) co_return refuse("MissingRequestBodyError");
+  CO_ASSIGN_OR_RETURN(DeleteDocument document, parse_delete(read->text));
+  read->text = {};
 
   std::vector<std::string> keys;
   for (const std::string& key : document.keys)
@@ -56,7 +49,22 @@ io::Task<Result<void>> delete_objects(Call& call) {
       xml.open("Deleted").element("Key", key).close();
     }
   }
-  auto sent = co_await reply_xml(call, xml.take());
+  co_return xml.take();
+}
+
+}  // namespace
+
+io::Task<Result<void>> delete_objects(Call& call) {
+  // SDKs from 2025 on send a checksum in place of Content-MD5; one of them must be there.
+  if (!call.plan.has_integrity())
+    co_return refuse("InvalidRequest",
+                     "Missing required header for this request: Content-MD5 OR x-amz-checksum-*");
+  auto bucket = co_await open_target_bucket(call);
+  if (!bucket) co_return std::unexpected(std::move(bucket).error());
+  auto answer = co_await delete_keys(call);
+  if (!answer) co_return std::unexpected(std::move(answer).error());
+  // If the answer finds no room the keys are gone all the same: the client may repeat what it asked for.
+  auto sent = co_await reply_xml(call, std::move(*answer));
   co_return sent;
 }
 

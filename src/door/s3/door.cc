@@ -54,8 +54,7 @@ static io::Task<Result<void>> check_no_body(Call& call) {
     co_return Result<void>{};
   }
   if (call.exchange.body_length() == 0) co_return Result<void>{};
-  RequestBody body(call.exchange, call.plan, call.identity, store::kObjectBytesMax, nullptr);
-  auto text = co_await read_document(body, kUselessBodyBytesMax, "InvalidRequest");
+  auto text = co_await read_request_document(call, kUselessBodyBytesMax, "InvalidRequest");
   if (!text) co_return std::unexpected(std::move(text).error());
   co_return Result<void>{};
 }
@@ -117,8 +116,8 @@ static void record(Call& call, const Result<void>& outcome, TimePoint began) {
   call.door.counters.received.add(static_cast<int64_t>(call.bytes_in));
   call.door.counters.sent.add(static_cast<int64_t>(call.bytes_out));
   std::string_view code = outcome ? std::string_view(call.error_code) : s3_error_of(outcome.error()).code;
-  // Our own failures, not the client's: a 5xx but 501, or an answer cut off by anything but the client going away.
-  bool ours = (call.status >= 500 && call.status != 501) || call.status < 300;
+  // Our own failures, not the client's: a 5xx but 501 and SlowDown (that is a limit at work), or an answer cut off by anything but the client going away.
+  bool ours = (call.status >= 500 && call.status != 501 && code != "SlowDown") || call.status < 300;
   if (!outcome && (outcome.error().code == Code::io || outcome.error().code == Code::cancelled) &&
       call.status < 300)
     ours = false;

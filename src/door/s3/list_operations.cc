@@ -119,6 +119,7 @@ io::Task<Result<void>> list_objects_v1(Call& call) {
   if (result->truncated && query->has_delimiter) xml.element("NextMarker", query->name(result->next));
   xml.element("IsTruncated", result->truncated);
   write_entries(xml, *query, *result, call.identity.account.get());
+  result->entries = {};  // a slow client holds the document only
   auto sent = co_await reply_xml(call, xml.take());
   co_return sent;
 }
@@ -148,6 +149,7 @@ io::Task<Result<void>> list_objects_v2(Call& call) {
     xml.element("StartAfter", query->name(target.value("start-after")));
   xml.element("IsTruncated", result->truncated);
   write_entries(xml, *query, *result, fetch_owner == "true" ? call.identity.account.get() : nullptr);
+  result->entries = {};  // a slow client holds the document only
   auto sent = co_await reply_xml(call, xml.take());
   co_return sent;
 }

@@ -20,6 +20,12 @@ io::Task<Result<void>> reply(Call& call, http::Response response, std::string bo
 }
 
 io::Task<Result<void>> reply_xml(Call& call, std::string document) {
+  std::optional<DocumentBudget::Ticket> ticket;
+  if (document.size() > kDocumentBytesFree) {
+    document.shrink_to_fit();
+    ticket = call.door.documents.try_acquire(document.size());
+    if (!ticket) co_return refuse("SlowDown");
+  }
   http::Response response = make_response(call, 200);
   response.headers.add("content-type", "application/xml");
   Result<void> sent = co_await reply(call, std::move(response), std::move(document));
@@ -43,6 +49,19 @@ io::Task<Result<void>> reply_error(Call& call, const Error& error, http::Headers
   if (row.status == 503) response.headers.add("retry-after", "1");
   Result<void> sent = co_await call.exchange.respond(std::move(response), std::move(document));
   co_return sent;
+}
+
+io::Task<Result<ReadDocument>> read_request_document(Call& call, size_t bytes_max,
+                                                     std::string_view code_if_larger) {
+  uint64_t announced = call.plan.length.value_or(bytes_max);
+  if (announced > bytes_max) co_return refuse_larger_document(code_if_larger);
+  auto bytes = static_cast<size_t>(announced);
+  auto ticket = call.door.documents.try_acquire(bytes);
+  if (!ticket) co_return refuse("SlowDown");
+  RequestBody body(call.exchange, call.plan, call.identity, store::kObjectBytesMax, call.door.workers);
+  auto text = co_await read_document(body, bytes, code_if_larger);
+  if (!text) co_return std::unexpected(std::move(text).error());
+  co_return ReadDocument{std::move(*text), std::move(*ticket)};
 }
 
 io::Task<Result<store::BucketInfo>> open_bucket(Call& call, std::string name,

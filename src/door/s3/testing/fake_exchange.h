@@ -2,12 +2,30 @@
 #pragma once
 
 #include <algorithm>
+#include <coroutine>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "http/server.h"
 
 namespace archipel::door::s3::testing {
+
+// Where coroutines wait, without a loop, until it is opened.
+class Gate {
+ public:
+  bool await_ready() const { return open_; }
+  void await_suspend(std::coroutine_handle<> waiter) { waiting_.push_back(waiter); }
+  void await_resume() const {}
+  void open() {
+    open_ = true;
+    for (std::coroutine_handle<> waiter : std::exchange(waiting_, {})) waiter.resume();
+  }
+
+ private:
+  bool open_ = false;
+  std::vector<std::coroutine_handle<>> waiting_;
+};
 
 class FakeExchange final : public http::Exchange {
  public:
@@ -15,6 +33,10 @@ class FakeExchange final : public http::Exchange {
   std::string body;               // after HTTP de-chunking
   bool chunked = false;           // body_length() is then unknown
   size_t piece_bytes = SIZE_MAX;  // read_body() hands out at most this much
+
+  // A client that does not go on until these are open.
+  Gate* hold_reading = nullptr;
+  Gate* hold_answer = nullptr;
 
   // What the handler did.
   http::Response out;
@@ -29,6 +51,7 @@ class FakeExchange final : public http::Exchange {
   }
   io::Task<Result<size_t>> read_body(MutableBytes to) override {
     body_read = true;
+    if (hold_reading != nullptr) co_await *hold_reading;
     size_t n = std::min({to.size(), body.size() - read_, piece_bytes});
     if (n > 0) std::memcpy(to.data(), body.data() + read_, n);
     read_ += n;
@@ -41,6 +64,7 @@ class FakeExchange final : public http::Exchange {
     announced = text.size();
     bool bodyless = in.method == "HEAD" || out.status == 204 || out.status == 304;
     if (!bodyless) sent = std::move(text);
+    if (hold_answer != nullptr && out.status < 300) co_await *hold_answer;
     co_return Result<void>{};
   }
   io::Task<Result<void>> start(http::Response response, std::optional<uint64_t> length) override {
