@@ -112,6 +112,8 @@ TEST_F(CopyDeleteTest, BulkDeleteRefusals) {
   EXPECT_EQ(send({{"x-amz-checksum-crc32", "AAAAAA=="}}, body), "BadDigest");
   EXPECT_EQ(send({{"content-md5", md5_base64("<Delete>")}}, "<Delete>"), "MalformedXML");
   EXPECT_EQ(send({{"content-md5", md5_base64("")}}, ""), "MissingRequestBodyError");
+  std::string forbidden = "<Delete><Object><Key>a</Key></Object><Object><Key>&#1;</Key></Object></Delete>";
+  EXPECT_EQ(send({{"content-md5", md5_base64(forbidden)}}, forbidden), "MalformedXML");
   std::string large(3u << 20, ' ');
   EXPECT_EQ(send({{"content-md5", md5_base64(large)}}, large), "MalformedXML");
   EXPECT_TRUE(world.has("a"));

@@ -85,6 +85,22 @@ static std::unexpected<Error> malformed() {
   return refuse("MalformedXML");
 }
 
+// XML 1.0's Char (https://www.w3.org/TR/xml/#charsets), of what is a Unicode scalar value or a surrogate.
+static bool xml_char(uint32_t c) {
+  if (c < 0x20) return c == '\t' || c == '\n' || c == '\r';
+  return c <= 0x10ffff && (c < 0xd800 || c > 0xdfff) && c != 0xfffe && c != 0xffff;
+}
+
+// Has `text`, which is UTF-8, only characters that XML knows?
+static bool xml_chars_only(std::string_view text) {
+  for (char c : text) {
+    auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 && !xml_char(byte)) return false;
+  }
+  return text.find("\xef\xbf\xbe") == std::string_view::npos &&
+         text.find("\xef\xbf\xbf") == std::string_view::npos;
+}
+
 // "&...;" as XML knows it without a DTD. pugixml leaves unknown references in the text and ends it at "&#0;": both would turn one key
 // into another, so they are refused here.
 static bool good_reference(std::string_view name) {
@@ -99,12 +115,12 @@ static bool good_reference(std::string_view name) {
   uint32_t value = 0;
   auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), value, base);
   if (error != std::errc{} || end != name.data() + name.size()) return false;
-  return value > 0 && value <= 0x10ffff && (value < 0xd800 || value > 0xdfff);
+  return xml_char(value);
 }
 
-// What pugixml lets pass and we do not: DTDs, unknown references, NUL, text that is not UTF-8.
+// What pugixml lets pass and we do not: DTDs, unknown references, characters that XML forbids, text that is not UTF-8.
 static bool acceptable(std::string_view xml) {
-  if (!valid_utf8(xml) || xml.find('\0') != std::string_view::npos) return false;
+  if (!valid_utf8(xml) || !xml_chars_only(xml)) return false;
   size_t at = 0;
   while ((at = xml.find_first_of("<&", at)) != std::string_view::npos) {
     std::string_view rest = xml.substr(at);
@@ -126,16 +142,56 @@ static bool acceptable(std::string_view xml) {
   return true;
 }
 
-static Result<pugi::xml_node> parse_root(pugi::xml_document& document, std::string_view xml,
-                                         std::string_view root) {
+static std::string_view trim(std::string_view text) {
+  static constexpr std::string_view kBlanks = " \t\r\n";
+  size_t from = text.find_first_not_of(kBlanks);
+  if (from == std::string_view::npos) return {};
+  return text.substr(from, text.find_last_not_of(kBlanks) - from + 1);
+}
+
+// The root element, and the prefix that it gives to the names of this vocabulary ("s3:", or none).
+struct Root {
+  pugi::xml_node node;
+  std::string prefix;
+
+  // The name of an element below the root without the prefix; empty if it is of another namespace.
+  std::string_view name_of(const pugi::xml_node& element) const {
+    std::string_view name = element.name();
+    if (!name.starts_with(prefix)) return {};
+    name.remove_prefix(prefix.size());
+    return name.find(':') == std::string_view::npos ? name : std::string_view{};
+  }
+};
+
+// The one element of the document; pugixml itself does not mind several, nor text beside them.
+static pugi::xml_node only_element(const pugi::xml_document& document) {
+  pugi::xml_node found;
+  for (const pugi::xml_node& child : document.children()) {
+    bool blank = child.type() == pugi::node_pcdata && trim(child.value()).empty();
+    if (blank) continue;
+    if (child.type() != pugi::node_element || found) return {};
+    found = child;
+  }
+  return found;
+}
+
+static Result<Root> parse_root(pugi::xml_document& document, std::string_view xml, std::string_view root) {
   if (xml.starts_with("\xef\xbb\xbf")) xml.remove_prefix(3);
   if (!acceptable(xml)) return malformed();
-  auto parsed = document.load_buffer(xml.data(), xml.size(),
-                                     pugi::parse_default | pugi::parse_ws_pcdata_single, pugi::encoding_utf8);
+  auto parsed = document.load_buffer(
+      xml.data(), xml.size(), pugi::parse_default | pugi::parse_ws_pcdata_single | pugi::parse_fragment,
+      pugi::encoding_utf8);
   if (!parsed) return malformed();
-  pugi::xml_node node = document.document_element();
-  if (node.name() != root || node.next_sibling()) return malformed();
-  return node;
+  Root out{only_element(document), {}};
+  if (!out.node) return malformed();
+  std::string_view name = out.node.name();
+  if (size_t colon = name.find(':'); colon != std::string_view::npos) {
+    out.prefix = name.substr(0, colon + 1);
+    std::string declaration = "xmlns:" + std::string(name.substr(0, colon));
+    if (!out.node.attribute(declaration.c_str())) return malformed();
+  }
+  if (out.name_of(out.node) != root) return malformed();
+  return out;
 }
 
 // The text of an element without children; nullopt if it has any.
@@ -148,10 +204,10 @@ static std::optional<std::string> text_of(const pugi::xml_node& node) {
   return out;
 }
 
-static Result<std::string> parse_object(const pugi::xml_node& object) {
+static Result<std::string> parse_object(const Root& root, const pugi::xml_node& object) {
   std::optional<std::string> key;
   for (const pugi::xml_node& child : object.children()) {
-    std::string_view name = child.name();
+    std::string_view name = root.name_of(child);
     auto text = text_of(child);
     if (!text) return malformed();
     if (name == "Key") {
@@ -172,18 +228,20 @@ static Result<std::string> parse_object(const pugi::xml_node& object) {
 
 Result<DeleteDocument> parse_delete(std::string_view xml) {
   pugi::xml_document document;
-  ASSIGN_OR_RETURN(pugi::xml_node root, parse_root(document, xml, "Delete"));
+  ASSIGN_OR_RETURN(Root root, parse_root(document, xml, "Delete"));
   DeleteDocument out;
-  for (const pugi::xml_node& child : root.children()) {
-    std::string_view name = child.name();
+  for (const pugi::xml_node& child : root.node.children()) {
+    std::string_view name = root.name_of(child);
     if (name == "Object") {
       if (out.keys.size() == kDeleteKeysMax) return malformed();
-      ASSIGN_OR_RETURN(std::string key, parse_object(child));
+      ASSIGN_OR_RETURN(std::string key, parse_object(root, child));
       out.keys.push_back(std::move(key));
     } else if (name == "Quiet") {
       auto text = text_of(child);
-      if (text != "true" && text != "false") return malformed();
-      out.quiet = text == "true";
+      if (!text) return malformed();
+      std::string_view value = trim(*text);  // a boolean's blanks collapse
+      if (value != "true" && value != "false") return malformed();
+      out.quiet = value == "true";
     } else {
       return malformed();
     }
@@ -194,10 +252,10 @@ Result<DeleteDocument> parse_delete(std::string_view xml) {
 
 Result<std::string> parse_create_bucket(std::string_view xml) {
   pugi::xml_document document;
-  ASSIGN_OR_RETURN(pugi::xml_node root, parse_root(document, xml, "CreateBucketConfiguration"));
+  ASSIGN_OR_RETURN(Root root, parse_root(document, xml, "CreateBucketConfiguration"));
   std::string location;
-  for (const pugi::xml_node& child : root.children()) {
-    std::string_view name = child.name();
+  for (const pugi::xml_node& child : root.node.children()) {
+    std::string_view name = root.name_of(child);
     if (name != "LocationConstraint") {
       if (name == "Location" || name == "Bucket" || name == "Tags")
         return refuse("NotImplemented", "CreateBucketConfiguration: only LocationConstraint is offered.");

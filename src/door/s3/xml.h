@@ -40,7 +40,7 @@ class XmlWriter {
   std::vector<std::string> open_;
 };
 
-// <Delete>. Errors: MalformedXML (not well-formed, a DTD, an unknown element, no keys or more than kDeleteKeysMax), NotImplemented
+// <Delete>, with or without a namespace prefix. Errors: MalformedXML (not well-formed, a DTD, an unknown element, no keys or more than kDeleteKeysMax), NotImplemented
 // (VersionId other than "null", conditional deletes).
 struct DeleteDocument {
   std::vector<std::string> keys;  // as given: neither checked for length nor for uniqueness

@@ -24,8 +24,8 @@ TEST(XmlWriter, EscapesWhatAParserWouldChange) {
 // Keys written by the writer come back from the parser: what a client that escapes like us can delete.
 RC_GTEST_PROP(XmlWriter, KeysSurviveWritingAndParsing, ()) {
   std::string key;
-  for (uint32_t c :
-       *rc::gen::nonEmpty(rc::gen::container<std::vector<uint32_t>>(rc::gen::inRange<uint32_t>(1, 0x800)))) {
+  for (uint32_t c : *rc::gen::nonEmpty(
+           rc::gen::container<std::vector<uint32_t>>(rc::gen::inRange<uint32_t>(0x20, 0x800)))) {
     if (c >= 0x80) {
       key += static_cast<char>(0xc0 | c >> 6);
       key += static_cast<char>(0x80 | (c & 0x3f));
@@ -53,6 +53,16 @@ TEST(ParseDelete, TakesWhatClientsSend) {
   EXPECT_FALSE(parsed->quiet);
 }
 
+TEST(ParseDelete, TakesAPrefixBlanksAndEveryCharacterOfXml) {
+  auto parsed = parse_delete(
+      "\n<s3:Delete xmlns:s3=\"http://s3.amazonaws.com/doc/2006-03-01/\"><s3:Quiet> true\n</s3:Quiet>"
+      "<s3:Object><s3:Key>a&#9;&#xA;&#13;&#xfffd;&#x10ffff;\xf4\x8f\xbf\xbf</s3:Key></s3:Object></"
+      "s3:Delete>\n ");
+  ASSERT_TRUE(parsed) << parsed.error().describe();
+  EXPECT_EQ(parsed->keys, (std::vector<std::string>{"a\t\n\r\xef\xbf\xbd\xf4\x8f\xbf\xbf\xf4\x8f\xbf\xbf"}));
+  EXPECT_TRUE(parsed->quiet);
+}
+
 TEST(ParseDelete, RefusesTheRest) {
   auto with = [](std::string inner) { return "<Delete>" + std::move(inner) + "</Delete>"; };
   const std::string malformed[] = {
@@ -74,6 +84,20 @@ TEST(ParseDelete, RefusesTheRest) {
       with("<Object><Key>a&unknown;b</Key></Object>"),
       with("<Object><Key>a&b</Key></Object>"),
       with("<Object><Key>a&#xd800;</Key></Object>"),
+      with("<Object><Key>a&#xfffe;</Key></Object>"),
+      with("<Object><Key>a&#65535;</Key></Object>"),
+      with("<Object><Key>a&#1;</Key></Object>"),  // cannot be in an answer that parsers read
+      with("<Object><Key>a&#x1f;</Key></Object>"),
+      with("<Object><Key>a\x01</Key></Object>"),
+      with("<Object><Key><![CDATA[a\x1f]]></Key></Object>"),
+      with("<Object><Key>a\xef\xbf\xbe</Key></Object>"),
+      with("<Object><Key>a\xef\xbf\xbf</Key></Object>"),
+      "text" + with("<Object><Key>a</Key></Object>"),
+      with("<Object><Key>a</Key></Object>") + "text",
+      with("<Object><Key>a</Key></Object>") + "<![CDATA[ ]]>",
+      "<x:Delete><x:Object><x:Key>a</x:Key></x:Object></x:Delete>",  // an unbound prefix
+      "<x:Delete xmlns:x=\"u\"><x:Object><Key>a</Key></x:Object></x:Delete>",
+      "<Delete xmlns:y=\"v\"><Object><y:Key>a</y:Key></Object></Delete>",
       with("<Object><Key>\xff</Key></Object>"),
       with(std::string("<Object><Key>a\0b</Key></Object>", 31)),
       "<!DOCTYPE d [<!ENTITY x \"y\">]><Delete><Object><Key>&x;</Key></Object></Delete>",
