@@ -1,6 +1,7 @@
 // A store::Store in a few maps: what the door's tests stand on. It keeps the contract of store.h for one thread, and nothing more.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -24,8 +25,9 @@ class FakeStore final : public store::Store {
   std::map<std::string, Bucket> buckets;
   UnixMs now_ms = 1'700'000'000'000;
   size_t read_piece_bytes = 1u << 20;
-  std::optional<Error> fail_next;  // the next call that can fail does
-  int corrupt_after_pieces = -1;   // an ObjectReader fails after so many pieces
+  std::optional<Error> fail_next;    // the next call that can fail does
+  std::function<void()> before_get;  // once, before the next get(): what others do meanwhile
+  int corrupt_after_pieces = -1;     // an ObjectReader fails after so many pieces
 
   std::shared_ptr<const store::Account> find_account(const std::string& access_key) const override {
     auto it = accounts.find(access_key);
@@ -100,6 +102,7 @@ class FakeStore final : public store::Store {
   io::Task<Result<Opened>> get(std::string bucket, std::string key, std::optional<Range> range,
                                store::Conditions conditions) override {
     if (fail_next) co_return std::unexpected(*std::exchange(fail_next, std::nullopt));
+    if (before_get) std::exchange(before_get, nullptr)();
     auto object = find(bucket, key, conditions);
     if (!object) co_return std::unexpected(object.error());
     uint64_t size = (*object)->bytes.size(), first = 0, length = size;
