@@ -44,6 +44,17 @@ TEST_F(CopyDeleteTest, CopiesKeepOrReplaceMetadata) {
   EXPECT_EQ(world.send("HEAD", "/bucket/copy").headers.get("content-type"), "text/html");
 }
 
+TEST_F(CopyDeleteTest, ACopySaysItsChecksum) {
+  std::string crc = crc32_base64("hello");
+  world.send("PUT", "/bucket/plain", {}, "hello");
+  world.send("PUT", "/bucket/sum", {{"x-amz-checksum-crc32", crc}}, "hello");
+  Answer a = world.send("PUT", "/bucket/b", {{"x-amz-copy-source", "bucket/sum"}});
+  EXPECT_EQ(a.element("ChecksumCRC32"), crc);
+  EXPECT_EQ(a.element("ChecksumType"), "FULL_OBJECT");
+  a = world.send("PUT", "/bucket/b", {{"x-amz-copy-source", "bucket/plain"}});
+  EXPECT_FALSE(a.body.contains("Checksum"));
+}
+
 TEST_F(CopyDeleteTest, CopyRefusals) {
   world.send("PUT", "/bucket/a", {}, "hello");
   const std::string etag = "\"5d41402abc4b2a76b9719d911017c592\"";

@@ -1,4 +1,5 @@
 #include "door/s3/call.h"
+#include "door/s3/checksums.h"
 #include "door/s3/errors.h"
 #include "door/s3/object_headers.h"
 #include "door/s3/xml.h"
@@ -86,6 +87,10 @@ io::Task<Result<void>> copy_object(Call& call) {
   XmlWriter xml("CopyObjectResult");
   xml.element("LastModified", http::format_iso_extended(copied->modified_ms))
       .element("ETag", quoted(copied->etag));
+  if (const store::Checksum& checksum = copied->checksum; checksum.kind != ChecksumKind::none) {
+    std::string name = "Checksum" + std::string(checksum_algorithm(checksum.kind));
+    xml.element(name, base64(as_bytes(checksum.value))).element("ChecksumType", "FULL_OBJECT");
+  }
   auto sent = co_await reply_xml(call, xml.take());
   co_return sent;
 }

@@ -95,6 +95,7 @@ static io::Task<Result<void>> dispatch(Call& call) {
 
 // Everything up to the operation. Nothing of the body has been read before the caller is known and the request is one we offer.
 static io::Task<Result<void>> serve(Call& call) {
+  if (call.request.target == "*") co_return refuse("MethodNotAllowed");  // OPTIONS of the server as a whole
   CO_ASSIGN_OR_RETURN(call.target, parse_target(call.request, call.door.options.virtual_host_base));
   CO_ASSIGN_OR_RETURN(call.identity, call.door.authenticator.authenticate(call.request, call.target.query));
   CO_ASSIGN_OR_RETURN(Operation operation, route(call.request, call.target));

@@ -311,7 +311,9 @@ TEST_F(DoorTest, ErrorsNameTheRequest) {
 
 TEST_F(DoorTest, StoreFailuresBecomeS3Errors) {
   world.store.fail_next = Error{Code::throttled, "budget", ""};
-  EXPECT_EQ(world.send("GET", "/bucket/k").code(), "SlowDown");
+  Answer slow = world.send("GET", "/bucket/k");
+  EXPECT_EQ(slow.code(), "SlowDown");
+  EXPECT_EQ(slow.headers.get("retry-after"), "1");
   world.store.fail_next = Error{Code::unavailable, "island x is down", "ServiceUnavailable"};
   Answer a = world.send("PUT", "/bucket/k", {}, "hello");
   EXPECT_EQ(a.status, 503);
@@ -407,7 +409,16 @@ TEST_F(DoorTest, WrongMethods) {
     Answer a = world.send(method, path);
     EXPECT_EQ(a.status, 405) << method << path;
     EXPECT_EQ(a.code(), "MethodNotAllowed") << method << path;
+    EXPECT_EQ(a.headers.get("allow"), path == "/"         ? "GET"
+                                      : path == "/bucket" ? "GET, HEAD, PUT, POST, DELETE"
+                                                          : "GET, HEAD, PUT, DELETE")
+        << method << path;
   }
+  FakeExchange whole;
+  whole.in = World::request("OPTIONS", "*");
+  Answer a = world.run(whole);
+  EXPECT_EQ(a.status, 405);
+  EXPECT_EQ(a.headers.get("allow"), "GET");
 }
 
 TEST_F(DoorTest, VirtualHostedStyleReachesTheSameObjects) {

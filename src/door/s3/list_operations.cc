@@ -3,6 +3,7 @@
 #include "door/s3/call.h"
 #include "door/s3/checksums.h"
 #include "door/s3/errors.h"
+#include "door/s3/list_token.h"
 #include "door/s3/object_headers.h"
 #include "door/s3/xml.h"
 #include "http/date.h"
@@ -12,7 +13,6 @@ namespace archipel::door::s3 {
 namespace {
 
 constexpr size_t kListKeysMax = 1000;
-constexpr char kTokenVersion = '1';
 
 // What both versions of the listing share.
 struct ListQuery {
@@ -51,20 +51,6 @@ Result<ListQuery> read_list_query(const Target& target) {
     out.url_encoding = true;
   }
   return out;
-}
-
-// Opaque to clients: where the listing goes on. Not a secret, so not authenticated; checked because it comes back from outside.
-std::string make_token(std::string_view next) {
-  return base64(as_bytes(kTokenVersion + std::string(next)));
-}
-
-std::optional<std::string> open_token(std::string_view token) {
-  auto text = unbase64(token);
-  if (!text || text->size() < 2 || text->front() != kTokenVersion) return std::nullopt;
-  text->erase(0, 1);
-  if (text->size() > kKeyBytesMax || !valid_utf8(*text) || text->find('\0') != std::string::npos)
-    return std::nullopt;
-  return text;
 }
 
 void write_owner(XmlWriter& xml, const store::Account& account) {

@@ -82,6 +82,30 @@ TEST_F(ListTest, Version2PagesThroughEverythingOnce) {
   EXPECT_EQ(seen, std::vector<std::string>(expected.begin(), expected.end()));
 }
 
+TEST_F(ListTest, BucketsComeInPagesIfAskedFor) {
+  for (const char* name : {"logs-1", "logs-2", "logs-3", "other"}) world.make_bucket(name);
+  EXPECT_EQ(world.send("GET", "/?x-id=ListBuckets").elements("Name").size(), 5u);
+  std::vector<std::string> seen;
+  std::string token;
+  int pages = 0;
+  do {
+    Answer page =
+        world.send("GET", "/?max-buckets=2&prefix=logs-" +
+                              (token.empty() ? "" : "&continuation-token=" + http::uri_encode(token)));
+    ASSERT_EQ(page.status, 200) << page.body;
+    EXPECT_EQ(page.element("Prefix"), "logs-");
+    for (std::string& name : page.elements("Name")) seen.push_back(std::move(name));
+    token = page.element("ContinuationToken");
+    EXPECT_EQ(page.element("Buckets").find("ContinuationToken"), std::string::npos);
+    ++pages;
+  } while (!token.empty() && pages < 5);
+  EXPECT_EQ(pages, 2);
+  EXPECT_EQ(seen, (std::vector<std::string>{"logs-1", "logs-2", "logs-3"}));
+  for (const char* bad : {"max-buckets=0", "max-buckets=10001", "max-buckets=x", "max-buckets=-1",
+                          "continuation-token=x", "continuation-token=MQ=="})
+    EXPECT_EQ(world.send("GET", std::string("/?") + bad).code(), "InvalidArgument") << bad;
+}
+
 TEST_F(ListTest, CommonPrefixesCountAndAreNotRepeatedAcrossPages) {
   for (int d = 0; d < 5; ++d)
     for (int i = 0; i < 30; ++i) add("dir" + std::to_string(d) + "/" + std::to_string(i));

@@ -11,6 +11,7 @@ namespace {
 
 using Names = std::span<const std::string_view>;
 constexpr std::string_view kNoNames[] = {"x-id"};
+constexpr std::string_view kListBuckets[] = {"x-id", "max-buckets", "continuation-token", "prefix"};
 constexpr std::string_view kLocation[] = {"x-id", "location"};
 constexpr std::string_view kListV1[] = {"x-id", "prefix", "delimiter", "marker", "max-keys", "encoding-type"};
 constexpr std::string_view kListV2[] = {"x-id",        "list-type",   "prefix",
@@ -21,6 +22,8 @@ constexpr std::string_view kVersion[] = {"x-id", "versionId"};
 
 Names allowed_parameters(Operation operation) {
   switch (operation) {
+    case Operation::list_buckets:
+      return kListBuckets;
     case Operation::get_bucket_location:
       return kLocation;
     case Operation::list_objects_v1:
@@ -157,6 +160,12 @@ static Result<Operation> route_bucket(std::string_view method, const Target& tar
     return refuse_post(target);
   }
   return refuse("MethodNotAllowed");
+}
+
+std::string_view allowed_methods(const Target& target) {
+  if (target.bucket.empty()) return "GET";
+  if (target.key.empty()) return "GET, HEAD, PUT, POST, DELETE";
+  return "GET, HEAD, PUT, DELETE";
 }
 
 Result<Operation> route(const http::Request& request, const Target& target) {

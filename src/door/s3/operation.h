@@ -34,6 +34,9 @@ inline constexpr size_t kOperations = static_cast<size_t>(Operation::none) + 1;
 // "PutObject"; "none" for none.
 std::string_view to_string(Operation operation);
 
+// What the Allow header of a 405 says of `target`; of the service as a whole if it names no bucket.
+std::string_view allowed_methods(const Target& target);
+
 // Errors: MethodNotAllowed, NotImplemented (a POST that is some operation of S3, but none of ours).
 Result<Operation> route(const http::Request& request, const Target& target);
 // Refuses what `operation` does not allow. Errors: NotImplemented.

@@ -46,6 +46,7 @@ io::Task<Result<void>> reply_error(Call& call, const Error& error, http::Headers
     xml.element("RequestId", call.request_id).element("HostId", call.door.host_id);
     document = xml.take();
   }
+  if (row.status == 405) response.headers.add("allow", std::string(allowed_methods(call.target)));
   if (row.status == 503) response.headers.add("retry-after", "1");
   Result<void> sent = co_await call.exchange.respond(std::move(response), std::move(document));
   co_return sent;
