@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "app/islands.h"
+#include "app/own_port.h"
 #include "app/private_file.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -32,10 +33,10 @@ namespace {
 // Threads for the view's reads and writes, and for long computations. Islands have threads of their own: one that hangs takes none of these.
 constexpr int kWorkerThreads = 8;
 
-log::Level level_of(const std::string& name) {
 // After the journal is closed: how long what is left under way at islands may take. A call to a dead mount may never end.
 constexpr Duration kStragglersMax = std::chrono::seconds(10);
 
+log::Level level_of(const std::string& name) {
   if (name == "debug") return log::Level::debug;
   if (name == "warn") return log::Level::warn;
   if (name == "error") return log::Level::error;
@@ -79,8 +80,8 @@ class Gateway {
   };
 
   io::Task<void> live();
-  io::Task<Result<void>> open();
   void leave();
+  io::Task<Result<void>> open();
   io::Task<Result<void>> ensure_account();
   Result<void> listen();
   static io::Task<void> serve_on(Gateway* gateway, Core* core);
@@ -156,15 +157,14 @@ io::Task<void> Gateway::live() {
   while (cores_serving_ > 0) co_await changed_.wait();
   if (store_) co_await store_->drain();
   if (journal_.committer) co_await journal_.committer->close();
-  if (fanout_) co_await fanout_->drain();
   // Everything acknowledged is safe, and the view is in order: stragglers are repair debt, and not worth waiting for without end.
   home().run_at(home().now() + kStragglersMax, [this] { leave(); });
+  if (fanout_) co_await fanout_->drain();
   if (reader_) co_await reader_->drain();
   if (outcome_) log::info("gateway.stopped");
   for (Core& core : cores_) core.loop->stop();
 }
 
-io::Task<Result<void>> Gateway::open() {
 // Ends the process with threads inside calls that do not come back.
 void Gateway::leave() {
   log::warn("gateway.stopped", {{"reason", "operations at islands have not ended; see archipel_island_breaker_open"},
@@ -173,6 +173,7 @@ void Gateway::leave() {
   std::_Exit(outcome_ ? 0 : 1);
 }
 
+io::Task<Result<void>> Gateway::open() {
   CO_RETURN_IF_ERROR(make_private_directory(config().dir));
   auto islands = make_islands(config(), options_.demo);
   if (!islands) co_return fail(islands.error());
@@ -285,14 +286,7 @@ io::Task<void> Gateway::serve_on(Gateway* gateway, Core* core) {
 }
 
 io::Task<void> Gateway::handle(Gateway* gateway, http::Exchange& exchange) {
-  const http::Request& request = exchange.request();
-  bool bare = request.headers.find("authorization") == nullptr && request.query().empty() &&
-              (request.method == "GET" || request.method == "HEAD");
-  std::string_view path = request.path();
-  // On the door's own port, metrics go to this machine only; with [listen] admin they are not on this port at all.
-  bool local = request.peer.starts_with("127.") || request.peer.starts_with("[::1]");
-  bool health = path == "/healthz" || path == "/readyz";
-  bool admin = bare && !gateway->admin_ && (health || (path == "/metrics" && local));
+  bool admin = !gateway->admin_ && is_admin_on_own_port(exchange.request(), gateway->config().virtual_host_base);
   if (admin)
     co_await handle_admin(gateway, exchange);
   else
