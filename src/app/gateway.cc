@@ -262,7 +262,8 @@ Result<void> Gateway::listen() {
   for (Core& core : cores_) {
     ASSIGN_OR_RETURN(core.listener, io::tcp_network().listen(*core.loop, address, true));
     address = core.listener->address();  // with the real port, for the other cores
-    core.server = http::make_server(*core.loop, [this](http::Exchange& exchange) { return handle(this, exchange); }, limits);
+    core.server = http::make_server(*core.loop, [this](http::Exchange& exchange) { return handle(this, exchange); }, limits, system_clock(),
+                                    [this](int status, std::string_view why) { return door_->page(status, why); });
   }
   if (config().admin_listen) {
     admin_.emplace();

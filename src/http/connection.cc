@@ -36,13 +36,6 @@ Error client_gone() {
   return {Code::io, "the client ended the connection before the end of its request body", {}};
 }
 
-Response plain(int status) {
-  Response response;
-  response.status = status;
-  response.headers.add("content-type", "text/plain; charset=utf-8");
-  return response;
-}
-
 }  // namespace
 
 // --- buffers ---------------------------------------------------------------------------------------------------------
@@ -175,7 +168,7 @@ io::Task<void> Connection::serve_request() {
 io::Task<void> Connection::settle() {
   if (phase_ == Phase::waiting) {
     int status = 500;
-    std::string text = "the server failed to answer";
+    std::string_view text = "the server failed to answer";
     if (body_refusal_) {
       status = info(*body_refusal_).status;
       text = info(*body_refusal_).text;
@@ -185,8 +178,8 @@ io::Task<void> Connection::settle() {
     }
     // A client that went away in the middle of its body is no failure of the handler.
     if (!body_error_) log::error("http.no_response", {{"peer", peer_}, {"method", request().method}});
-    Response response = plain(status);
-    auto answered = co_await respond(std::move(response), text + "\n");
+    Page page = server_.make_page(status, text);
+    auto answered = co_await respond(std::move(page.response), std::move(page.body));
     if (!answered) write_error_ = answered.error();
   }
   bool whole = !body_allowed_ || (framing_.framing == Framing::length && written_ == framing_.length);
@@ -208,11 +201,11 @@ io::Task<void> Connection::refuse(Refusal refusal) {
   const RefusalInfo& why = info(refusal);
   refused(refusal).add();
   log::debug("http.refused", {{"peer", peer_}, {"reason", why.name}});
-  Response response = plain(why.status);
-  std::string body = std::string(why.text) + "\n";
+  Page page = server_.make_page(why.status, why.text);
+  std::string body = std::move(page.body);
   std::string head;
   ResponseFraming framing{Framing::length, body.size()};
-  bool ok = write_response_head(head, response, framing, {.keep_alive = false, .date = server_.date()});
+  bool ok = write_response_head(head, page.response, framing, {.keep_alive = false, .date = server_.date()});
   CHECK(ok);
   if (request().method == "HEAD") body.clear();
   std::array<ByteView, 2> parts = {as_bytes(head), as_bytes(body)};

@@ -54,13 +54,14 @@ class Connection;
 
 // What the connections of one server share. One loop.
 struct ServerState {
-  ServerState(io::Loop& l, Handler h, const Limits& lim, Clock& c)
-      : loop(l), handler(std::move(h)), limits(lim), clock(c) {}
+  ServerState(io::Loop& l, Handler h, const Limits& lim, Clock& c, MakePage page = plain_page)
+      : loop(l), handler(std::move(h)), limits(lim), clock(c), make_page(std::move(page)) {}
 
   io::Loop& loop;
   const Handler handler;
   const Limits limits;
   Clock& clock;
+  const MakePage make_page;
   BufferPool pool;
   bool draining = false;
   io::Loop::TimerId drain_timer = 0;

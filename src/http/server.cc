@@ -42,8 +42,8 @@ void begin_drain(const std::shared_ptr<ServerState>& state) {
 
 class H1Server final : public Server {
  public:
-  H1Server(io::Loop& loop, Handler handler, const Limits& limits, Clock& clock)
-      : state_(std::make_shared<ServerState>(loop, std::move(handler), limits, clock)) {}
+  H1Server(io::Loop& loop, Handler handler, const Limits& limits, Clock& clock, MakePage make_page)
+      : state_(std::make_shared<ServerState>(loop, std::move(handler), limits, clock, std::move(make_page))) {}
 
   io::Task<void> serve(io::Listener& listener) override {
     // The state outlives this object if a drain() is still in the loop's queue.
@@ -77,8 +77,17 @@ class H1Server final : public Server {
 
 }  // namespace
 
-std::unique_ptr<Server> make_server(io::Loop& loop, Handler handler, Limits limits, Clock& clock) {
-  return std::make_unique<H1Server>(loop, std::move(handler), limits, clock);
+Page plain_page(int status, std::string_view why) {
+  Page page;
+  page.response.status = status;
+  page.response.headers.add("content-type", "text/plain; charset=utf-8");
+  page.body = std::string(why) + "\n";
+  return page;
+}
+
+std::unique_ptr<Server> make_server(io::Loop& loop, Handler handler, Limits limits, Clock& clock,
+                                    MakePage make_page) {
+  return std::make_unique<H1Server>(loop, std::move(handler), limits, clock, std::move(make_page));
 }
 
 }  // namespace archipel::http

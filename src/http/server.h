@@ -45,6 +45,15 @@ class Exchange {
 // malformed, the status that belongs to it). A response with `connection: close` among its headers is the last one on its connection.
 using Handler = std::function<io::Task<void>(Exchange&)>;
 
+// The page of a request that is answered without its handler: refused by the codec (see refusal.h), or left unanswered. `why` is a sentence
+// for a person. Called on any loop that serves.
+struct Page {
+  Response response;
+  std::string body;
+};
+using MakePage = std::function<Page(int status, std::string_view why)>;
+Page plain_page(int status, std::string_view why);
+
 class Server {
  public:
   virtual ~Server() = default;
@@ -55,6 +64,7 @@ class Server {
 };
 // One Server per loop. What `handler` refers to must outlive it; so must `clock`, which gives the Date header. Destroy the server after serve()
 // has returned.
-std::unique_ptr<Server> make_server(io::Loop& loop, Handler handler, Limits limits = {}, Clock& clock = system_clock());
+std::unique_ptr<Server> make_server(io::Loop& loop, Handler handler, Limits limits = {}, Clock& clock = system_clock(),
+                                    MakePage make_page = plain_page);
 
 }  // namespace archipel::http

@@ -40,6 +40,27 @@ TEST(Server, RefusesWithTheStatusAndClosesWithoutAskingTheHandler) {
             std::string::npos);
 }
 
+TEST(Server, RefusalsLookAsTheOwnerOfTheServerWishes) {
+  auto page = [](int status, std::string_view why) {
+    Page out;
+    out.response.status = status;
+    out.body = "<why>" + std::string(why) + "</why>";
+    out.response.headers.add("x-id", "7");
+    return out;
+  };
+  Harness h(echo, {}, page);
+  Client c = h.connect();
+  std::string got = h.talk(c, "GET / HTTP/3.0\r\n\r\n");
+  EXPECT_TRUE(got.starts_with("HTTP/1.1 505 ")) << got;
+  EXPECT_NE(got.find("x-id: 7\r\n"), std::string::npos);
+  EXPECT_TRUE(got.ends_with("<why>only HTTP/1.1 and HTTP/1.0 are spoken here</why>")) << got;
+  EXPECT_TRUE(c.ended());
+  Client d = h.connect();
+  got = h.talk(d, put("Transfer-Encoding: chunked", "nonsense\r\n"));  // refused behind the handler's back
+  EXPECT_TRUE(got.starts_with("HTTP/1.1 400 ")) << got;
+  EXPECT_TRUE(got.ends_with("<why>the chunked body is malformed</why>")) << got;
+}
+
 TEST(Server, HoldsTheLargestHeadItsLimitsAllow) {
   Harness h(echo);
   Client c = h.connect(1000);

@@ -62,8 +62,9 @@ inline io::Task<void> deny(Exchange& e, Desk& d) {
 struct Harness {
   using Function = io::Task<void> (*)(Exchange&, Desk&);
 
-  explicit Harness(Function function, Limits limits = {}) {
-    server = make_server(loop, [this, function](Exchange& e) { return function(e, desk); }, limits, clock);
+  explicit Harness(Function function, Limits limits = {}, MakePage page = plain_page) {
+    server = make_server(
+        loop, [this, function](Exchange& e) { return function(e, desk); }, limits, clock, std::move(page));
     serving.emplace(server->serve(listener));
   }
   ~Harness() {

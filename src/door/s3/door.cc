@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "door/s3/call.h"
 #include "door/s3/errors.h"
+#include "door/s3/xml.h"
 
 namespace archipel::door::s3 {
 
@@ -145,6 +146,41 @@ static std::string make_request_id(Random& random) {
   for (char& c : id)
     if (c >= 'a') c = static_cast<char>(c - 32);
   return id;
+}
+
+// Codes for what HTTP refuses before it is an S3 request; the status stays HTTP's.
+static std::string_view code_of_http(int status) {
+  switch (status) {
+    case 408:
+      return "RequestTimeout";
+    case 413:
+      return "EntityTooLarge";
+    case 414:
+    case 431:
+      return "RequestHeaderSectionTooLarge";
+    case 417:
+      return "PreconditionFailed";
+    case 501:
+      return "NotImplemented";
+    case 505:
+      return "HttpVersionNotSupported";
+    default:
+      return status < 500 ? "InvalidRequest" : "InternalError";
+  }
+}
+
+http::Page Door::page(int status, std::string_view why) {
+  std::string id = make_request_id(state_->random);
+  http::Page page;
+  page.response.status = status;
+  page.response.headers.add("x-amz-request-id", id);
+  page.response.headers.add("x-amz-id-2", state_->host_id);
+  page.response.headers.add("content-type", "application/xml");
+  XmlWriter xml("Error", {});
+  xml.element("Code", code_of_http(status)).element("Message", why);
+  xml.element("RequestId", id).element("HostId", state_->host_id);
+  page.body = xml.take();
+  return page;
 }
 
 io::Task<void> Door::handle(http::Exchange& exchange) {

@@ -26,6 +26,8 @@ class Door {
        Random& random = system_random());
   ~Door();
   io::Task<void> handle(http::Exchange& exchange);
+  // An error document for what the HTTP server answers itself (http::MakePage): clients of S3 expect no other.
+  http::Page page(int status, std::string_view why);
 
   struct State;
 

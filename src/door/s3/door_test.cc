@@ -309,6 +309,18 @@ TEST_F(DoorTest, ErrorsNameTheRequest) {
   EXPECT_EQ(world.send("GET", "/bucket/" + std::string(1025, 'k')).code(), "KeyTooLongError");
 }
 
+TEST_F(DoorTest, WhatHttpRefusesIsAnErrorDocumentToo) {
+  http::Page page = world.door().page(431, "the header fields are too many or too long");
+  EXPECT_EQ(page.response.status, 431);
+  EXPECT_EQ(page.response.headers.get("content-type"), "application/xml");
+  Answer a;
+  a.body = page.body;
+  EXPECT_EQ(a.code(), "RequestHeaderSectionTooLarge");
+  EXPECT_EQ(a.element("Message"), "the header fields are too many or too long");
+  EXPECT_EQ(a.element("RequestId"), page.response.headers.get("x-amz-request-id"));
+  EXPECT_NE(a.element("RequestId"), "");
+}
+
 TEST_F(DoorTest, StoreFailuresBecomeS3Errors) {
   world.store.fail_next = Error{Code::throttled, "budget", ""};
   Answer slow = world.send("GET", "/bucket/k");
