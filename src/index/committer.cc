@@ -39,6 +39,7 @@ struct Flight {
   std::shared_ptr<const Layer> layer;
   std::vector<Mutation> mutations;
   uint32_t mask = 0;
+  std::vector<Record::Confirmed> told;  // masks of earlier commits that its record tells
   std::vector<Pending*> accepted;
   // Refused on the ground of commits before this one, which are not acknowledged yet: told when they are.
   std::vector<std::pair<Pending*, Error>> refused;
@@ -78,7 +79,10 @@ class CommitterImpl final : public Committer {
         applied_{p_.open.epoch, 0},
         applied_hash_(p_.open_hash),
         range_end_(p_.open.extent_range) {
+    if (p_.unreported) unreported_ = std::exchange(*p_.unreported, {});
     metrics_.debt.set(static_cast<int64_t>(p_.debt_shards));
+    for (const Record::Confirmed& c : unreported_)
+      metrics_.debt.add(p_.options.code.n - std::popcount(c.mask));
     metrics_.closed.set(0);
     scope_.spawn(pump(this));
     scope_.spawn(finish_in_order(this));
@@ -102,7 +106,8 @@ class CommitterImpl final : public Committer {
   io::Task<void> enqueue(Pending& pending);
   std::vector<Pending*> take_batch();
   io::Task<void> build_and_send(std::vector<Pending*> batch);
-  void launch(BuiltBatch built, const std::vector<Pending*>& batch, uint64_t seq);
+  void launch(BuiltBatch built, const std::vector<Pending*>& batch, uint64_t seq,
+              std::vector<Record::Confirmed> told);
   Result<void> apply_on_worker(const Flight& flight);
   void acknowledge(Flight& flight);
   void give_up(Flight& flight);
@@ -244,10 +249,11 @@ io::Task<void> CommitterImpl::build_and_send(std::vector<Pending*> batch) {
         std::min(std::max(per_intent + per_intent / 8, (record_bytes_per_intent_ + per_intent) / 2),
                  kRecordBytesPerIntentMax);
   }
-  launch(std::move(*built), batch, seq);
+  launch(std::move(*built), batch, seq, std::move(context.confirmed));
 }
 
-void CommitterImpl::launch(BuiltBatch built, const std::vector<Pending*>& batch, uint64_t seq) {
+void CommitterImpl::launch(BuiltBatch built, const std::vector<Pending*>& batch, uint64_t seq,
+                           std::vector<Record::Confirmed> told) {
   std::shared_ptr<Flight> flight;
   if (built.accepted > 0) {
     flight = std::make_shared<Flight>();
@@ -255,6 +261,7 @@ void CommitterImpl::launch(BuiltBatch built, const std::vector<Pending*>& batch,
     flight->blobs = std::move(built.blobs);
     flight->layer = std::move(built.layer);
     flight->mutations = std::move(built.mutations);
+    flight->told = std::move(told);
   } else if (!in_flight_.empty()) {
     flight = in_flight_.back();
   }
@@ -365,6 +372,8 @@ void CommitterImpl::acknowledge(Flight& flight) {
 void CommitterImpl::give_up(Flight& flight) {
   Error error = closed_error();
   error.message += "; whether this write took effect is not known yet";
+  // Its record may be void: what it told is told again, which changes nothing if it is not.
+  unreported_.insert(unreported_.end(), flight.told.begin(), flight.told.end());
   for (Pending* pending : flight.accepted) pending->reply(fail(error));
   for (auto& [pending, reason] : flight.refused) pending->reply(fail(error));
 }
@@ -420,6 +429,7 @@ io::Task<void> CommitterImpl::close() {
   changed();
   range_changed_.notify_all();
   co_await scope_.join();
+  if (first && p_.unreported) *p_.unreported = std::move(unreported_);
   if (first) {
     // What was acknowledged last is known and nothing is under way: the next start may trust this file whatever happens to the machine.
     HeadPosition last{p_.open.epoch, applied_.seq, applied_hash_};

@@ -385,6 +385,7 @@ io::Task<Result<CommitterParts>> Opener::hand_over() {
                            .open = open_,
                            .open_hash = open_hash_,
                            .debt_shards = *debt,
+                           .unreported = {},
                            .on_failed = {}};
 }
 

@@ -72,6 +72,7 @@ class ReopeningCommitter final : public Committer {
   }
 
   void begin(CommitterParts parts) {
+    parts.unreported = unreported_;
     parts.on_failed = [this] {
       open_ = false;
       scope_.spawn(reopen_until_done(this));
@@ -117,6 +118,9 @@ class ReopeningCommitter final : public Committer {
   std::atomic<bool> open_{false};
   // Home loop only.
   std::string reason_;
+  // Masks that a committer leaves behind go to the next one, so that their debt is not forgotten.
+  std::shared_ptr<std::vector<Record::Confirmed>> unreported_ =
+      std::make_shared<std::vector<Record::Confirmed>>();
   bool closing_ = false;
   io::Event stop_;
   io::TaskScope scope_;

@@ -43,6 +43,25 @@ TEST(ReopeningCommitter, WritesGoOnByThemselvesWhenIslandsReturn) {
   with_rig("reopen", writes_go_on_when_islands_return);
 }
 
+// The last commit before a failure was short of an island; the next epoch's first record tells so.
+io::Task<void> debt_outlives_an_epoch(Rig& rig) {
+  CO_ASSERT_TRUE(co_await rig.start());
+  rig.islands[0]->down();
+  CO_ASSERT_TRUE(co_await rig.put("short", "1"));
+  rig.freeze();
+  EXPECT_FALSE(co_await rig.put("during", "2"));
+  rig.thaw();
+  CO_ASSERT_TRUE(co_await put_when_open(rig, "after", "3"));
+  std::string key = "m/debt/";
+  Writer(key).u64(1).u64(1);
+  std::optional<std::string> mask = rig.get(key);
+  CO_ASSERT_TRUE(mask.has_value());
+  EXPECT_EQ(Reader(*mask).u32(), 0b111110u);
+}
+TEST(ReopeningCommitter, DebtOfAnEpochsLastCommitsIsNotForgotten) {
+  with_rig("debt", debt_outlives_an_epoch);
+}
+
 io::Task<void> closes_while_no_island_answers(Rig& rig) {
   CO_ASSERT_TRUE(co_await rig.start());
   rig.freeze();
