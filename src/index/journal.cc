@@ -41,7 +41,7 @@ Result<void> check_options(const JournalOptions& options, const extent::Placemen
 io::Task<Result<CommitterParts>> reopen_epoch(JournalOptions options, const crypto::Keyring& keys,
                                               extent::Placement placement, extent::Fanout& fanout,
                                               io::Workers& workers, io::Loop& home, Random& random,
-                                              Clock& clock, Kv& kv);
+                                              Clock& clock, Kv& kv, const bool& stop);
 
 // One start of the journal, or one opening of a further epoch in the same process.
 class Opener {
@@ -60,7 +60,8 @@ class Opener {
   // At the start of the process: locks DIR and opens the view in it.
   io::Task<Result<Journal>> run();
   // In a running process that holds the lock, after the epoch's committer has closed. `kv` stays in use meanwhile.
-  io::Task<Result<CommitterParts>> run_again(Kv& kv);
+  // `stop`: the process is ending.
+  io::Task<Result<CommitterParts>> run_again(Kv& kv, const bool& stop);
 
  private:
   using Seen = IslandSeen::State;
@@ -101,7 +102,8 @@ class Opener {
   EpochOpen open_;
   Digest32 open_hash_{};
   uint64_t replayed_ = 0;
-  bool in_use_ = false;  // a further epoch of a running process: nothing is rejoined
+  const bool* stop_ = nullptr;  // set and true: nothing more is begun
+  bool in_use_ = false;         // a further epoch of a running process: nothing is rejoined
 };
 
 Result<bool> Opener::open_dir() {
@@ -237,6 +239,8 @@ std::vector<RosterEntry> Opener::next_roster(const EpochOpen* current) const {
 }
 
 io::Task<Result<void>> Opener::put(Sealed sealed, const OpenBits& open, Buffer section) {
+  if (stop_ != nullptr && *stop_)
+    co_return fail(Code::unavailable, "the gateway is shutting down; the next start recovers");
   auto set = co_await workers_.run([this, &sealed, &open, &section] {
     return make_blob_set(keys_, *coder_, placement_, open, std::move(sealed), section);
   });
@@ -434,20 +438,22 @@ io::Task<Result<Journal>> Opener::run() {
   journal.epoch = open_.epoch;
   journal.replayed = replayed_;
   Reopen reopen = [options = options_, &keys = keys_, placement = placement_, &fanout = fanout_,
-                   &workers = workers_, &home = home_, &random = random_, &clock = clock_](Kv& kv) {
-    return reopen_epoch(options, keys, placement, fanout, workers, home, random, clock, kv);
+                   &workers = workers_, &home = home_, &random = random_,
+                   &clock = clock_](Kv& kv, const bool& stop) {
+    return reopen_epoch(options, keys, placement, fanout, workers, home, random, clock, kv, stop);
   };
   journal.committer = make_reopening_committer(std::move(*parts), std::move(lock_), std::move(reopen));
   co_return journal;
 }
 
-io::Task<Result<CommitterParts>> Opener::run_again(Kv& kv) {
+io::Task<Result<CommitterParts>> Opener::run_again(Kv& kv, const bool& stop) {
   coder_ = std::make_unique<erasure::Coder>(options_.code);
   options_.create = false;
   // What vanished while we run may be back in a moment, as what it was: only a start rejoins it empty.
   options_.rejoin_wiped = false;
   view_ = ViewDir::in_use(kv);
   in_use_ = true;
+  stop_ = &stop;
   Result<std::unique_ptr<HeadFile>> head =
       co_await workers_.run([this] { return HeadFile::open(options_.dir, keys_); });
   if (!head) co_return fail(head.error());
@@ -460,9 +466,9 @@ io::Task<Result<CommitterParts>> Opener::run_again(Kv& kv) {
 io::Task<Result<CommitterParts>> reopen_epoch(JournalOptions options, const crypto::Keyring& keys,
                                               extent::Placement placement, extent::Fanout& fanout,
                                               io::Workers& workers, io::Loop& home, Random& random,
-                                              Clock& clock, Kv& kv) {
+                                              Clock& clock, Kv& kv, const bool& stop) {
   Opener opener(std::move(options), keys, placement, fanout, workers, home, random, clock);
-  Result<CommitterParts> parts = co_await opener.run_again(kv);
+  Result<CommitterParts> parts = co_await opener.run_again(kv, stop);
   co_return parts;
 }
 

@@ -87,7 +87,7 @@ class ReopeningCommitter final : public Committer {
     failed.reset();
     std::string reason;
     for (Duration pause = kPauseMin; !self->closing_; pause = std::min(2 * pause, kPauseMax)) {
-      Result<CommitterParts> parts = co_await self->reopen_(self->kv_);
+      Result<CommitterParts> parts = co_await self->reopen_(self->kv_, self->closing_);
       if (parts) {
         self->begin(std::move(*parts));
         co_return;

@@ -9,8 +9,9 @@
 
 namespace archipel::index {
 
-// Runs recovery over a view in use and opens an epoch; on the home loop.
-using Reopen = std::function<io::Task<Result<CommitterParts>>(Kv& kv)>;
+// Runs recovery over a view in use and opens an epoch; on the home loop. Once `stop` is true it begins no further write and fails with
+// unavailable; `stop` outlives the task.
+using Reopen = std::function<io::Task<Result<CommitterParts>>(Kv& kv, const bool& stop)>;
 
 // On parts.home. Holds DIR's lock. close() must have finished before it is destroyed (CHECK).
 std::unique_ptr<Committer> make_reopening_committer(CommitterParts parts, std::unique_ptr<DirLock> lock,

@@ -62,6 +62,37 @@ TEST(ReopeningCommitter, DebtOfAnEpochsLastCommitsIsNotForgotten) {
   with_rig("debt", debt_outlives_an_epoch);
 }
 
+io::Task<void> close_it(Rig* rig) {
+  co_await rig->journal.committer->close();
+}
+
+// Told to end while it claims the next epoch, it does not go on to open it.
+io::Task<void> closing_ends_a_reopening(Rig& rig) {
+  CO_ASSERT_TRUE(co_await rig.start());
+  rig.freeze();
+  EXPECT_FALSE(co_await rig.put("during", "2"));
+  io::TaskScope scope;
+  bool begun = false;
+  for (auto& island : rig.islands) {
+    island->after_put = [&rig, &scope, &begun](const island::BlobName&) {
+      if (!std::exchange(begun, true)) scope.spawn(close_it(&rig));
+    };
+  }
+  rig.thaw();
+  for (int i = 0; i < kTriesMax && !begun; ++i)
+    co_await io::sleep_until(io::Loop::current()->now() + std::chrono::milliseconds(10));
+  EXPECT_TRUE(begun);
+  co_await scope.join();
+  for (auto& island : rig.islands) island->after_put = [](const island::BlobName&) {};
+  for (const auto& island : rig.islands) {
+    const std::string open = blob_name(*rig.keys, island->id(), BlobKind::open, 2, {}, 0);
+    EXPECT_FALSE(island->blobs().contains(open));
+  }
+}
+TEST(ReopeningCommitter, ClosingEndsAReopeningBeforeItsNextWrite) {
+  with_rig("closing", closing_ends_a_reopening);
+}
+
 io::Task<void> closes_while_no_island_answers(Rig& rig) {
   CO_ASSERT_TRUE(co_await rig.start());
   rig.freeze();
