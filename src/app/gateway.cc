@@ -179,7 +179,6 @@ io::Task<Result<void>> Gateway::open() {
   if (!islands) co_return fail(islands.error());
   placement_ = std::make_shared<extent::Placement>(extent::Placement{std::move(*islands)});
   fanout_ = extent::make_fanout(*workers_);
-  reader_ = extent::make_extent_reader(*keys_, placement_, *workers_);
 
   index::JournalOptions options;
   options.dir = config().dir;
@@ -202,6 +201,9 @@ io::Task<Result<void>> Gateway::open() {
       ready_.notes.push_back(fmt::format("Island {} is unreachable: {}.", island.id, island.reason));
   }
 
+  auto trusted = co_await without_impostors(placement_->islands, *keys_);
+  placement_ = std::make_shared<extent::Placement>(extent::Placement{std::move(trusted)});
+  reader_ = extent::make_extent_reader(*keys_, placement_, *workers_);
   store::StoreOptions store_options;
   store_options.memory_budget_bytes = static_cast<uint64_t>(config().memory_budget_mib) << 20;
   auto store = co_await store::open_store(store_options, *keys_, *journal_.kv, *journal_.committer, *fanout_, *reader_, placement_,

@@ -17,6 +17,25 @@ std::string_view state_of(const Error& error) {
   return "unreachable";
 }
 
+// An island that was refused: until the next start it does nothing.
+class RefusedIsland final : public island::Island {
+ public:
+  RefusedIsland(std::string id, std::string reason) : id_(std::move(id)), reason_(std::move(reason)) {}
+  const std::string& id() const override { return id_; }
+  io::Task<Result<void>> put(island::BlobName, std::span<const ByteView>, Deadline) override { co_return no(); }
+  io::Task<Result<void>> overwrite(island::BlobName, ByteView, Deadline) override { co_return no(); }
+  io::Task<Result<Buffer>> get(island::BlobName, uint64_t, uint64_t, Deadline) override { co_return no(); }
+  io::Task<Result<uint64_t>> size(island::BlobName, Deadline) override { co_return no(); }
+  io::Task<Result<void>> remove(island::BlobName, Deadline) override { co_return no(); }
+  io::Task<Result<std::vector<island::BlobName>>> list(Deadline) override { co_return no(); }
+  io::Task<Result<Buffer>> read_marker(Deadline) override { co_return no(); }
+  io::Task<Result<void>> write_marker(ByteView, Deadline) override { co_return no(); }
+
+ private:
+  std::unexpected<Error> no() const { return fail(Code::unavailable, reason_); }
+  std::string id_, reason_;
+};
+
 }  // namespace
 
 Result<std::vector<std::shared_ptr<island::Island>>> make_islands(const Config& config, bool make_missing) {
@@ -30,6 +49,18 @@ Result<std::vector<std::shared_ptr<island::Island>>> make_islands(const Config& 
     islands.push_back(island::make_dir_island(facts.id, facts.path));
   }
   return islands;
+}
+
+io::Task<std::vector<std::shared_ptr<island::Island>>> without_impostors(
+    std::vector<std::shared_ptr<island::Island>> islands, const crypto::Keyring& keys) {
+  for (std::shared_ptr<island::Island>& island : islands) {
+    Deadline deadline = system_clock().now() + kInspectTimeout;
+    auto marker = co_await island->read_marker(deadline);
+    if (!marker) continue;
+    auto verified = island::verify_marker(keys, island->id(), *marker);
+    if (!verified) island = std::make_shared<RefusedIsland>(island->id(), verified.error().message);
+  }
+  co_return islands;
 }
 
 io::Task<std::vector<IslandState>> inspect_islands(const Config& config, const crypto::Keyring& keys) {

@@ -16,6 +16,11 @@ namespace archipel::app {
 // cannot be made is logged and left as it is: the journal reports that island as unreachable.
 Result<std::vector<std::shared_ptr<island::Island>>> make_islands(const Config& config, bool make_missing);
 
+// `islands` for data: one that shows a marker which is not its own (swapped, copied, damaged) is replaced by one that answers nothing, so
+// that no shard is ever confirmed by a place that holds another island's. An island that does not answer stays: it may come back.
+io::Task<std::vector<std::shared_ptr<island::Island>>> without_impostors(
+    std::vector<std::shared_ptr<island::Island>> islands, const crypto::Keyring& keys);
+
 struct IslandState {
   IslandConfig facts;
   std::string state;   // "ok", "lost", "unreachable", "foreign"
