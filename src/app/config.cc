@@ -18,10 +18,12 @@ constexpr uintmax_t kConfigBytesMax = 1u << 20;
 // Walks one table, handing out its keys; what nobody asked for is an unknown key.
 class Table {
  public:
-  Table(const std::string& file, const toml::table& table, std::string name) : file_(file), table_(table), name_(std::move(name)) {}
+  Table(const std::string& file, const toml::table& table, std::string name)
+      : file_(file), table_(table), name_(std::move(name)) {}
 
   std::unexpected<Error> error(const toml::node& at, const std::string& what) const {
-    return fail(Code::invalid, fmt::format("{}:{}:{}: {}", file_, at.source().begin.line, at.source().begin.column, what));
+    return fail(Code::invalid,
+                fmt::format("{}:{}:{}: {}", file_, at.source().begin.line, at.source().begin.column, what));
   }
   std::unexpected<Error> error(const std::string& what) const { return error(table_, what); }
 
@@ -38,7 +40,8 @@ class Table {
     const auto* value = node->as_string();
     if (value == nullptr) return error(*node, fmt::format("`{}` must be a string in quotes", key));
     if (value->get().empty()) return error(*node, fmt::format("`{}` must not be empty", key));
-    if (value->get().find('\0') != std::string::npos) return error(*node, fmt::format("`{}` holds a NUL character", key));
+    if (value->get().find('\0') != std::string::npos)
+      return error(*node, fmt::format("`{}` holds a NUL character", key));
     out = value->get();
     return {};
   }
@@ -54,8 +57,9 @@ class Table {
   Result<void> finish() const {
     for (auto&& [key, node] : table_)
       if (!seen_.contains(std::string(key.str())))
-        return fail(Code::invalid, fmt::format("{}:{}:{}: unknown key `{}` in {}", file_, key.source().begin.line,
-                                               key.source().begin.column, key.str(), name_));
+        return fail(Code::invalid,
+                    fmt::format("{}:{}:{}: unknown key `{}` in {}", file_, key.source().begin.line,
+                                key.source().begin.column, key.str(), name_));
     return {};
   }
 
@@ -112,7 +116,9 @@ struct Loader {
     if (in_range) config.code = {static_cast<int>(n), static_cast<int>(k)};
     Result<void> admitted = in_range ? erasure::check_code(config.code) : fail(Code::invalid, "");
     if (!admitted)
-      return t.error(*node, fmt::format("code [{}, {}] is not admitted; choose [4, 2], [5, 3], [6, 3], [7, 4] or [9, 6]", n, k));
+      return t.error(
+          *node, fmt::format("code [{}, {}] is not admitted; choose [4, 2], [5, 3], [6, 3], [7, 4] or [9, 6]",
+                             n, k));
     return {};
   }
 
@@ -123,7 +129,8 @@ struct Loader {
       return t.error(*t.take("level"), "`level` must be debug, info, warn or error");
     std::string format = "logfmt";
     RETURN_IF_ERROR(t.text("format", format));
-    if (format != "logfmt" && format != "json") return t.error(*t.take("format"), "`format` must be logfmt or json");
+    if (format != "logfmt" && format != "json")
+      return t.error(*t.take("format"), "`format` must be logfmt or json");
     config.log_json = format == "json";
     return {};
   }
@@ -135,19 +142,24 @@ struct Loader {
     if (!is_island_id(island.id))
       return t.error(*t.take("id"), "`id` must be 1 to 63 characters of a-z, 0-9 and -, not starting with -");
     RETURN_IF_ERROR(t.text("type", type, true));
-    if (type != "dir") return t.error(*t.take("type"), fmt::format("island type \"{}\" is unknown; this version has \"dir\"", type));
+    if (type != "dir")
+      return t.error(*t.take("type"),
+                     fmt::format("island type \"{}\" is unknown; this version has \"dir\"", type));
     RETURN_IF_ERROR(t.text("path", island.path, true));
     island.path = resolve(island.path);
     RETURN_IF_ERROR(t.text("provider", island.provider));
-    for (auto [key, out] : {std::pair{"place", &island.place}, {"operator", &island.operator_}, {"parent", &island.parent}}) {
+    for (auto [key, out] :
+         {std::pair{"place", &island.place}, {"operator", &island.operator_}, {"parent", &island.parent}}) {
       RETURN_IF_ERROR(t.text(key, *out));
       if (!out->empty() && !is_state(*out))
-        return t.error(*t.take(key), fmt::format("`{}` must be an ISO 3166-1 alpha-2 code such as \"DE\"", key));
+        return t.error(*t.take(key),
+                       fmt::format("`{}` must be an ISO 3166-1 alpha-2 code such as \"DE\"", key));
     }
     for (const IslandConfig& other : config.islands) {
       if (other.id == island.id) return t.error(fmt::format("island id \"{}\" is used twice", island.id));
       if (other.path == island.path)
-        return t.error(fmt::format("islands \"{}\" and \"{}\" share the directory {}", other.id, island.id, island.path));
+        return t.error(fmt::format("islands \"{}\" and \"{}\" share the directory {}", other.id, island.id,
+                                   island.path));
     }
     config.islands.push_back(std::move(island));
     return {};
@@ -156,7 +168,8 @@ struct Loader {
   Result<void> islands(Table& root) {
     const toml::node* node = root.take("island");
     const toml::array* list = node == nullptr ? nullptr : node->as_array();
-    if (list == nullptr) return root.error(fmt::format("no islands: add {} [[island]] tables", config.code.n));
+    if (list == nullptr)
+      return root.error(fmt::format("no islands: add {} [[island]] tables", config.code.n));
     for (const toml::node& item : *list) {
       if (!item.is_table()) return root.error(item, "`island` must be tables: [[island]]");
       Table t(file, *item.as_table(), "[[island]]");
@@ -164,8 +177,9 @@ struct Loader {
       RETURN_IF_ERROR(t.finish());
     }
     if (config.islands.size() != static_cast<size_t>(config.code.n))
-      return root.error(*node, fmt::format("code [{}, {}] needs exactly {} islands, {} are given", config.code.n, config.code.k,
-                                           config.code.n, config.islands.size()));
+      return root.error(*node,
+                        fmt::format("code [{}, {}] needs exactly {} islands, {} are given", config.code.n,
+                                    config.code.k, config.code.n, config.islands.size()));
     return {};
   }
 
@@ -220,7 +234,8 @@ Result<Config> load_config(const std::string& file) {
   toml::parse_result parsed = toml::parse_file(file);
   if (!parsed) {
     const auto& where = parsed.error().source().begin;
-    return fail(Code::invalid, fmt::format("{}:{}:{}: {}", file, where.line, where.column, parsed.error().description()));
+    return fail(Code::invalid,
+                fmt::format("{}:{}:{}: {}", file, where.line, where.column, parsed.error().description()));
   }
   std::filesystem::path absolute = std::filesystem::absolute(file, error);
   Loader loader{file, absolute.parent_path(), {}};

@@ -14,26 +14,29 @@ struct IslandConfig {
   std::string id;        // 1..63 of a-z 0-9 -
   std::string path;      // type "dir": the directory, absolute or relative to the config file
   std::string provider;  // who stores for us; free text
-  std::string place, operator_, parent;  // ISO 3166-1 alpha-2: where the data lie, where the provider is incorporated, who controls it
+  std::string place, operator_,
+      parent;  // ISO 3166-1 alpha-2: where the data lie, where the provider is incorporated, who controls it
 };
 
 struct Config {
-  std::string file;                                // the path it was read from, for messages
-  std::string dir;                                 // [realm] dir: index/, head, lock. Default: the config file's directory
-  erasure::Code code;                              // [realm] code = [n, k]. Default [6, 3]; n = number of islands
-  std::string keyring_path;                        // [keyring] path. Default "keyring"
-  std::string passphrase_file;                     // [keyring] passphrase_file; empty = environment ARCHIPEL_PASSPHRASE
-  std::string listen = "127.0.0.1:9000";           // [listen] http
-  std::optional<std::string> admin_listen;         // [listen] admin: /metrics, /healthz, /readyz on an address of their own
+  std::string file;             // the path it was read from, for messages
+  std::string dir;              // [realm] dir: index/, head, lock. Default: the config file's directory
+  erasure::Code code;           // [realm] code = [n, k]. Default [6, 3]; n = number of islands
+  std::string keyring_path;     // [keyring] path. Default "keyring"
+  std::string passphrase_file;  // [keyring] passphrase_file; empty = environment ARCHIPEL_PASSPHRASE
+  std::string listen = "127.0.0.1:9000";  // [listen] http
+  std::optional<std::string>
+      admin_listen;  // [listen] admin: /metrics, /healthz, /readyz on an address of their own
   std::string region = "archipel-1";               // [s3] region
   std::string virtual_host_base = "s3.localhost";  // [s3] virtual_host_base
-  std::optional<std::string> credentials_file;     // [owner] credentials_file: the first account, in the form of an AWS credentials file
-  int threads = 0;                                 // [limits] threads: loops; 0 = one per core (at most 64)
-  int memory_budget_mib = 512;                     // [limits] memory_budget_mib: bodies in flight, 64..1048576
-  int connections_max = 10'000;                    // [limits] connections: client connections, 16..1000000
-  std::string log_level = "info";                  // [log] level: debug | info | warn | error
-  bool log_json = false;                           // [log] format: "logfmt" | "json"
-  std::vector<IslandConfig> islands;               // [[island]], in shard order
+  std::optional<std::string>
+      credentials_file;  // [owner] credentials_file: the first account, in the form of an AWS credentials file
+  int threads = 0;       // [limits] threads: loops; 0 = one per core (at most 64)
+  int memory_budget_mib = 512;        // [limits] memory_budget_mib: bodies in flight, 64..1048576
+  int connections_max = 10'000;       // [limits] connections: client connections, 16..1000000
+  std::string log_level = "info";     // [log] level: debug | info | warn | error
+  bool log_json = false;              // [log] format: "logfmt" | "json"
+  std::vector<IslandConfig> islands;  // [[island]], in shard order
 };
 
 // Reads and checks `file`. Errors: not_found, invalid ("archipel.toml:12:3: unknown key …"), io.

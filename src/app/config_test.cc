@@ -11,7 +11,8 @@ namespace {
 std::string islands(int count) {
   std::string text;
   for (int i = 0; i < count; ++i)
-    text += "[[island]]\nid = \"i" + std::to_string(i) + "\"\ntype = \"dir\"\npath = \"islands/" + std::to_string(i) + "\"\n";
+    text += "[[island]]\nid = \"i" + std::to_string(i) + "\"\ntype = \"dir\"\npath = \"islands/" +
+            std::to_string(i) + "\"\n";
   return text;
 }
 
@@ -46,11 +47,14 @@ TEST(Config, ErrorsNameLineAndColumn) {
       {"[log]\nlevel = \"loud\"\n" + islands(6), ":2:9: `level` must be"},
       {islands(5), "needs exactly 6 islands, 5 are given"},
       {"", "no islands"},
-      {islands(5) + "[[island]]\nid = \"i0\"\ntype = \"dir\"\npath = \"x\"\n", "island id \"i0\" is used twice"},
+      {islands(5) + "[[island]]\nid = \"i0\"\ntype = \"dir\"\npath = \"x\"\n",
+       "island id \"i0\" is used twice"},
       {islands(5) + "[[island]]\nid = \"i7\"\ntype = \"dir\"\npath = \"islands/0\"\n", "share the directory"},
       {islands(5) + "[[island]]\nid = \"I7\"\ntype = \"dir\"\npath = \"x\"\n", "`id` must be 1 to 63"},
-      {islands(5) + "[[island]]\nid = \"i7\"\ntype = \"floppy\"\npath = \"x\"\n", "island type \"floppy\" is unknown"},
-      {islands(5) + "[[island]]\nid = \"i7\"\ntype = \"dir\"\npath = \"x\"\nplace = \"Germany\"\n", "ISO 3166-1"},
+      {islands(5) + "[[island]]\nid = \"i7\"\ntype = \"floppy\"\npath = \"x\"\n",
+       "island type \"floppy\" is unknown"},
+      {islands(5) + "[[island]]\nid = \"i7\"\ntype = \"dir\"\npath = \"x\"\nplace = \"Germany\"\n",
+       "ISO 3166-1"},
       {islands(5) + "[[island]]\ntype = \"dir\"\npath = \"x\"\n", "[[island]] needs the key `id`"},
   };
   for (const Case& c : cases) {

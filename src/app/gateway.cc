@@ -123,7 +123,9 @@ Result<void> Gateway::run() {
   ASSIGN_OR_RETURN(keys_, crypto::Keyring::load(config().keyring_path, passphrase));
   crypto::secure_clear(passphrase.data(), passphrase.size());
 
-  int threads = config().threads != 0 ? config().threads : static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
+  int threads = config().threads != 0
+                    ? config().threads
+                    : static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
   cores_.resize(static_cast<size_t>(threads));
   for (Core& core : cores_) core.loop = io::make_loop();
   ASSIGN_OR_RETURN(signals_, io::watch_signals(home(), [this](int signal) { on_signal(signal); }));
@@ -131,7 +133,8 @@ Result<void> Gateway::run() {
 
   std::optional<io::Task<void>> life;
   home().post([&] { life.emplace(live()); });
-  for (size_t i = 1; i < cores_.size(); ++i) cores_[i].thread = std::thread([loop = cores_[i].loop.get()] { loop->run(); });
+  for (size_t i = 1; i < cores_.size(); ++i)
+    cores_[i].thread = std::thread([loop = cores_[i].loop.get()] { loop->run(); });
   home().run();
   for (Core& core : cores_) {
     core.loop->stop();
@@ -167,8 +170,9 @@ io::Task<void> Gateway::live() {
 
 // Ends the process with threads inside calls that do not come back.
 void Gateway::leave() {
-  log::warn("gateway.stopped", {{"reason", "operations at islands have not ended; see archipel_island_breaker_open"},
-                                {"waited_seconds", std::chrono::duration_cast<std::chrono::seconds>(kStragglersMax).count()}});
+  log::warn("gateway.stopped",
+            {{"reason", "operations at islands have not ended; see archipel_island_breaker_open"},
+             {"waited_seconds", std::chrono::duration_cast<std::chrono::seconds>(kStragglersMax).count()}});
   if (!outcome_) log::error("gateway.failed", {{"reason", outcome_.error().message}});
   std::_Exit(outcome_ ? 0 : 1);
 }
@@ -188,15 +192,18 @@ io::Task<Result<void>> Gateway::open() {
   options.create = access(token.c_str(), F_OK) == 0;
   options.rejoin_wiped = options_.demo;
   extent::AckRule ack = options.ack;
-  auto journal = co_await index::open_journal(options, *keys_, *placement_, *fanout_, *workers_, home(), system_random(), system_clock());
+  auto journal = co_await index::open_journal(options, *keys_, *placement_, *fanout_, *workers_, home(),
+                                              system_random(), system_clock());
   if (!journal) co_return fail(std::move(journal).error());
   journal_ = std::move(*journal);
   if (options.create) unlink(token.c_str());
   for (const index::IslandReport& island : journal_.islands) {
     using State = index::IslandReport::State;
     if (island.state == State::rejoined)
-      ready_.notes.push_back(fmt::format("Island {} was lost and rejoined empty: {}.", island.id, island.reason));
-    if (island.state == State::lost) ready_.notes.push_back(fmt::format("Island {} is lost: {}.", island.id, island.reason));
+      ready_.notes.push_back(
+          fmt::format("Island {} was lost and rejoined empty: {}.", island.id, island.reason));
+    if (island.state == State::lost)
+      ready_.notes.push_back(fmt::format("Island {} is lost: {}.", island.id, island.reason));
     if (island.state == State::unreachable)
       ready_.notes.push_back(fmt::format("Island {} is unreachable: {}.", island.id, island.reason));
   }
@@ -206,12 +213,14 @@ io::Task<Result<void>> Gateway::open() {
   reader_ = extent::make_extent_reader(*keys_, placement_, *workers_);
   store::StoreOptions store_options;
   store_options.memory_budget_bytes = static_cast<uint64_t>(config().memory_budget_mib) << 20;
-  auto store = co_await store::open_store(store_options, *keys_, *journal_.kv, *journal_.committer, *fanout_, *reader_, placement_,
-                                          config().code, ack, *workers_, system_random(), system_clock());
+  auto store =
+      co_await store::open_store(store_options, *keys_, *journal_.kv, *journal_.committer, *fanout_, *reader_,
+                                 placement_, config().code, ack, *workers_, system_random(), system_clock());
   if (!store) co_return fail(std::move(store).error());
   store_ = std::move(*store);
   CO_RETURN_IF_ERROR(co_await ensure_account());
-  door_ = std::make_unique<door::s3::Door>(door::s3::Options{config().region, config().virtual_host_base}, *store_, system_clock(), workers_.get());
+  door_ = std::make_unique<door::s3::Door>(door::s3::Options{config().region, config().virtual_host_base},
+                                           *store_, system_clock(), workers_.get());
   co_return Result<void>{};
 }
 
@@ -229,7 +238,8 @@ io::Task<Result<void>> Gateway::ensure_account() {
   store::Account account;
   for (store::Account& known : *accounts)
     if (known.display_name == name) account = std::move(known);
-  bool changed = wanted && (wanted->access_key != account.access_key || wanted->secret_key != account.secret_key);
+  bool changed =
+      wanted && (wanted->access_key != account.access_key || wanted->secret_key != account.secret_key);
   if (account.id.empty() && !wanted && options_.demo) {
     wanted = generate_credentials(system_random());
     changed = true;
@@ -246,7 +256,8 @@ io::Task<Result<void>> Gateway::ensure_account() {
     ready_.access_key = account.access_key;
     ready_.secret_key = account.secret_key;
   } else if (accounts->empty() && !changed) {
-    ready_.notes.push_back("There is no account yet, so nobody can sign in: name a credentials_file in [owner].");
+    ready_.notes.push_back(
+        "There is no account yet, so nobody can sign in: name a credentials_file in [owner].");
   }
   co_return Result<void>{};
 }
@@ -264,13 +275,15 @@ Result<void> Gateway::listen() {
   for (Core& core : cores_) {
     ASSIGN_OR_RETURN(core.listener, io::tcp_network().listen(*core.loop, address, true));
     address = core.listener->address();  // with the real port, for the other cores
-    core.server = http::make_server(*core.loop, [this](http::Exchange& exchange) { return handle(this, exchange); }, limits, system_clock(),
-                                    [this](int status, std::string_view why) { return door_->page(status, why); });
+    core.server = http::make_server(
+        *core.loop, [this](http::Exchange& exchange) { return handle(this, exchange); }, limits,
+        system_clock(), [this](int status, std::string_view why) { return door_->page(status, why); });
   }
   if (config().admin_listen) {
     admin_.emplace();
     ASSIGN_OR_RETURN(admin_->listener, io::tcp_network().listen(home(), *config().admin_listen, false));
-    admin_->server = http::make_server(home(), [this](http::Exchange& exchange) { return handle_admin(this, exchange); }, limits);
+    admin_->server = http::make_server(
+        home(), [this](http::Exchange& exchange) { return handle_admin(this, exchange); }, limits);
   }
   cores_serving_ = cores_.size() + (admin_ ? 1 : 0);
   for (Core& core : cores_) core.loop->post([this, &core] { core.serving.emplace(serve_on(this, &core)); });
@@ -289,7 +302,8 @@ io::Task<void> Gateway::serve_on(Gateway* gateway, Core* core) {
 }
 
 io::Task<void> Gateway::handle(Gateway* gateway, http::Exchange& exchange) {
-  bool admin = !gateway->admin_ && is_admin_on_own_port(exchange.request(), gateway->config().virtual_host_base);
+  bool admin =
+      !gateway->admin_ && is_admin_on_own_port(exchange.request(), gateway->config().virtual_host_base);
   if (admin)
     co_await handle_admin(gateway, exchange);
   else
@@ -315,7 +329,9 @@ io::Task<void> Gateway::handle_admin(Gateway* gateway, http::Exchange& exchange)
     bool open = gateway->journal_.committer->open();
     bool ready = gateway->serving_ && open;
     response.status = ready ? 200 : 503;
-    body = ready ? "ready\n" : open ? "draining\n" : "too few islands answer: reads go on, writes are refused\n";
+    body = ready  ? "ready\n"
+           : open ? "draining\n"
+                  : "too few islands answer: reads go on, writes are refused\n";
   } else {
     response.status = 404;
     body = "only /metrics, /healthz and /readyz are here\n";

@@ -14,7 +14,8 @@ namespace archipel::app {
 
 struct GatewayOptions {
   Config config;
-  bool demo = false;  // an island whose directory was wiped rejoins empty by itself; an account "demo" is made
+  bool demo =
+      false;  // an island whose directory was wiped rejoins empty by itself; an account "demo" is made
   std::optional<Credentials> demo_credentials;
 };
 

@@ -22,7 +22,9 @@ class RefusedIsland final : public island::Island {
  public:
   RefusedIsland(std::string id, std::string reason) : id_(std::move(id)), reason_(std::move(reason)) {}
   const std::string& id() const override { return id_; }
-  io::Task<Result<void>> put(island::BlobName, std::span<const ByteView>, Deadline) override { co_return no(); }
+  io::Task<Result<void>> put(island::BlobName, std::span<const ByteView>, Deadline) override {
+    co_return no();
+  }
   io::Task<Result<void>> overwrite(island::BlobName, ByteView, Deadline) override { co_return no(); }
   io::Task<Result<Buffer>> get(island::BlobName, uint64_t, uint64_t, Deadline) override { co_return no(); }
   io::Task<Result<uint64_t>> size(island::BlobName, Deadline) override { co_return no(); }
@@ -44,7 +46,8 @@ Result<std::vector<std::shared_ptr<island::Island>>> make_islands(const Config& 
     if (make_missing) {
       // One bad path costs one island: the journal finds it unreachable, says so, and goes on with the others.
       Result<void> made = make_private_directory(facts.path);
-      if (!made) log::error("island.directory_not_made", {{"island", facts.id}, {"reason", made.error().message}});
+      if (!made)
+        log::error("island.directory_not_made", {{"island", facts.id}, {"reason", made.error().message}});
     }
     islands.push_back(island::make_dir_island(facts.id, facts.path));
   }

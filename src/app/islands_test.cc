@@ -46,7 +46,8 @@ TEST(WithoutImpostors, SwappedIslandsConfirmNothing) {
   std::filesystem::create_directories(dir);
   const std::string name(40, 'e');
   auto outcomes = io::run_blocking([&]() -> io::Task<std::vector<bool>> {
-    return [](const Config* c, const crypto::Keyring* k, std::string d, std::string blob) -> io::Task<std::vector<bool>> {
+    return [](const Config* c, const crypto::Keyring* k, std::string d,
+              std::string blob) -> io::Task<std::vector<bool>> {
       auto islands = make_islands(*c, true);
       Deadline deadline = system_clock().now() + std::chrono::seconds(30);
       for (auto& island : *islands) {

@@ -45,15 +45,17 @@ std::string ready_line(const Ready& ready, bool with_keys) {
 void print_hints(const Ready& ready, const std::string& dir) {
   std::string endpoint = "http://" + ready.address;
   std::string secret = isatty(STDERR_FILENO) != 0 ? ready.secret_key : "<the ready line's secret_key>";
-  fmt::print(stderr,
-             "\nArchipel demo: a gateway on six islands, all in {0}\n"
-             "  endpoint    {1}\n  region      {2}\n  access key  {3}\n  secret key  {4}\n\n"
-             "Try (in another terminal):\n"
-             "  export AWS_ACCESS_KEY_ID={3} AWS_SECRET_ACCESS_KEY={4} AWS_DEFAULT_REGION={2}\n"
-             "  aws --endpoint-url {1} s3 mb s3://hello\n"
-             "  aws --endpoint-url {1} s3 cp README.md s3://hello/ && aws --endpoint-url {1} s3 ls s3://hello\n\n"
-             "Stop with Ctrl-C. Then delete {0}/index and any three of {0}/islands/*, start again, and read your file.\n",
-             dir, endpoint, ready.region, ready.access_key, secret);
+  fmt::print(
+      stderr,
+      "\nArchipel demo: a gateway on six islands, all in {0}\n"
+      "  endpoint    {1}\n  region      {2}\n  access key  {3}\n  secret key  {4}\n\n"
+      "Try (in another terminal):\n"
+      "  export AWS_ACCESS_KEY_ID={3} AWS_SECRET_ACCESS_KEY={4} AWS_DEFAULT_REGION={2}\n"
+      "  aws --endpoint-url {1} s3 mb s3://hello\n"
+      "  aws --endpoint-url {1} s3 cp README.md s3://hello/ && aws --endpoint-url {1} s3 ls s3://hello\n\n"
+      "Stop with Ctrl-C. Then delete {0}/index and any three of {0}/islands/*, start again, and read your "
+      "file.\n",
+      dir, endpoint, ready.region, ready.access_key, secret);
 }
 
 int run(GatewayOptions options, const std::string& demo_dir) {
@@ -133,19 +135,26 @@ int island_list(const std::string& file, bool json) {
   if (!keys) return failed(keys.error());
   auto states = io::run_blocking([&] { return inspect_islands(*config, **keys); });
   bool all_ok = true;
-  if (!json) fmt::print("{:<22} {:<12} {:<6} {:<9} {:<7} {}\n", "ISLAND", "STATE", "PLACE", "OPERATOR", "PARENT", "PROVIDER");
+  if (!json)
+    fmt::print("{:<22} {:<12} {:<6} {:<9} {:<7} {}\n", "ISLAND", "STATE", "PLACE", "OPERATOR", "PARENT",
+               "PROVIDER");
   for (const IslandState& s : states) {
     all_ok = all_ok && s.state == "ok";
     auto or_dash = [](const std::string& text) { return text.empty() ? std::string("-") : text; };
     if (json) {
       JsonObject line;
-      line.text("id", s.facts.id).text("state", s.state).text("reason", s.reason).text("incarnation", s.incarnation);
-      line.text("provider", s.facts.provider).text("place", s.facts.place).text("operator", s.facts.operator_);
+      line.text("id", s.facts.id)
+          .text("state", s.state)
+          .text("reason", s.reason)
+          .text("incarnation", s.incarnation);
+      line.text("provider", s.facts.provider)
+          .text("place", s.facts.place)
+          .text("operator", s.facts.operator_);
       line.text("parent", s.facts.parent).text("path", s.facts.path);
       print_line(line.str());
     } else {
-      fmt::print("{:<22} {:<12} {:<6} {:<9} {:<7} {}\n", s.facts.id, s.state, or_dash(s.facts.place), or_dash(s.facts.operator_),
-                 or_dash(s.facts.parent), or_dash(s.facts.provider));
+      fmt::print("{:<22} {:<12} {:<6} {:<9} {:<7} {}\n", s.facts.id, s.state, or_dash(s.facts.place),
+                 or_dash(s.facts.operator_), or_dash(s.facts.parent), or_dash(s.facts.provider));
       if (!s.reason.empty()) fmt::print("  {}\n", s.reason);
     }
   }
@@ -181,29 +190,45 @@ int main_entry(int argc, char** argv) {
     return command;
   };
 
-  auto not_empty = [](const std::string& value) { return value.empty() ? std::string("must not be empty") : std::string(); };
+  auto not_empty = [](const std::string& value) {
+    return value.empty() ? std::string("must not be empty") : std::string();
+  };
   DemoArguments demo_arguments;
-  auto* demo_command = footer(app.add_subcommand("demo", "run a whole cloud on this machine: a gateway and six directories as islands"),
-                              "archipel demo --dir /tmp/cloud --listen 127.0.0.1:9000");
-  demo_command->add_option("--dir", demo_arguments.dir, "where everything is kept; made on first use, reused later")->capture_default_str()->check(not_empty);
-  demo_command->add_option("--listen", demo_arguments.listen, "ADDR:PORT of the S3 door; port 0 picks a free one (127.0.0.1:9000)");
-  demo_command->add_option("--access-key", demo_arguments.access_key, "choose the demo account's access key (with --secret-key)");
-  demo_command->add_option("--secret-key", demo_arguments.secret_key, "choose its secret key; for demos only: other users can see arguments");
+  auto* demo_command =
+      footer(app.add_subcommand(
+                 "demo", "run a whole cloud on this machine: a gateway and six directories as islands"),
+             "archipel demo --dir /tmp/cloud --listen 127.0.0.1:9000");
+  demo_command
+      ->add_option("--dir", demo_arguments.dir, "where everything is kept; made on first use, reused later")
+      ->capture_default_str()
+      ->check(not_empty);
+  demo_command->add_option("--listen", demo_arguments.listen,
+                           "ADDR:PORT of the S3 door; port 0 picks a free one (127.0.0.1:9000)");
+  demo_command->add_option("--access-key", demo_arguments.access_key,
+                           "choose the demo account's access key (with --secret-key)");
+  demo_command->add_option("--secret-key", demo_arguments.secret_key,
+                           "choose its secret key; for demos only: other users can see arguments");
 
   std::string file;
-  auto* init_command = footer(app.add_subcommand("init", "write a commented archipel.toml, a keyring and the owner's credentials"),
-                              "archipel init --config /etc/archipel/archipel.toml");
-  init_command->add_option("--config", file, "the file to write; the others go beside it")->required()->check(not_empty);
+  auto* init_command = footer(
+      app.add_subcommand("init", "write a commented archipel.toml, a keyring and the owner's credentials"),
+      "archipel init --config /etc/archipel/archipel.toml");
+  init_command->add_option("--config", file, "the file to write; the others go beside it")
+      ->required()
+      ->check(not_empty);
 
-  auto* serve_command = footer(app.add_subcommand("serve", "run a gateway"), "archipel serve --config /etc/archipel/archipel.toml");
+  auto* serve_command = footer(app.add_subcommand("serve", "run a gateway"),
+                               "archipel serve --config /etc/archipel/archipel.toml");
   serve_command->add_option("--config", file, "the gateway's archipel.toml")->required()->check(not_empty);
 
-  auto* island_command = footer(app.add_subcommand("island", "look at islands"), "archipel island list --dir archipel-demo");
+  auto* island_command =
+      footer(app.add_subcommand("island", "look at islands"), "archipel island list --dir archipel-demo");
   island_command->require_subcommand(1);
   bool json = false;
   std::string dir;
-  auto* list_command = footer(island_command->add_subcommand("list", "each island, its reach, and whether its marker is in order"),
-                              "archipel island list --dir archipel-demo --json");
+  auto* list_command = footer(
+      island_command->add_subcommand("list", "each island, its reach, and whether its marker is in order"),
+      "archipel island list --dir archipel-demo --json");
   auto* config_option = list_command->add_option("--config", file, "the gateway's archipel.toml");
   list_command->add_option("--dir", dir, "a demo's directory, instead of --config")->excludes(config_option);
   list_command->add_flag("--json", json, "one JSON object per line");
@@ -226,4 +251,6 @@ int main_entry(int argc, char** argv) {
 
 }  // namespace archipel::app
 
-int main(int argc, char** argv) { return archipel::app::main_entry(argc, argv); }
+int main(int argc, char** argv) {
+  return archipel::app::main_entry(argc, argv);
+}

@@ -51,7 +51,7 @@ Result<void> write_private_file(const std::string& path, std::string_view conten
 Result<std::string> read_small_file(const std::string& path, size_t bytes_max, bool secret) {
   Fd file{open(path.c_str(), O_RDONLY | O_CLOEXEC)};
   if (file.fd < 0) return fail_errno(errno, "cannot read " + path);
-  struct stat info {};
+  struct stat info{};
   if (fstat(file.fd, &info) != 0) return fail_errno(errno, "cannot read " + path);
   if (secret && (info.st_mode & 077) != 0)
     return fail(Code::invalid, path + " holds a secret and others may read it; run: chmod 600 " + path);
@@ -78,7 +78,7 @@ Result<void> make_private_directory(const std::string& path) {
       return fail_errno(errno, "cannot make the directory " + prefix);
     }
   }
-  struct stat info {};
+  struct stat info{};
   if (stat(path.c_str(), &info) != 0 || !S_ISDIR(info.st_mode))
     return fail(Code::invalid, path + " is not a directory");
   return {};

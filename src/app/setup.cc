@@ -21,7 +21,8 @@ constexpr size_t kCredentialsBytesMax = 64u << 10;
 constexpr std::string_view kNewRealmText =
     "This file permits the next start to make a new realm on empty islands. The start removes it.\n";
 
-constexpr std::string_view kDemoConfig = R"(# Archipel demo: six directories play six islands at six providers. The facts are illustrative.
+constexpr std::string_view kDemoConfig =
+    R"(# Archipel demo: six directories play six islands at six providers. The facts are illustrative.
 [realm]
 code = [6, 3]                 # any 3 of the 6 shards give the data back
 
@@ -37,12 +38,16 @@ struct DemoIsland {
   std::string_view id, provider, place, operator_, parent;
 };
 constexpr DemoIsland kDemoIslands[] = {
-    {"alibaba-frankfurt", "Alibaba Cloud", "DE", "SG", "CN"}, {"aws-ireland", "Amazon Web Services", "IE", "LU", "US"},
-    {"ovh-gravelines", "OVHcloud", "FR", "FR", "FR"},         {"hetzner-helsinki", "Hetzner", "FI", "DE", "DE"},
-    {"sakura-tokyo", "Sakura Internet", "JP", "JP", "JP"},    {"exoscale-zurich", "Exoscale", "CH", "CH", "AT"},
+    {"alibaba-frankfurt", "Alibaba Cloud", "DE", "SG", "CN"},
+    {"aws-ireland", "Amazon Web Services", "IE", "LU", "US"},
+    {"ovh-gravelines", "OVHcloud", "FR", "FR", "FR"},
+    {"hetzner-helsinki", "Hetzner", "FI", "DE", "DE"},
+    {"sakura-tokyo", "Sakura Internet", "JP", "JP", "JP"},
+    {"exoscale-zurich", "Exoscale", "CH", "CH", "AT"},
 };
 
-constexpr std::string_view kInitConfig = R"(# Archipel gateway. Every key is shown; those behind # hold their default.
+constexpr std::string_view kInitConfig =
+    R"(# Archipel gateway. Every key is shown; those behind # hold their default.
 # Paths are relative to this file.
 
 [realm]
@@ -84,7 +89,8 @@ bool exists(const std::string& path) {
 
 std::string island_table(const DemoIsland& i) {
   return fmt::format(
-      "\n[[island]]\nid = \"{}\"\ntype = \"dir\"\npath = \"islands/{}\"\nprovider = \"{}\"\nplace = \"{}\"\noperator = \"{}\"\nparent = \"{}\"\n",
+      "\n[[island]]\nid = \"{}\"\ntype = \"dir\"\npath = \"islands/{}\"\nprovider = \"{}\"\nplace = "
+      "\"{}\"\noperator = \"{}\"\nparent = \"{}\"\n",
       i.id, i.id, i.provider, i.place, i.operator_, i.parent);
 }
 
@@ -105,7 +111,9 @@ Result<std::string> trimmed_passphrase(std::string text, const std::string& sour
 
 }  // namespace
 
-std::string new_realm_token(const Config& config) { return (fs::path(config.dir) / "new-realm").string(); }
+std::string new_realm_token(const Config& config) {
+  return (fs::path(config.dir) / "new-realm").string();
+}
 
 Credentials generate_credentials(Random& random) {
   return {"AK" + random_text(random, 18, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"),
@@ -114,11 +122,13 @@ Credentials generate_credentials(Random& random) {
 
 Result<void> check_credentials(const Credentials& c) {
   bool key_ok = c.access_key.size() >= 3 && c.access_key.size() <= 128;
-  for (char ch : c.access_key) key_ok = key_ok && (isalnum(static_cast<unsigned char>(ch)) || ch == '.' || ch == '_' || ch == '-');
+  for (char ch : c.access_key)
+    key_ok = key_ok && (isalnum(static_cast<unsigned char>(ch)) || ch == '.' || ch == '_' || ch == '-');
   if (!key_ok) return fail(Code::invalid, "the access key must be 3 to 128 characters of A-Z a-z 0-9 . _ -");
   bool secret_ok = c.secret_key.size() >= 8 && c.secret_key.size() <= 128;
   for (char ch : c.secret_key) secret_ok = secret_ok && ch > ' ' && ch < 0x7f;
-  if (!secret_ok) return fail(Code::invalid, "the secret key must be 8 to 128 printable ASCII characters without spaces");
+  if (!secret_ok)
+    return fail(Code::invalid, "the secret key must be 8 to 128 printable ASCII characters without spaces");
   return {};
 }
 
@@ -156,8 +166,8 @@ Result<std::string> read_passphrase(const Config& config) {
     source = "ARCHIPEL_PASSPHRASE";
     text = from_environment;
   } else {
-    return fail(Code::invalid, "no passphrase for the keyring: set passphrase_file in [keyring] of " + config.file +
-                                   ", or the environment variable ARCHIPEL_PASSPHRASE");
+    return fail(Code::invalid, "no passphrase for the keyring: set passphrase_file in [keyring] of " +
+                                   config.file + ", or the environment variable ARCHIPEL_PASSPHRASE");
   }
   return trimmed_passphrase(std::move(text), source);
 }
@@ -165,10 +175,11 @@ Result<std::string> read_passphrase(const Config& config) {
 Result<InitResult> init_realm(const std::string& config_file, const std::string& passphrase, Random& random) {
   fs::path base = fs::path(config_file).parent_path();
   auto beside = [&](const char* name) { return (base / name).string(); };
-  std::string keyring = beside("keyring"), secret_file = beside("keyring.passphrase"), credentials_file = beside("credentials"),
-              token = beside("new-realm");
+  std::string keyring = beside("keyring"), secret_file = beside("keyring.passphrase"),
+              credentials_file = beside("credentials"), token = beside("new-realm");
   for (const std::string& path : {config_file, keyring, secret_file, credentials_file, token})
-    if (exists(path)) return fail(Code::exists, path + " exists already; init overwrites nothing: choose another directory");
+    if (exists(path))
+      return fail(Code::exists, path + " exists already; init overwrites nothing: choose another directory");
   if (!base.empty()) RETURN_IF_ERROR(make_private_directory(base.string()));
 
   InitResult result;
@@ -186,16 +197,21 @@ Result<InitResult> init_realm(const std::string& config_file, const std::string&
   RETURN_IF_ERROR(crypto::Keyring::generate(random)->save(keyring, secret, random));
   result.written.push_back(keyring);
   Credentials owner = generate_credentials(random);
-  RETURN_IF_ERROR(write(credentials_file, fmt::format("[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
-                                                      owner.access_key, owner.secret_key)));
+  RETURN_IF_ERROR(
+      write(credentials_file, fmt::format("[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
+                                          owner.access_key, owner.secret_key)));
   std::string text(kInitConfig);
   std::string_view mark = "{passphrase}";
-  text.replace(text.find(mark), mark.size(),
-               passphrase.empty() ? "passphrase_file = \"keyring.passphrase\"   # keep a copy away from the keyring's"
-                                  : "# passphrase_file = \"…\"     # not set: the environment variable ARCHIPEL_PASSPHRASE is used");
+  text.replace(
+      text.find(mark), mark.size(),
+      passphrase.empty()
+          ? "passphrase_file = \"keyring.passphrase\"   # keep a copy away from the keyring's"
+          : "# passphrase_file = \"…\"     # not set: the environment variable ARCHIPEL_PASSPHRASE is used");
   for (int i = 1; i <= 6; ++i)
     text += fmt::format(
-        "\n[[island]]\nid = \"island-{}\"\ntype = \"dir\"\npath = \"islands/island-{}\"\n# provider = \"…\"\n# place = \"DE\"\n# operator = \"DE\"\n# parent = \"DE\"\n", i, i);
+        "\n[[island]]\nid = \"island-{}\"\ntype = \"dir\"\npath = \"islands/island-{}\"\n# provider = "
+        "\"…\"\n# place = \"DE\"\n# operator = \"DE\"\n# parent = \"DE\"\n",
+        i, i);
   RETURN_IF_ERROR(write(token, kNewRealmText));
   RETURN_IF_ERROR(write(config_file, text));
   return result;
@@ -204,13 +220,17 @@ Result<InitResult> init_realm(const std::string& config_file, const std::string&
 Result<Config> prepare_demo(const std::string& dir, Random& random) {
   RETURN_IF_ERROR(make_private_directory(dir));
   auto in_dir = [&](std::string_view name) { return (fs::path(dir) / name).string(); };
-  std::string config_file = in_dir("archipel.toml"), keyring = in_dir("keyring"), secret_file = in_dir("keyring.passphrase");
-  if (!exists(secret_file)) RETURN_IF_ERROR(write_private_file(secret_file, std::string(kDemoPassphrase) + "\n"));
+  std::string config_file = in_dir("archipel.toml"), keyring = in_dir("keyring"),
+              secret_file = in_dir("keyring.passphrase");
+  if (!exists(secret_file))
+    RETURN_IF_ERROR(write_private_file(secret_file, std::string(kDemoPassphrase) + "\n"));
   if (!exists(keyring)) {
     std::error_code ignored;
     if (exists(config_file) || (exists(in_dir("islands")) && !fs::is_empty(in_dir("islands"), ignored)))
-      return fail(Code::not_found, "the keyring " + keyring + " is missing but " + dir +
-                                       " was used before; without it the data cannot be read: put it back, or choose an empty --dir");
+      return fail(
+          Code::not_found,
+          "the keyring " + keyring + " is missing but " + dir +
+              " was used before; without it the data cannot be read: put it back, or choose an empty --dir");
     if (!exists(in_dir("new-realm"))) RETURN_IF_ERROR(write_private_file(in_dir("new-realm"), kNewRealmText));
     // The file may have been there before, with a passphrase of its owner's choice.
     ASSIGN_OR_RETURN(std::string text, read_small_file(secret_file, kPassphraseBytesMax, true));

@@ -21,7 +21,7 @@ std::string fresh_dir(const std::string& name) {
 }
 
 mode_t mode_of(const std::string& path) {
-  struct stat info {};
+  struct stat info{};
   EXPECT_EQ(stat(path.c_str(), &info), 0) << path;
   return info.st_mode & 0777;
 }
@@ -86,7 +86,8 @@ TEST(Demo, KeepsTheKeyringWhenTheConfigIsGone) {
 TEST(Secrets, OthersMayNotReadThem) {
   std::string dir = fresh_dir("secrets");
   ASSERT_TRUE(make_private_directory(dir).has_value());
-  std::ofstream(dir + "/credentials") << "[default]\naws_access_key_id = AKEXAMPLE\naws_secret_access_key = secret-secret\n";
+  std::ofstream(dir + "/credentials")
+      << "[default]\naws_access_key_id = AKEXAMPLE\naws_secret_access_key = secret-secret\n";
   ASSERT_EQ(chmod((dir + "/credentials").c_str(), 0644), 0);
   auto refused = read_credentials(dir + "/credentials");
   ASSERT_FALSE(refused.has_value());

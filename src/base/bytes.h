@@ -48,7 +48,9 @@ class Buffer {
     return b;
   }
   Buffer(Buffer&& o) noexcept
-      : data_(std::move(o.data_)), size_(std::exchange(o.size_, 0)), capacity_(std::exchange(o.capacity_, 0)) {}
+      : data_(std::move(o.data_)),
+        size_(std::exchange(o.size_, 0)),
+        capacity_(std::exchange(o.capacity_, 0)) {}
   Buffer& operator=(Buffer&& o) noexcept {
     data_ = std::move(o.data_);
     size_ = std::exchange(o.size_, 0);
@@ -86,14 +88,27 @@ std::optional<std::string> unbase64(std::string_view text);
 class Writer {
  public:
   explicit Writer(std::string& out) : out_(out) {}
-  Writer& u8(uint8_t v) { out_.push_back(static_cast<char>(v)); return *this; }
+  Writer& u8(uint8_t v) {
+    out_.push_back(static_cast<char>(v));
+    return *this;
+  }
   Writer& u16(uint16_t v) { return big_endian(v, 2); }
   Writer& u32(uint32_t v) { return big_endian(v, 4); }
   Writer& u64(uint64_t v) { return big_endian(v, 8); }
   Writer& varint(uint64_t v);  // LEB128
-  Writer& raw(ByteView b) { out_.append(as_text(b)); return *this; }
-  Writer& raw(std::string_view b) { out_.append(b); return *this; }
-  Writer& bytes(std::string_view b) { varint(b.size()); out_.append(b); return *this; }  // varint length, then bytes
+  Writer& raw(ByteView b) {
+    out_.append(as_text(b));
+    return *this;
+  }
+  Writer& raw(std::string_view b) {
+    out_.append(b);
+    return *this;
+  }
+  Writer& bytes(std::string_view b) {
+    varint(b.size());
+    out_.append(b);
+    return *this;
+  }  // varint length, then bytes
   Writer& bytes(ByteView b) { return bytes(as_text(b)); }
 
  private:
@@ -121,7 +136,8 @@ class Reader {
     ByteView b = raw(N);
     if (b.size() == N) std::memcpy(out.data(), b.data(), N);
   }
-  std::string_view bytes(size_t size_max = SIZE_MAX);  // varint length, then bytes; longer than size_max is not ok
+  std::string_view bytes(
+      size_t size_max = SIZE_MAX);  // varint length, then bytes; longer than size_max is not ok
   bool ok() const { return ok_; }
   bool done() const { return ok_ && in_.empty(); }  // everything was read, and nothing is left
   size_t remaining() const { return in_.size(); }

@@ -18,8 +18,8 @@ using UnixMs = int64_t;
 class Clock {
  public:
   virtual ~Clock() = default;
-  virtual TimePoint now() = 0;     // monotonic; thread-safe
-  virtual UnixMs unix_ms() = 0;    // may step; never used to order data; thread-safe
+  virtual TimePoint now() = 0;   // monotonic; thread-safe
+  virtual UnixMs unix_ms() = 0;  // may step; never used to order data; thread-safe
 };
 
 Clock& system_clock();

@@ -22,7 +22,8 @@ void append_quoted(std::string& out, std::string_view text) {
       out += '\\';
       out += c;
     } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-      fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<unsigned>(static_cast<unsigned char>(c)));
+      fmt::format_to(std::back_inserter(out), "\\u{:04x}",
+                     static_cast<unsigned>(static_cast<unsigned char>(c)));
     } else {
       out += c;
     }
@@ -39,8 +40,12 @@ bool needs_quotes(std::string_view text) {
 
 }  // namespace
 
-void set_level(Level level) { g_level = level; }
-void set_json(bool json) { g_json = json; }
+void set_level(Level level) {
+  g_level = level;
+}
+void set_json(bool json) {
+  g_json = json;
+}
 
 void event(Level level, std::string_view name, Fields fields) {
   if (level < g_level.load(std::memory_order_relaxed)) return;

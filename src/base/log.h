@@ -27,10 +27,18 @@ struct Field {
 using Fields = std::initializer_list<Field>;
 
 void event(Level level, std::string_view name, Fields fields);
-inline void debug(std::string_view name, Fields fields = {}) { event(Level::debug, name, fields); }
-inline void info(std::string_view name, Fields fields = {}) { event(Level::info, name, fields); }
-inline void warn(std::string_view name, Fields fields = {}) { event(Level::warn, name, fields); }
-inline void error(std::string_view name, Fields fields = {}) { event(Level::error, name, fields); }
+inline void debug(std::string_view name, Fields fields = {}) {
+  event(Level::debug, name, fields);
+}
+inline void info(std::string_view name, Fields fields = {}) {
+  event(Level::info, name, fields);
+}
+inline void warn(std::string_view name, Fields fields = {}) {
+  event(Level::warn, name, fields);
+}
+inline void error(std::string_view name, Fields fields = {}) {
+  event(Level::error, name, fields);
+}
 
 // Events below `level` are dropped. Default: info.
 void set_level(Level level);

@@ -12,9 +12,12 @@ std::string captured(auto function) {
 }
 
 TEST(Log, InputNeverForgesALine) {
-  std::string line = captured([] { warn("test.event", {{"name", "a b\nlevel=error event=forged \"x\""}, {"n", 3}}); });
+  std::string line =
+      captured([] { warn("test.event", {{"name", "a b\nlevel=error event=forged \"x\""}, {"n", 3}}); });
   EXPECT_EQ(std::count(line.begin(), line.end(), '\n'), 1);
-  EXPECT_NE(line.find(R"(level=warn event=test.event name="a b\u000alevel=error event=forged \"x\"" n=3)"), std::string::npos) << line;
+  EXPECT_NE(line.find(R"(level=warn event=test.event name="a b\u000alevel=error event=forged \"x\"" n=3)"),
+            std::string::npos)
+      << line;
 }
 
 TEST(Log, DropsWhatIsBelowTheLevelAndSpeaksJson) {

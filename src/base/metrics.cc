@@ -25,8 +25,10 @@ std::string render_labels(const Labels& labels) {
     out += key + "=\"";
     for (char c : value) {
       if (c == '\\' || c == '"') out += '\\';
-      if (c == '\n') out += "\\n";
-      else out += c;
+      if (c == '\n')
+        out += "\\n";
+      else
+        out += c;
     }
     out += '"';
   }

@@ -23,7 +23,9 @@ TEST(Metrics, ExposesOneHelpPerNameAndEscapesLabels) {
 }
 
 TEST(Metrics, AMetricThatIsGoneIsNotExposed) {
-  { Gauge gone("test_gone", "Gone"); }
+  {
+    Gauge gone("test_gone", "Gone");
+  }
   EXPECT_EQ(expose().find("test_gone"), std::string::npos);
 }
 

@@ -47,6 +47,8 @@ Random& system_random() {
   return random;
 }
 
-std::unique_ptr<Random> seeded_random(uint64_t seed) { return std::make_unique<SeededRandom>(seed); }
+std::unique_ptr<Random> seeded_random(uint64_t seed) {
+  return std::make_unique<SeededRandom>(seed);
+}
 
 }  // namespace archipel

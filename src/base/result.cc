@@ -7,21 +7,36 @@ namespace archipel {
 
 std::string_view to_string(Code code) {
   switch (code) {
-    case Code::not_found: return "not found";
-    case Code::exists: return "exists";
-    case Code::precondition: return "precondition failed";
-    case Code::invalid: return "invalid";
-    case Code::denied: return "denied";
-    case Code::limit: return "limit reached";
-    case Code::throttled: return "throttled";
-    case Code::unavailable: return "unavailable";
-    case Code::undetermined: return "undetermined";
-    case Code::timeout: return "timeout";
-    case Code::cancelled: return "cancelled";
-    case Code::corrupt: return "corrupt";
-    case Code::io: return "i/o error";
-    case Code::unsupported: return "unsupported";
-    case Code::internal: return "internal error";
+    case Code::not_found:
+      return "not found";
+    case Code::exists:
+      return "exists";
+    case Code::precondition:
+      return "precondition failed";
+    case Code::invalid:
+      return "invalid";
+    case Code::denied:
+      return "denied";
+    case Code::limit:
+      return "limit reached";
+    case Code::throttled:
+      return "throttled";
+    case Code::unavailable:
+      return "unavailable";
+    case Code::undetermined:
+      return "undetermined";
+    case Code::timeout:
+      return "timeout";
+    case Code::cancelled:
+      return "cancelled";
+    case Code::corrupt:
+      return "corrupt";
+    case Code::io:
+      return "i/o error";
+    case Code::unsupported:
+      return "unsupported";
+    case Code::internal:
+      return "internal error";
   }
   return "unknown";
 }

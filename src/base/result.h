@@ -40,7 +40,8 @@ std::string_view to_string(Code code);
 struct Error {
   Code code = Code::internal;
   std::string message;  // one sentence for a person: what, where, what to do. Never a secret.
-  std::string detail;   // optional machine word for the layer above, such as an S3 error code ("BucketNotEmpty")
+  std::string
+      detail;  // optional machine word for the layer above, such as an S3 error code ("BucketNotEmpty")
 
   // "corrupt: shard 3 of extent 7 fails its tag"
   std::string describe() const;
@@ -52,7 +53,9 @@ using Result = std::expected<T, Error>;
 [[nodiscard]] inline std::unexpected<Error> fail(Code code, std::string message, std::string detail = {}) {
   return std::unexpected<Error>(Error{code, std::move(message), std::move(detail)});
 }
-[[nodiscard]] inline std::unexpected<Error> fail(Error error) { return std::unexpected<Error>(std::move(error)); }
+[[nodiscard]] inline std::unexpected<Error> fail(Error error) {
+  return std::unexpected<Error>(std::move(error));
+}
 
 // An Error of code io that names the system call's subject and the text of `errno_value`; ENOSPC and EDQUOT become
 // `unavailable`, ENOENT `not_found`, EEXIST `exists`.
@@ -62,20 +65,19 @@ using Result = std::expected<T, Error>;
 
 #define ARCHIPEL_CONCAT_(a, b) a##b
 #define ARCHIPEL_CONCAT(a, b) ARCHIPEL_CONCAT_(a, b)
-#define ARCHIPEL_TRY_(tmp, ret, lhs, ...)            \
-  auto tmp = (__VA_ARGS__);                          \
-  if (!tmp) [[unlikely]]                             \
-    ret std::unexpected(std::move(tmp).error());     \
+#define ARCHIPEL_TRY_(tmp, ret, lhs, ...)        \
+  auto tmp = (__VA_ARGS__);                      \
+  if (!tmp) [[unlikely]]                         \
+    ret std::unexpected(std::move(tmp).error()); \
   lhs = std::move(*tmp)
-#define ARCHIPEL_TRY_VOID_(ret, ...)                                  \
-  do {                                                                \
-    auto result_ = (__VA_ARGS__);                                     \
-    if (!result_) [[unlikely]]                                        \
-      ret std::unexpected(std::move(result_).error());                \
+#define ARCHIPEL_TRY_VOID_(ret, ...)                   \
+  do {                                                 \
+    auto result_ = (__VA_ARGS__);                      \
+    if (!result_) [[unlikely]]                         \
+      ret std::unexpected(std::move(result_).error()); \
   } while (false)
 
-#define ASSIGN_OR_RETURN(lhs, ...) \
-  ARCHIPEL_TRY_(ARCHIPEL_CONCAT(result_, __LINE__), return, lhs, __VA_ARGS__)
+#define ASSIGN_OR_RETURN(lhs, ...) ARCHIPEL_TRY_(ARCHIPEL_CONCAT(result_, __LINE__), return, lhs, __VA_ARGS__)
 #define CO_ASSIGN_OR_RETURN(lhs, ...) \
   ARCHIPEL_TRY_(ARCHIPEL_CONCAT(result_, __LINE__), co_return, lhs, __VA_ARGS__)
 #define RETURN_IF_ERROR(...) ARCHIPEL_TRY_VOID_(return, __VA_ARGS__)

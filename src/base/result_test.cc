@@ -35,7 +35,8 @@ TEST(Result, ErrnoBecomesTheCodeACallerDecidesOn) {
   EXPECT_EQ(fail_errno(EEXIST, "x").error().code, Code::exists);
   EXPECT_EQ(fail_errno(ENOSPC, "x").error().code, Code::unavailable);
   EXPECT_EQ(fail_errno(EIO, "x").error().code, Code::io);
-  EXPECT_EQ(fail_errno(ENOSPC, "cannot write DIR/head").error().message, "cannot write DIR/head: No space left on device");
+  EXPECT_EQ(fail_errno(ENOSPC, "cannot write DIR/head").error().message,
+            "cannot write DIR/head: No space left on device");
 }
 
 }  // namespace

@@ -35,9 +35,11 @@ struct ExtentRef {
   ExtentId id;
   Attempt attempt{};
   Geometry geometry;
-  uint32_t confirmed = 0;    // bit per shard: confirmed when acknowledged; the rest is repair debt. 0 = not known: all are asked
-  uint32_t base = 0;         // offset of the first cell in the shard blob
-  std::array<uint8_t, 8> open{};  // kind section: the random bits of the epoch's open, part of the blob's name
+  uint32_t confirmed =
+      0;  // bit per shard: confirmed when acknowledged; the rest is repair debt. 0 = not known: all are asked
+  uint32_t base = 0;  // offset of the first cell in the shard blob
+  std::array<uint8_t, 8>
+      open{};  // kind section: the random bits of the epoch's open, part of the blob's name
 };
 
 // The islands of a placement class, in shard order: shard i lives on islands[i]. Shared, immutable, replaced as a whole.
@@ -46,7 +48,8 @@ struct Placement {
 };
 
 // Name of a shard blob on one island: hex of the first 20 bytes of PRF(names/<island>, kind ‖ id ‖ attempt ‖ shard ‖ repair).
-std::string shard_name(const crypto::Keyring& keys, const std::string& island_id, const ExtentRef& ref, int shard);
+std::string shard_name(const crypto::Keyring& keys, const std::string& island_id, const ExtentRef& ref,
+                       int shard);
 
 // When a write to n islands is enough (protocol §1).
 struct AckRule {
@@ -79,17 +82,18 @@ std::unique_ptr<Fanout> make_fanout(io::Workers& workers);
 // A coded extent in memory: n shard blobs, ready to be sent, movable to any island.
 struct CodedExtent {
   ExtentRef ref;
-  Buffer memory;                    // all shards with headers
-  std::vector<ByteView> shards;     // n views into memory
+  Buffer memory;                 // all shards with headers
+  std::vector<ByteView> shards;  // n views into memory
 };
 
 // Codes `sealed` (the extent's bytes, geometry.length of them) into shards with headers and tags. CPU-bound: call on a worker for
 // anything large. `names[i]` masks header i.
-Result<CodedExtent> encode_extent(const crypto::Keyring& keys, const erasure::Coder& coder, ExtentRef ref, ByteView sealed,
-                                  const std::vector<std::string>& names);
+Result<CodedExtent> encode_extent(const crypto::Keyring& keys, const erasure::Coder& coder, ExtentRef ref,
+                                  ByteView sealed, const std::vector<std::string>& names);
 
 // Codes a commit's data section into n runs of cells with tags, without headers (the commit blob has its own).
-Result<CodedExtent> encode_section(const crypto::Keyring& keys, const erasure::Coder& coder, ExtentRef ref, ByteView sealed);
+Result<CodedExtent> encode_section(const crypto::Keyring& keys, const erasure::Coder& coder, ExtentRef ref,
+                                   ByteView sealed);
 
 // Reads and verifies.
 class ExtentReader {
@@ -100,7 +104,8 @@ class ExtentReader {
   // any k others. One that is silent for long is not waited for whatever the budget says. A wrong cell counts as missing and is reported under its island's id. Any loop.
   // Errors: unavailable, naming the islands that failed and how many more are needed, when fewer than k good cells answer by `deadline`;
   // corrupt if it is lies and not absence that left fewer than k.
-  virtual io::Task<Result<Buffer>> read(ExtentRef ref, uint64_t offset, uint64_t length, Deadline deadline) = 0;
+  virtual io::Task<Result<Buffer>> read(ExtentRef ref, uint64_t offset, uint64_t length,
+                                        Deadline deadline) = 0;
 
   // The same for bytes that carry their own proof, as sealed segments do: `open` gets the range as runs of bytes that follow one another, none
   // longer than a cell, and says whether all of them are right. While every data island answers well, its bytes go to `open` as they came, not
@@ -108,7 +113,8 @@ class ExtentReader {
   // by cell, blamed and rebuilt as in read(), and `open` gets it again, as one run. It is called once or twice, large ranges on a worker.
   // Errors: as read(); corrupt if `open` refuses verified bytes.
   using Open = std::function<bool(std::span<const ByteView> runs)>;
-  virtual io::Task<Result<void>> read_sealed(ExtentRef ref, uint64_t offset, uint64_t length, Deadline deadline, Open open) = 0;
+  virtual io::Task<Result<void>> read_sealed(ExtentRef ref, uint64_t offset, uint64_t length,
+                                             Deadline deadline, Open open) = 0;
 
   // Bytes that were returned as wrong by island `id`, since start; also in /metrics.
   virtual uint64_t wrong_cells(const std::string& island_id) const = 0;
@@ -124,7 +130,8 @@ struct HedgeRule {
   // So long after it became slow it counts as silent: the others are asked whatever the budget says, and its health hears of it.
   Duration silent = std::chrono::seconds(2);
 };
-std::unique_ptr<ExtentReader> make_extent_reader(const crypto::Keyring& keys, std::shared_ptr<const Placement> placement,
+std::unique_ptr<ExtentReader> make_extent_reader(const crypto::Keyring& keys,
+                                                 std::shared_ptr<const Placement> placement,
                                                  io::Workers& workers, HedgeRule rule = {});
 
 }  // namespace archipel::extent

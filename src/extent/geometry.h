@@ -15,16 +15,16 @@
 
 namespace archipel::extent {
 
-inline constexpr uint32_t kSegmentPlain = 65'536;               // plaintext bytes of a full segment
-inline constexpr uint32_t kTagBytes = 16;                       // of AES-GCM and of GMAC
+inline constexpr uint32_t kSegmentPlain = 65'536;  // plaintext bytes of a full segment
+inline constexpr uint32_t kTagBytes = 16;          // of AES-GCM and of GMAC
 inline constexpr uint32_t kSegmentSealed = kSegmentPlain + kTagBytes;
-inline constexpr uint32_t kCellBytesMax = kSegmentSealed;       // 65,552
+inline constexpr uint32_t kCellBytesMax = kSegmentSealed;  // 65,552
 inline constexpr uint64_t kExtentBytesMax = 64u << 20;
 
 struct Geometry {
   erasure::Code code;
   uint32_t cell_bytes = kCellBytesMax;  // 1..kCellBytesMax
-  uint64_t length = 0;                  // bytes of the extent: 1..kExtentBytesMax (0 only for an empty data section)
+  uint64_t length = 0;  // bytes of the extent: 1..kExtentBytesMax (0 only for an empty data section)
 
   bool operator==(const Geometry&) const = default;
 

@@ -39,21 +39,22 @@ class Headers {
 };
 
 struct Request {
-  std::string method;       // as sent: methods are case-sensitive
-  std::string target;       // the raw request-target, origin form ("/a%20b?x=1"), exactly as on the wire: signatures need it
+  std::string method;  // as sent: methods are case-sensitive
+  std::string
+      target;  // the raw request-target, origin form ("/a%20b?x=1"), exactly as on the wire: signatures need it
   std::string_view path() const { return std::string_view(target).substr(0, target.find('?')); }
   std::string_view query() const {
     size_t q = target.find('?');
     return q == std::string::npos ? std::string_view{} : std::string_view(target).substr(q + 1);
   }
-  int minor_version = 1;    // HTTP/1.x
+  int minor_version = 1;  // HTTP/1.x
   Headers headers;
-  std::string peer;         // "127.0.0.1:51234"
+  std::string peer;  // "127.0.0.1:51234"
 };
 
 struct Response {
   int status = 200;
-  Headers headers;          // without content-length, transfer-encoding, connection, date: the server writes those
+  Headers headers;  // without content-length, transfer-encoding, connection, date: the server writes those
 };
 
 }  // namespace archipel::http

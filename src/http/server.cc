@@ -43,7 +43,8 @@ void begin_drain(const std::shared_ptr<ServerState>& state) {
 class H1Server final : public Server {
  public:
   H1Server(io::Loop& loop, Handler handler, const Limits& limits, Clock& clock, MakePage make_page)
-      : state_(std::make_shared<ServerState>(loop, std::move(handler), limits, clock, std::move(make_page))) {}
+      : state_(std::make_shared<ServerState>(loop, std::move(handler), limits, clock, std::move(make_page))) {
+  }
 
   io::Task<void> serve(io::Listener& listener) override {
     // The state outlives this object if a drain() is still in the loop's queue.

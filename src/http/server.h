@@ -64,7 +64,7 @@ class Server {
 };
 // One Server per loop. What `handler` refers to must outlive it; so must `clock`, which gives the Date header. Destroy the server after serve()
 // has returned.
-std::unique_ptr<Server> make_server(io::Loop& loop, Handler handler, Limits limits = {}, Clock& clock = system_clock(),
-                                    MakePage make_page = plain_page);
+std::unique_ptr<Server> make_server(io::Loop& loop, Handler handler, Limits limits = {},
+                                    Clock& clock = system_clock(), MakePage make_page = plain_page);
 
 }  // namespace archipel::http

@@ -21,7 +21,8 @@ namespace archipel::island {
 
 // 40 lower-case hex digits: a PRF output, random-looking, different on every island. Only the marker has a fixed name.
 using BlobName = std::string;
-inline constexpr size_t kBlobBytesMax = (64u << 20) + (4u << 20);  // an extent's shard, or a commit blob, with headers
+inline constexpr size_t kBlobBytesMax =
+    (64u << 20) + (4u << 20);  // an extent's shard, or a commit blob, with headers
 
 // An island's proof of identity, written when it joins. Without it the island is *lost*: its 404s are no absences.
 using Incarnation = std::array<uint8_t, 16>;
@@ -49,7 +50,8 @@ class Island {
 
   // Bytes [offset, offset+length) of a blob; fewer at its end, and an empty buffer at or past its end. not_found only if the
   // island itself is there and the name is not; an island that is gone, unreadable or not ours is `unavailable`.
-  virtual io::Task<Result<Buffer>> get(BlobName name, uint64_t offset, uint64_t length, Deadline deadline) = 0;
+  virtual io::Task<Result<Buffer>> get(BlobName name, uint64_t offset, uint64_t length,
+                                       Deadline deadline) = 0;
 
   virtual io::Task<Result<uint64_t>> size(BlobName name, Deadline deadline) = 0;  // HEAD; errors as get
   virtual io::Task<Result<void>> remove(BlobName name, Deadline deadline) = 0;    // absent already = success

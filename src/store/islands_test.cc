@@ -134,8 +134,8 @@ TEST(Store, ServesSeveralLoopsAtOnce) {
       StoreRig rig;
       auto directories = std::make_shared<extent::Placement>();
       for (int i = 0; i < 6; ++i)
-        directories->islands.push_back(island::make_dir_island(
-            "dir-" + std::to_string(i), rig.dir + "/islands/" + std::to_string(i)));
+        directories->islands.push_back(
+            island::make_dir_island("dir-" + std::to_string(i), rig.dir + "/islands/" + std::to_string(i)));
       std::filesystem::create_directories(rig.dir + "/islands");
       rig.placement = directories;
       rig.options.memory_budget_bytes = 8u << 20;
