@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "http/h1_properties_test_util.h"
+#include "support/source_dir.h"
 
 namespace archipel::http {
 namespace {
@@ -359,7 +360,7 @@ RC_GTEST_PROP(RequestParserProperty, AnySplitGivesTheSameVerdictOnGarbage, (uint
 
 std::vector<std::string> corpus(const std::string& name) {
   std::vector<std::string> all;
-  auto root = std::filesystem::path(__FILE__).parent_path() / "../../fuzz/corpus" / name;
+  auto root = archipel::testing::source_dir() / "fuzz/corpus" / name;
   for (const auto& entry : std::filesystem::directory_iterator(root)) {
     std::ifstream in(entry.path(), std::ios::binary);
     all.push_back((std::stringstream() << in.rdbuf()).str());
