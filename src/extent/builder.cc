@@ -14,7 +14,7 @@ constexpr size_t kShardAlign = 64;  // each shard starts on a cache line
 }  // namespace
 
 struct ExtentBuilder::State {
-  const crypto::Keyring& keys;
+  CellKeys keys;
   const erasure::Coder& coder;
   ExtentRef ref;  // geometry.length: what was announced, until finish()
   size_t header_bytes;
@@ -26,7 +26,7 @@ struct ExtentBuilder::State {
   bool ended = false;
   std::vector<Buffer> scratch;  // a short data cell padded with zeros for coding
 
-  State(const crypto::Keyring& k, const erasure::Coder& c, ExtentRef r)
+  State(const CellKeys& k, const erasure::Coder& c, ExtentRef r)
       : keys(k),
         coder(c),
         ref(r),
@@ -85,7 +85,7 @@ struct ExtentBuilder::State {
   }
 };
 
-ExtentBuilder::ExtentBuilder(const crypto::Keyring& keys, const erasure::Coder& coder, ExtentRef ref) {
+ExtentBuilder::ExtentBuilder(const CellKeys& keys, const erasure::Coder& coder, ExtentRef ref) {
   CHECK(check_geometry(ref.geometry).has_value());
   CHECK(coder.code() == ref.geometry.code);
   ref.confirmed = 0;
@@ -152,7 +152,7 @@ CodedExtent ExtentBuilder::finish(const std::vector<std::string>& names) {
   return out;
 }
 
-static Result<CodedExtent> encode(const crypto::Keyring& keys, const erasure::Coder& coder, ExtentRef ref,
+static Result<CodedExtent> encode(const CellKeys& keys, const erasure::Coder& coder, ExtentRef ref,
                                   ByteView sealed, const std::vector<std::string>& names) {
   RETURN_IF_ERROR(check_geometry(ref.geometry));
   CHECK(sealed.size() == ref.geometry.length);
@@ -166,14 +166,14 @@ static Result<CodedExtent> encode(const crypto::Keyring& keys, const erasure::Co
   return builder.finish(names);
 }
 
-Result<CodedExtent> encode_extent(const crypto::Keyring& keys, const erasure::Coder& coder, ExtentRef ref,
+Result<CodedExtent> encode_extent(const CellKeys& keys, const erasure::Coder& coder, ExtentRef ref,
                                   ByteView sealed, const std::vector<std::string>& names) {
   CHECK(ref.kind == ExtentRef::Kind::data);
   if (sealed.empty()) return fail(Code::invalid, "an extent has at least one byte");
   return encode(keys, coder, ref, sealed, names);
 }
 
-Result<CodedExtent> encode_section(const crypto::Keyring& keys, const erasure::Coder& coder, ExtentRef ref,
+Result<CodedExtent> encode_section(const CellKeys& keys, const erasure::Coder& coder, ExtentRef ref,
                                    ByteView sealed) {
   CHECK(ref.kind == ExtentRef::Kind::section);
   return encode(keys, coder, ref, sealed, {});

@@ -15,18 +15,19 @@
 #include <vector>
 
 #include "erasure/coder.h"
+#include "extent/cell_keys.h"
 #include "extent/extent.h"
 
 namespace archipel::extent {
 
 // Not thread-safe; may move between threads between calls. CPU-bound: drive it from a worker for anything
-// large. `keys` and `coder` must outlive it. Memory: n/k x geometry.length, taken at once, not cleared.
+// large. `coder` must outlive it. Memory: n/k x geometry.length, taken at once, not cleared.
 class ExtentBuilder {
  public:
   // ref.geometry must pass check_geometry (CHECK); ref.confirmed is ignored. The cell keys depend on the
   // final length: if less than ref.geometry.length is committed, finish() computes all tags again. Correct,
   // but slower, so say the exact length when it is known.
-  ExtentBuilder(const crypto::Keyring& keys, const erasure::Coder& coder, ExtentRef ref);
+  ExtentBuilder(const CellKeys& keys, const erasure::Coder& coder, ExtentRef ref);
   ~ExtentBuilder();
   ExtentBuilder(ExtentBuilder&&) noexcept;
   ExtentBuilder& operator=(ExtentBuilder&&) noexcept;

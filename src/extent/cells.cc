@@ -6,7 +6,7 @@
 namespace archipel::extent {
 namespace {
 
-crypto::Secret32 cell_key(const crypto::Keyring& keys, const ExtentRef& ref) {
+crypto::Secret32 cell_key(const CellKeys& keys, const ExtentRef& ref) {
   const Geometry& g = ref.geometry;
   std::string info;
   Writer(info)
@@ -20,7 +20,7 @@ crypto::Secret32 cell_key(const crypto::Keyring& keys, const ExtentRef& ref) {
       .u8(static_cast<uint8_t>(g.code.n))
       .u32(g.cell_bytes)
       .u64(g.length);
-  return crypto::hkdf_sha256_key(keys.subkey("cells/default").view(), ByteView(ref.attempt), as_bytes(info));
+  return crypto::hkdf_sha256_key(keys.view(), ByteView(ref.attempt), as_bytes(info));
 }
 
 crypto::Nonce nonce_of(int shard, uint64_t cell) {
@@ -33,7 +33,7 @@ crypto::Nonce nonce_of(int shard, uint64_t cell) {
 
 }  // namespace
 
-CellTagger::CellTagger(const crypto::Keyring& keys, const ExtentRef& ref) : gmac_(cell_key(keys, ref)) {}
+CellTagger::CellTagger(const CellKeys& keys, const ExtentRef& ref) : gmac_(cell_key(keys, ref)) {}
 
 crypto::Tag CellTagger::tag(int shard, uint64_t cell, ByteView bytes) {
   return gmac_.tag(nonce_of(shard, cell), bytes);

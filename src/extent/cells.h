@@ -8,7 +8,8 @@
 // kept from an older attempt fails. docs/formats/extent.md.
 #pragma once
 
-#include "crypto/aead.h"
+#include "crypto/gmac.h"
+#include "extent/cell_keys.h"
 #include "extent/extent.h"
 
 namespace archipel::extent {
@@ -18,7 +19,7 @@ inline constexpr uint64_t kHeaderCell = ~uint64_t{0};
 // The tags of one extent. Not thread-safe: one per job; making one costs a few microseconds.
 class CellTagger {
  public:
-  CellTagger(const crypto::Keyring& keys, const ExtentRef& ref);
+  CellTagger(const CellKeys& keys, const ExtentRef& ref);
   crypto::Tag tag(int shard, uint64_t cell, ByteView bytes);
   // `stored` = cell ‖ tag. False if shorter than a tag.
   [[nodiscard]] bool verify(int shard, uint64_t cell, ByteView stored);

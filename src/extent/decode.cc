@@ -106,7 +106,7 @@ void decode_stripe(const erasure::Coder& coder, const Geometry& g, uint64_t stri
 
 }  // namespace
 
-Result<Buffer> decode_extent(const crypto::Keyring& keys, const erasure::Coder& coder, const ExtentRef& ref,
+Result<Buffer> decode_extent(const CellKeys& keys, const erasure::Coder& coder, const ExtentRef& ref,
                              const std::vector<std::optional<ByteView>>& cells,
                              std::vector<uint64_t>* wrong) {
   const Geometry& g = ref.geometry;

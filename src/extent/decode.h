@@ -45,7 +45,7 @@ std::vector<Buffer> rebuild_cells(const erasure::Coder& coder, const Geometry& g
 // The whole extent from its shards' cells (headers cut off): cells[i] is what island i holds, nullopt if it was not heard. Every cell is verified;
 // wrong ones are counted per shard into `wrong` (n entries) and treated as missing. unavailable if some stripe has fewer than k good cells, and
 // corrupt if it is wrong cells that made it so. For recovery and repair; CPU-bound.
-Result<Buffer> decode_extent(const crypto::Keyring& keys, const erasure::Coder& coder, const ExtentRef& ref,
+Result<Buffer> decode_extent(const CellKeys& keys, const erasure::Coder& coder, const ExtentRef& ref,
                              const std::vector<std::optional<ByteView>>& cells,
                              std::vector<uint64_t>* wrong = nullptr);
 

@@ -14,6 +14,7 @@
 
 #include "base/random.h"
 #include "crypto/keyring.h"
+#include "extent/cell_keys.h"
 #include "extent/geometry.h"
 #include "io/workers.h"
 #include "island/island.h"
@@ -47,9 +48,11 @@ struct Placement {
   std::vector<std::shared_ptr<island::Island>> islands;
 };
 
-// Name of a shard blob on one island: hex of the first 20 bytes of PRF(names/<island>, kind ‖ id ‖ attempt ‖ shard ‖ repair).
+// Name of a shard blob on one island: hex of the first 20 bytes of PRF(names/<island>, kind ‖ id ‖ attempt ‖ shard ‖ repair). `repair` is 0 for
+// what the upload wrote, and one more each time wrong bytes under a name that is written once had to be replaced (extent/repair_table.h);
+// a section's blob has no such number.
 std::string shard_name(const crypto::Keyring& keys, const std::string& island_id, const ExtentRef& ref,
-                       int shard);
+                       int shard, uint32_t repair = 0);
 
 // When a write to n islands is enough (protocol §1).
 struct AckRule {
@@ -88,11 +91,11 @@ struct CodedExtent {
 
 // Codes `sealed` (the extent's bytes, geometry.length of them) into shards with headers and tags. CPU-bound: call on a worker for
 // anything large. `names[i]` masks header i.
-Result<CodedExtent> encode_extent(const crypto::Keyring& keys, const erasure::Coder& coder, ExtentRef ref,
+Result<CodedExtent> encode_extent(const CellKeys& keys, const erasure::Coder& coder, ExtentRef ref,
                                   ByteView sealed, const std::vector<std::string>& names);
 
 // Codes a commit's data section into n runs of cells with tags, without headers (the commit blob has its own).
-Result<CodedExtent> encode_section(const crypto::Keyring& keys, const erasure::Coder& coder, ExtentRef ref,
+Result<CodedExtent> encode_section(const CellKeys& keys, const erasure::Coder& coder, ExtentRef ref,
                                    ByteView sealed);
 
 // Reads and verifies.

@@ -34,16 +34,16 @@ std::string header_body(const ExtentRef& ref, int shard) {
   return body;
 }
 
-void apply_mask(const crypto::Keyring& keys, const std::string& name, MutableBytes header) {
+void apply_mask(const CellKeys& keys, const std::string& name, MutableBytes header) {
   ShardHeader mask;
   std::string info = "archipel/0 mask" + name;
-  crypto::hkdf_sha256(keys.subkey("cells/default").view(), {}, as_bytes(info), mask);
+  crypto::hkdf_sha256(keys.view(), {}, as_bytes(info), mask);
   for (size_t i = 0; i < header.size(); ++i) header[i] = static_cast<uint8_t>(header[i] ^ mask[i]);
 }
 
 }  // namespace
 
-void write_shard_header(const crypto::Keyring& keys, CellTagger& tagger, const ExtentRef& ref, int shard,
+void write_shard_header(const CellKeys& keys, CellTagger& tagger, const ExtentRef& ref, int shard,
                         const std::string& name, MutableBytes out) {
   CHECK(out.size() == kShardHeaderBytes);
   std::string body = header_body(ref, shard);
@@ -53,7 +53,7 @@ void write_shard_header(const crypto::Keyring& keys, CellTagger& tagger, const E
   apply_mask(keys, name, out);
 }
 
-Result<void> check_shard_header(const crypto::Keyring& keys, const ExtentRef& ref, int shard,
+Result<void> check_shard_header(const CellKeys& keys, const ExtentRef& ref, int shard,
                                 const std::string& name, ByteView stored) {
   auto wrong = [&] {
     return fail(Code::corrupt, "shard " + std::to_string(shard) + ": its header is not the one expected");

@@ -19,11 +19,11 @@ inline constexpr size_t kShardHeaderBytes = 128;
 using ShardHeader = std::array<uint8_t, kShardHeaderBytes>;
 
 // Writes the masked header of `shard` into `out` (kShardHeaderBytes, CHECK).
-void write_shard_header(const crypto::Keyring& keys, CellTagger& tagger, const ExtentRef& ref, int shard,
+void write_shard_header(const CellKeys& keys, CellTagger& tagger, const ExtentRef& ref, int shard,
                         const std::string& name, MutableBytes out);
 
 // unsupported for an unknown major version, corrupt for anything that differs from what `ref` demands.
-Result<void> check_shard_header(const crypto::Keyring& keys, const ExtentRef& ref, int shard,
+Result<void> check_shard_header(const CellKeys& keys, const ExtentRef& ref, int shard,
                                 const std::string& name, ByteView stored);
 
 }  // namespace archipel::extent

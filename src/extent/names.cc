@@ -7,7 +7,6 @@ namespace archipel::extent {
 namespace {
 
 constexpr size_t kNameBytes = 20;
-constexpr uint32_t kFirstCopy = 0;  // repair number: repaired shards get new names once repair exists
 
 island::BlobName name_of(const crypto::Keyring& keys, const std::string& island_id, std::string_view label,
                          std::string_view fields) {
@@ -50,7 +49,7 @@ island::BlobName lease_name(const crypto::Keyring& keys, const std::string& isla
 }
 
 std::string shard_name(const crypto::Keyring& keys, const std::string& island_id, const ExtentRef& ref,
-                       int shard) {
+                       int shard, uint32_t repair) {
   CHECK(shard >= 0 && shard < ref.geometry.code.n);
   if (ref.kind == ExtentRef::Kind::section) {
     return commit_blob_name(keys, island_id, ref.id.epoch, ref.open, ref.id.counter);
@@ -61,7 +60,7 @@ std::string shard_name(const crypto::Keyring& keys, const std::string& island_id
       .u64(ref.id.counter)
       .raw(ByteView(ref.attempt))
       .u32(static_cast<uint32_t>(shard))
-      .u32(kFirstCopy);
+      .u32(repair);
   return name_of(keys, island_id, "extent", fields);
 }
 
