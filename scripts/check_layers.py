@@ -49,7 +49,7 @@ def check_file(relative, text):
         yield 1, f"src/{relative} belongs to no module of scripts/check_layers.py: add it to ORDER and CMakeLists.txt"
         return
     header = relative.endswith(".h")
-    test = relative.endswith("_test.cc")
+    test = relative.endswith(("_test.cc", "_fixture.h", "_test_util.h"))
     seen_pragma = False
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip() == "#pragma once":
@@ -113,6 +113,7 @@ def self_test():
         ("nowhere/a.cc", "", "belongs to no module"),
         ("base/a.cc", '#include "fmt/format.h"\n', "is in no module"),
         ("base/a_test.cc", '#include "support/source_dir.h"\n', None),
+        ("base/a_fixture.h", '#pragma once\n#include "support/co_assert.h"\n', None),
         ("base/a.cc", '#include "support/source_dir.h"\n', "is in no module"),
     ]
     failures = 0

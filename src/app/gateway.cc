@@ -179,9 +179,7 @@ void Gateway::leave() {
 
 io::Task<Result<void>> Gateway::open() {
   CO_RETURN_IF_ERROR(make_private_directory(config().dir));
-  auto islands = make_islands(config(), options_.demo);
-  if (!islands) co_return fail(islands.error());
-  placement_ = std::make_shared<extent::Placement>(extent::Placement{std::move(*islands)});
+  placement_ = std::make_shared<extent::Placement>(extent::Placement{make_islands(config(), options_.demo)});
   fanout_ = extent::make_fanout(*workers_);
 
   index::JournalOptions options;
@@ -208,7 +206,7 @@ io::Task<Result<void>> Gateway::open() {
       ready_.notes.push_back(fmt::format("Island {} is unreachable: {}.", island.id, island.reason));
   }
 
-  auto trusted = co_await without_impostors(placement_->islands, *keys_);
+  auto trusted = without_impostors(placement_->islands, journal_.islands);
   placement_ = std::make_shared<extent::Placement>(extent::Placement{std::move(trusted)});
   reader_ = extent::make_extent_reader(*keys_, placement_, *workers_);
   store::StoreOptions store_options;

@@ -40,7 +40,7 @@ class RefusedIsland final : public island::Island {
 
 }  // namespace
 
-Result<std::vector<std::shared_ptr<island::Island>>> make_islands(const Config& config, bool make_missing) {
+std::vector<std::shared_ptr<island::Island>> make_islands(const Config& config, bool make_missing) {
   std::vector<std::shared_ptr<island::Island>> islands;
   for (const IslandConfig& facts : config.islands) {
     if (make_missing) {
@@ -54,27 +54,23 @@ Result<std::vector<std::shared_ptr<island::Island>>> make_islands(const Config& 
   return islands;
 }
 
-io::Task<std::vector<std::shared_ptr<island::Island>>> without_impostors(
-    std::vector<std::shared_ptr<island::Island>> islands, const crypto::Keyring& keys) {
-  for (std::shared_ptr<island::Island>& island : islands) {
-    Deadline deadline = system_clock().now() + kInspectTimeout;
-    auto marker = co_await island->read_marker(deadline);
-    if (!marker) continue;
-    auto verified = island::verify_marker(keys, island->id(), *marker);
-    if (!verified) island = std::make_shared<RefusedIsland>(island->id(), verified.error().message);
+std::vector<std::shared_ptr<island::Island>> without_impostors(
+    std::vector<std::shared_ptr<island::Island>> islands, const std::vector<index::IslandReport>& reports) {
+  CHECK(islands.size() == reports.size());
+  for (size_t i = 0; i < islands.size(); ++i) {
+    if (reports[i].refused) islands[i] = std::make_shared<RefusedIsland>(islands[i]->id(), reports[i].reason);
   }
-  co_return islands;
+  return islands;
 }
 
 io::Task<std::vector<IslandState>> inspect_islands(const Config& config, const crypto::Keyring& keys) {
   auto islands = make_islands(config, false);
-  CHECK(islands.has_value());  // nothing is made, so nothing can fail
   std::vector<IslandState> states;
-  for (size_t i = 0; i < islands->size(); ++i) {
+  for (size_t i = 0; i < islands.size(); ++i) {
     IslandState state;
     state.facts = config.islands[i];
     Deadline deadline = system_clock().now() + kInspectTimeout;
-    auto marker = co_await (*islands)[i]->read_marker(deadline);
+    auto marker = co_await islands[i]->read_marker(deadline);
     Result<island::Incarnation> verified = fail(Code::internal, "");
     if (marker)
       verified = island::verify_marker(keys, state.facts.id, *marker);

@@ -7,6 +7,7 @@
 
 #include "app/config.h"
 #include "crypto/keyring.h"
+#include "index/journal.h"
 #include "io/task.h"
 #include "island/island.h"
 
@@ -14,12 +15,13 @@ namespace archipel::app {
 
 // In shard order. With `make_missing` (the demo) an absent island directory is made, empty: recovery then sees an island without marker. A path that
 // cannot be made is logged and left as it is: the journal reports that island as unreachable.
-Result<std::vector<std::shared_ptr<island::Island>>> make_islands(const Config& config, bool make_missing);
+std::vector<std::shared_ptr<island::Island>> make_islands(const Config& config, bool make_missing);
 
-// `islands` for data: one that shows a marker which is not its own (swapped, copied, damaged) is replaced by one that answers nothing, so
+// `islands` for data: one that showed a marker which is not its own (swapped, copied, damaged) is replaced by one that answers nothing, so
 // that no shard is ever confirmed by a place that holds another island's. An island that does not answer stays: it may come back.
-io::Task<std::vector<std::shared_ptr<island::Island>>> without_impostors(
-    std::vector<std::shared_ptr<island::Island>> islands, const crypto::Keyring& keys);
+// `reports`: what the journal's start saw, in the same order.
+std::vector<std::shared_ptr<island::Island>> without_impostors(
+    std::vector<std::shared_ptr<island::Island>> islands, const std::vector<index::IslandReport>& reports);
 
 struct IslandState {
   IslandConfig facts;

@@ -12,6 +12,7 @@
 #include "index/blob_set.h"
 #include "index/journal.h"
 #include "island/mem_island.h"
+#include "support/co_assert.h"
 
 namespace archipel::index {
 
@@ -237,14 +238,5 @@ inline void with_rig(const std::string& name, io::Task<void> (*scenario)(Rig&), 
   };
   io::run_blocking([&] { return Runner::run(name, seed, scenario); });
 }
-
-// In coroutines, where gtest's ASSERT_ macros (which return) do not work.
-#define CO_ASSERT_TRUE(...)                       \
-  do {                                            \
-    if (!static_cast<bool>(__VA_ARGS__)) {        \
-      ADD_FAILURE() << "not true: " #__VA_ARGS__; \
-      co_return;                                  \
-    }                                             \
-  } while (false)
 
 }  // namespace archipel::index

@@ -327,7 +327,7 @@ io::Task<Result<void>> Opener::continue_chain() {
   for (size_t i = 0; i < seen_.size(); ++i) {
     if (seen_[i].state != Seen::present || seen_[i].incarnation == current.roster[i].incarnation) continue;
     reports_[i] = {placement_.islands[i]->id(), IslandReport::State::rejoined,
-                   "it was rejoined empty: what it held is repair debt"};
+                   "it was rejoined empty: what it held is repair debt", false};
   }
   if (options_.rejoin_wiped) CO_RETURN_IF_ERROR(co_await write_markers(IslandReport::State::rejoined));
   if (count(Seen::present) < options_.ack.w) {
@@ -396,7 +396,8 @@ io::Task<Result<CommitterParts>> Opener::hand_over() {
 io::Task<Result<void>> Opener::decide(bool view_holds) {
   seen_ = co_await read_markers(keys_, placement_, home_);
   for (size_t i = 0; i < seen_.size(); ++i) {
-    IslandReport report{placement_.islands[i]->id(), IslandReport::State::ok, seen_[i].reason};
+    IslandReport report{placement_.islands[i]->id(), IslandReport::State::ok, seen_[i].reason,
+                        seen_[i].refused};
     if (seen_[i].state == Seen::lost) report.state = IslandReport::State::lost;
     if (seen_[i].state == Seen::silent) report.state = IslandReport::State::unreachable;
     reports_.push_back(std::move(report));

@@ -29,8 +29,10 @@ struct JournalOptions {
 
 struct IslandReport {
   std::string id;
-  enum class State { ok, joined, rejoined, lost, unreachable } state;
+  enum class State { ok, joined, rejoined, lost, unreachable } state = State::ok;
   std::string reason;
+  bool refused =
+      false;  // unreachable because of its marker: the place is another's, and must confirm nothing
 };
 
 struct Journal {

@@ -34,7 +34,7 @@ TEST(Get, NeverShowsAWrongByteOfUpToThreeIslands) {
         objects["o" + std::to_string(size)] = pattern(size, size);
         Result<ObjectInfo> put =
             co_await rig.put("liars", "o" + std::to_string(size), objects["o" + std::to_string(size)]);
-        CO_ASSERT(put);
+        CO_ASSERT_TRUE(put);
       }
       auto flip = [](const island::BlobName&, uint64_t, Buffer& answer) {
         for (size_t i = 0; i < answer.size(); i += 1000) answer.data()[i] ^= 0x40;
@@ -140,7 +140,7 @@ TEST(Store, ServesSeveralLoopsAtOnce) {
       rig.placement = directories;
       rig.options.memory_budget_bytes = 8u << 20;
       bool started = co_await rig.start();
-      CO_ASSERT(started);
+      CO_ASSERT_TRUE(started);
       co_await make_bucket(rig, "shared");
       Stage stage;
       std::vector<std::thread> threads;
@@ -166,13 +166,13 @@ TEST(Versions, DoNotOpenUnderAnotherName) {
       co_await make_bucket(rig, "first");
       co_await make_bucket(rig, "second");
       Result<ObjectInfo> put = co_await rig.put("first", "k", "bytes");
-      CO_ASSERT(put);
+      CO_ASSERT_TRUE(put);
       // Someone moves the record, whole, to another bucket of the same owner.
       auto record = rig.journal.kv->snapshot()->get(object_key("first", "k"));
-      CO_ASSERT(record);
-      CO_ASSERT(record->has_value());
+      CO_ASSERT_TRUE(record);
+      CO_ASSERT_TRUE(record->has_value());
       Result<void> written = rig.journal.kv->write({{object_key("second", "k"), *record}});
-      CO_ASSERT(written);
+      CO_ASSERT_TRUE(written);
       Result<Store::Opened> opened = co_await rig.store->get("second", "k", std::nullopt, {});
       EXPECT_EQ(code_of(opened), "InternalError");
     }

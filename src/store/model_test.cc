@@ -250,7 +250,7 @@ class Program {
     }
     for (const std::string& by : {kAlice, kBob}) {
       Result<std::vector<BucketInfo>> listed = co_await rig_.store->list_buckets(by);
-      CO_ASSERT(listed);
+      CO_ASSERT_TRUE(listed);
       std::vector<std::string> names, expected;
       for (const BucketInfo& info : *listed) names.push_back(info.name);
       for (const auto& [name, in_bucket] : model_.buckets)

@@ -9,20 +9,12 @@
 #include "index/journal.h"
 #include "island/mem_island.h"
 #include "store/store.h"
+#include "support/co_assert.h"
 
 namespace archipel::store {
 
 inline const std::string kAlice(64, 'a');
 inline const std::string kBob(64, 'b');
-
-// In coroutines, where gtest's ASSERT_ macros (which return) do not work.
-#define CO_ASSERT(...)                            \
-  do {                                            \
-    if (!static_cast<bool>(__VA_ARGS__)) {        \
-      ADD_FAILURE() << "not true: " #__VA_ARGS__; \
-      co_return;                                  \
-    }                                             \
-  } while (false)
 
 // "ok", or the S3 code of the error.
 template <class T>

@@ -36,7 +36,7 @@ TEST(Put, KeepsEverySizeAroundTheEdges) {
           if (known) request.length = size;
           Result<ObjectInfo> put = co_await rig.store->put(std::move(request), body);
           EXPECT_EQ(code_of(put), "ok") << size;
-          CO_ASSERT(put);
+          CO_ASSERT_TRUE(put);
           EXPECT_EQ(put->etag, md5_of(bytes)) << size;
           EXPECT_EQ(put->size, size);
           Result<std::string> got = co_await rig.get("sizes", "object");
@@ -84,7 +84,7 @@ TEST(Put, WithABrokenBodyStoresNothing) {
         }
       }
       Result<ListResult> listed = co_await rig.store->list({"broken", "", "", "", 1000});
-      CO_ASSERT(listed);
+      CO_ASSERT_TRUE(listed);
       EXPECT_TRUE(listed->entries.empty());
       StringBody longer("0123456789"), shorter("0123456789");
       Result<ObjectInfo> put = co_await rig.store->put({"broken", "object", {}, {}, {}, 9}, longer);
@@ -103,7 +103,7 @@ TEST(Put, RefusesBeforeItReadsTheBody) {
     static io::Task<void> go(StoreRig& rig) {
       co_await make_bucket(rig, "early");
       Result<ObjectInfo> first = co_await rig.put("early", "there", "x");
-      CO_ASSERT(first);
+      CO_ASSERT_TRUE(first);
       std::vector<std::pair<PutRequest, std::string>> cases;
       cases.push_back({{"absent", "k", {}, {}, {}, {}}, "NoSuchBucket"});
       cases.push_back({{"Not_A_Name", "k", {}, {}, {}, {}}, "NoSuchBucket"});
@@ -186,11 +186,11 @@ TEST(Put, KeepsHeadersMetadataAndTheChecksumOfTheBody) {
       body.known_md5 = std::string(16, '\x11');
       PutRequest request{"meta", "k", {{"content-type", "text/x"}}, {{"owner", "\xc3\xa9"}}, {}, 5};
       Result<ObjectInfo> put = co_await rig.store->put(std::move(request), body);
-      CO_ASSERT(put);
+      CO_ASSERT_TRUE(put);
       bool restarted = co_await rig.restart(true);
-      CO_ASSERT(restarted);
+      CO_ASSERT_TRUE(restarted);
       Result<ObjectInfo> head = co_await rig.store->head("meta", "k", {});
-      CO_ASSERT(head);
+      CO_ASSERT_TRUE(head);
       EXPECT_EQ(head->headers.at("content-type"), "text/x");
       EXPECT_EQ(head->metadata.at("owner"), "\xc3\xa9");
       EXPECT_EQ(head->checksum.kind, Checksum::Kind::crc32c);
@@ -207,17 +207,17 @@ TEST(Get, KeepsReadingTheVersionItOpenedWhileItIsReplaced) {
       co_await make_bucket(rig, "pinned");
       std::string old_bytes = pattern(4'000'000, 1);
       Result<ObjectInfo> put = co_await rig.put("pinned", "k", old_bytes);
-      CO_ASSERT(put);
+      CO_ASSERT_TRUE(put);
       Result<Store::Opened> opened = co_await rig.store->get("pinned", "k", std::nullopt, {});
-      CO_ASSERT(opened);
+      CO_ASSERT_TRUE(opened);
       Result<Buffer> piece = co_await opened->reader->read();
-      CO_ASSERT(piece);
+      CO_ASSERT_TRUE(piece);
       std::string got(as_text(*piece));
       put = co_await rig.put("pinned", "k", "new");
-      CO_ASSERT(put);
+      CO_ASSERT_TRUE(put);
       for (;;) {
         piece = co_await opened->reader->read();
-        CO_ASSERT(piece);
+        CO_ASSERT_TRUE(piece);
         if (piece->empty()) break;
         got += as_text(*piece);
       }
@@ -232,10 +232,10 @@ TEST(Get, MayBeGivenUpWithAReadUnderWay) {
     static io::Task<void> go(StoreRig& rig) {
       co_await make_bucket(rig, "given-up");
       Result<ObjectInfo> put = co_await rig.put("given-up", "k", pattern(5'000'000, 1));
-      CO_ASSERT(put);
+      CO_ASSERT_TRUE(put);
       for (int i = 0; i < 3; ++i) {
         Result<Store::Opened> opened = co_await rig.store->get("given-up", "k", std::nullopt, {});
-        CO_ASSERT(opened);
+        CO_ASSERT_TRUE(opened);
         Result<Buffer> piece = co_await opened->reader->read();
         EXPECT_EQ(code_of(piece), "ok");
       }
@@ -258,7 +258,7 @@ TEST(Buckets, FollowTheNamingRulesAndBelongToTheirOwner) {
       made = co_await rig.store->create_bucket("bobs", kBob);
       EXPECT_EQ(code_of(made), "ok");
       Result<BucketInfo> head = co_await rig.store->head_bucket("bobs");
-      CO_ASSERT(head);
+      CO_ASSERT_TRUE(head);
       EXPECT_EQ(head->owner, kBob);
       EXPECT_EQ(head->created_ms, rig.clock.wall_ms);
       EXPECT_EQ(rig.count("k/"), 2u);  // one key slot each
@@ -282,9 +282,9 @@ TEST(Memory, ThatSlowReadersHoldDoesNotStopUploads) {
     };
     static io::Task<void> slow_reader(StoreRig& rig, const std::string& bytes, Stage& stage) {
       Result<Store::Opened> opened = co_await rig.store->get("slow", "object", std::nullopt, {});
-      CO_ASSERT(opened);
+      CO_ASSERT_TRUE(opened);
       Result<Buffer> piece = co_await opened->reader->read();
-      CO_ASSERT(piece);
+      CO_ASSERT_TRUE(piece);
       ++stage.holding;
       stage.changed.notify_all();
       while (!stage.go_on) co_await stage.changed.wait();
@@ -300,7 +300,7 @@ TEST(Memory, ThatSlowReadersHoldDoesNotStopUploads) {
       co_await make_bucket(rig, "slow");
       std::string bytes = pattern(1'500'000, 8);
       Result<ObjectInfo> put = co_await rig.put("slow", "object", bytes);
-      CO_ASSERT(put);
+      CO_ASSERT_TRUE(put);
       Stage stage;
       io::TaskScope readers;
       for (int i = 0; i < 150; ++i) readers.spawn(slow_reader(rig, bytes, stage));
@@ -325,7 +325,7 @@ TEST(Accounts, AreFoundAtOnceAndAfterARestart) {
       Result<void> kept = co_await rig.store->put_account({kAlice, "Alice", "AK", "s1"});
       EXPECT_EQ(code_of(kept), "ok");
       auto held = rig.store->find_account("AK");
-      CO_ASSERT(held);
+      CO_ASSERT_TRUE(held);
       kept = co_await rig.store->put_account({kAlice, "Alice", "AK", "s2"});
       EXPECT_EQ(code_of(kept), "ok");
       EXPECT_EQ(held->secret_key, "s1");
@@ -335,11 +335,11 @@ TEST(Accounts, AreFoundAtOnceAndAfterARestart) {
       kept = co_await rig.store->put_account({"short", "Bob", "BK", "s3"});
       EXPECT_EQ(code_of(kept), "InvalidRequest");
       bool restarted = co_await rig.restart(true);
-      CO_ASSERT(restarted);
-      CO_ASSERT(rig.store->find_account("AK"));
+      CO_ASSERT_TRUE(restarted);
+      CO_ASSERT_TRUE(rig.store->find_account("AK"));
       EXPECT_EQ(rig.store->find_account("AK")->secret_key, "s2");
       Result<std::vector<Account>> all = co_await rig.store->list_accounts();
-      CO_ASSERT(all);
+      CO_ASSERT_TRUE(all);
       EXPECT_EQ(all->size(), 1u);
     }
   };
@@ -365,7 +365,7 @@ TEST(Accounts, LoseTheirOldKeyWhenTheyGetANewOne) {
       check(rig);
       for (bool forget_view : {false, true}) {
         bool restarted = co_await rig.restart(forget_view);
-        CO_ASSERT(restarted);
+        CO_ASSERT_TRUE(restarted);
         check(rig);
       }
     }
@@ -379,7 +379,7 @@ TEST(Copy, SharesTheStreamUntilTheLastVersionIsGone) {
       co_await make_bucket(rig, "copies");
       std::string bytes = pattern(1'000'000, 3);
       Result<ObjectInfo> put = co_await rig.put("copies", "a", bytes);
-      CO_ASSERT(put);
+      CO_ASSERT_TRUE(put);
       size_t blobs = rig.islands[0]->blobs().size();
       for (std::string to : {"b", "c"}) {
         Result<ObjectInfo> copied =
@@ -423,7 +423,7 @@ TEST(Copy, AndDeleteOfItsSourceAtOnceLeaveNoDanglingCopy) {
       co_await make_bucket(rig, "race");
       for (int round = 0; round < 20; ++round) {
         Result<ObjectInfo> put = co_await rig.put("race", "source", pattern(200'000, 1));
-        CO_ASSERT(put);
+        CO_ASSERT_TRUE(put);
         io::TaskScope scope;
         for (int i = 0; i < 3; ++i) scope.spawn(copy(rig, "copy-" + std::to_string(i)));
         scope.spawn(remove(rig));
@@ -448,14 +448,14 @@ TEST(Remove, ReportsEveryKeyAndIsOneCommit) {
       std::vector<std::string> keys;
       for (int i = 0; i < 20; ++i) {
         Result<ObjectInfo> put = co_await rig.put("remove", std::to_string(i), "x");
-        CO_ASSERT(put);
+        CO_ASSERT_TRUE(put);
         keys.push_back(std::to_string(i));
       }
       keys.push_back("never there");
       keys.push_back(std::string(2000, 'x'));
       index::CommitPosition before = rig.journal.committer->applied();
       Result<std::vector<DeleteOutcome>> removed = co_await rig.store->remove("remove", keys);
-      CO_ASSERT(removed);
+      CO_ASSERT_TRUE(removed);
       EXPECT_EQ(rig.journal.committer->applied().seq, before.seq + 1);
       EXPECT_EQ(removed->size(), 22u);
       EXPECT_EQ(code_of(removed->at(20).result), "ok");
@@ -476,13 +476,13 @@ TEST(List, JumpsOverWhatLiesUnderAPrefix) {
       for (std::string key :
            {"asdf", "boo/bar", "boo/baz/xyzzy", "cquux/thud", "cquux/bla", "foo+1/x", "foo/y"}) {
         Result<ObjectInfo> put = co_await rig.put("list", key, "x");
-        CO_ASSERT(put);
+        CO_ASSERT_TRUE(put);
       }
       ListRequest request{"list", "", "/", "", 1};
       std::vector<std::string> seen;
       for (int page = 0; page < 10; ++page) {
         Result<ListResult> listed = co_await rig.store->list(request);
-        CO_ASSERT(listed);
+        CO_ASSERT_TRUE(listed);
         EXPECT_EQ(listed->entries.size() + listed->common_prefixes.size(), 1u);
         for (auto& entry : listed->entries) seen.push_back(entry.key);
         for (auto& prefix : listed->common_prefixes) seen.push_back(prefix);
@@ -492,13 +492,13 @@ TEST(List, JumpsOverWhatLiesUnderAPrefix) {
       EXPECT_EQ(seen, (std::vector<std::string>{"asdf", "boo/", "cquux/", "foo+1/", "foo/"}));
       // Inside a prefix: what is left of it still rolls up.
       Result<ListResult> inside = co_await rig.store->list({"list", "", "/", "boo/bar", 1});
-      CO_ASSERT(inside);
+      CO_ASSERT_TRUE(inside);
       EXPECT_EQ(inside->common_prefixes, std::vector<std::string>{"boo/"});
       Result<ListResult> none = co_await rig.store->list({"list", std::string("asdf\0", 5), "", "", 10});
-      CO_ASSERT(none);
+      CO_ASSERT_TRUE(none);
       EXPECT_TRUE(none->entries.empty());
       Result<ListResult> zero = co_await rig.store->list({"list", "", "", "", 0});
-      CO_ASSERT(zero);
+      CO_ASSERT_TRUE(zero);
       EXPECT_FALSE(zero->truncated);
     }
   };
