@@ -11,19 +11,58 @@
 
 namespace archipel::index {
 
+class DirFiles;
+
 // A lock on DIR, held until destruction or the end of the process.
 class DirLock {
  public:
-  // exists: another process holds it; the sentence names DIR and that process. io.
+  // Of the directory `dir`; as DirFiles::lock().
   static Result<std::unique_ptr<DirLock>> acquire(const std::string& dir);
-  ~DirLock();
-  DirLock(const DirLock&) = delete;
-  DirLock& operator=(const DirLock&) = delete;
-
- private:
-  explicit DirLock(int fd) : fd_(fd) {}
-  int fd_;
+  virtual ~DirLock() = default;
 };
+
+// A small file of DIR that is overwritten in place, again and again.
+class InPlaceFile {
+ public:
+  virtual ~InPlaceFile() = default;
+  // From the start, at most `bytes_max`; empty if it was just made. io.
+  virtual Result<std::string> read(size_t bytes_max) = 0;
+  // Replaces the first bytes by one write. A crash of the process keeps it; a crash of the machine may lose it, or tear it, unless `sync`: then
+  // it and all writes before it are on the disk when this returns.
+  virtual Result<void> write(ByteView bytes, bool sync) = 0;
+};
+
+// The files of DIR. An interface, so that a simulator can crash the machine that DIR lies on. Calls block: a worker, or before serving.
+class DirFiles {
+ public:
+  static constexpr size_t kSmallFileBytesMax = 64u << 10;
+
+  virtual ~DirFiles() = default;
+
+  // exists: another process holds it; the sentence names DIR and that process. io.
+  virtual Result<std::unique_ptr<DirLock>> lock() = 0;
+
+  // `name`: one path component, no dots at its start. The file is made if absent, mode 0600, and its name survives a crash of the machine.
+  virtual Result<std::unique_ptr<InPlaceFile>> open_in_place(const std::string& name) = 0;
+
+  // A small file, whole; nothing if there is none. limit: it is longer than kSmallFileBytesMax.
+  virtual Result<std::optional<std::string>> read(const std::string& name) = 0;
+  // Replaces a small file as a whole, mode 0600. When it returns, bytes and name are on the disk; a crash before leaves the old or the new file.
+  virtual Result<void> write_atomically(const std::string& name, ByteView bytes) = 0;
+
+  // Directories in DIR, such as the view's.
+  virtual Result<bool> exists(const std::string& name) = 0;
+  virtual Result<void> rename(const std::string& from, const std::string& to) = 0;
+  virtual Result<void> remove_all(const std::string& name) = 0;  // absent already = success
+
+  // For messages, and for those who open something in DIR by its path, such as the view.
+  virtual std::string path_of(const std::string& name) const = 0;
+  // Differs after every start of the machine; at most 36 bytes. Empty if it cannot be told: then nothing that was not synced can be trusted.
+  virtual std::string boot_id() = 0;
+};
+
+// The real ones, in the directory `dir`, which exists.
+std::shared_ptr<DirFiles> open_dir_files(std::string dir);
 
 // The position that was last acknowledged to a client, or about to be. Epoch 0: a realm is being created.
 struct HeadPosition {
@@ -40,10 +79,8 @@ class HeadFile {
     bool exact = false;
   };
   // Opens the file, made if absent with mode 0600. `keys` must outlive it.
+  static Result<std::unique_ptr<HeadFile>> open(DirFiles& files, const crypto::Keyring& keys);
   static Result<std::unique_ptr<HeadFile>> open(const std::string& dir, const crypto::Keyring& keys);
-  ~HeadFile();
-  HeadFile(const HeadFile&) = delete;
-  HeadFile& operator=(const HeadFile&) = delete;
 
   // What it said when it was opened; nothing if it was not there, empty or torn. invalid: it
   // belongs to another realm; unsupported: to another version.
@@ -52,11 +89,12 @@ class HeadFile {
   Result<void> write(const HeadPosition& position, bool clean, bool sync);
 
  private:
-  HeadFile(int fd, std::string path, const crypto::Keyring& keys)
-      : fd_(fd), path_(std::move(path)), keys_(keys) {}
+  HeadFile(std::unique_ptr<InPlaceFile> file, std::string path, std::string boot, const crypto::Keyring& keys)
+      : file_(std::move(file)), path_(std::move(path)), boot_(std::move(boot)), keys_(keys) {}
   Result<void> read();
-  int fd_;
+  std::unique_ptr<InPlaceFile> file_;
   std::string path_;
+  std::string boot_;  // of this start of the machine; empty if not known
   const crypto::Keyring& keys_;
   std::optional<Contents> found_;
 };

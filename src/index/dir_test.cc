@@ -104,5 +104,26 @@ TEST_F(DirTest, LockOfAKilledProcessIsFree) {
   close(ready[1]);
 }
 
+TEST_F(DirTest, ASmallFileIsReplacedAsAWhole) {
+  std::shared_ptr<DirFiles> files = open_dir_files(dir);
+  auto absent = files->read("instance");
+  ASSERT_TRUE(absent);
+  EXPECT_FALSE(*absent);
+  ASSERT_TRUE(files->write_atomically("instance", as_bytes("a longer text")));
+  ASSERT_TRUE(files->write_atomically("instance", as_bytes("short")));
+  auto found = files->read("instance");
+  ASSERT_TRUE(found && *found);
+  EXPECT_EQ(**found, "short");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir), {}), 1) << "nothing is left beside it";
+  EXPECT_EQ(std::filesystem::status(dir + "/instance").permissions(), std::filesystem::perms{0600});
+}
+
+TEST_F(DirTest, AFileThatCannotBeOursIsNotReadWhole) {
+  write_whole_file(dir + "/instance", std::string(DirFiles::kSmallFileBytesMax + 1, 'x'));
+  auto found = open_dir_files(dir)->read("instance");
+  ASSERT_FALSE(found);
+  EXPECT_EQ(found.error().code, Code::limit);
+}
+
 }  // namespace
 }  // namespace archipel::index

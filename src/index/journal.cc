@@ -55,7 +55,9 @@ class Opener {
         workers_(workers),
         home_(home),
         random_(random),
-        clock_(clock) {}
+        clock_(clock) {
+    if (!options_.files) options_.files = open_dir_files(options_.dir);
+  }
 
   // At the start of the process: locks DIR and opens the view in it.
   io::Task<Result<Journal>> run();
@@ -107,9 +109,9 @@ class Opener {
 };
 
 Result<bool> Opener::open_dir() {
-  ASSIGN_OR_RETURN(lock_, DirLock::acquire(options_.dir));
-  ASSIGN_OR_RETURN(head_, HeadFile::open(options_.dir, keys_));
-  ASSIGN_OR_RETURN(view_, ViewDir::open(options_.dir + "/index", options_.open_view));
+  ASSIGN_OR_RETURN(lock_, options_.files->lock());
+  ASSIGN_OR_RETURN(head_, HeadFile::open(*options_.files, keys_));
+  ASSIGN_OR_RETURN(view_, ViewDir::open(*options_.files, "index", options_.open_view));
   Result<std::optional<Applied>> applied = read_applied(*view_->kv().snapshot());
   return !applied || *applied;
 }
@@ -456,7 +458,7 @@ io::Task<Result<CommitterParts>> Opener::run_again(Kv& kv, const bool& stop) {
   in_use_ = true;
   stop_ = &stop;
   Result<std::unique_ptr<HeadFile>> head =
-      co_await workers_.run([this] { return HeadFile::open(options_.dir, keys_); });
+      co_await workers_.run([this] { return HeadFile::open(*options_.files, keys_); });
   if (!head) co_return fail(head.error());
   head_ = std::move(*head);
   Result<void> decided = co_await decide(true);

@@ -8,12 +8,15 @@
 
 #include "crypto/keyring.h"
 #include "index/committer.h"
+#include "index/dir.h"
 #include "io/workers.h"
 
 namespace archipel::index {
 
 struct JournalOptions {
   std::string dir;  // DIR: `index/` (the Kv), `head`, `lock` live here. 0700.
+  // How the files of `dir` are reached; null: as they are. A simulator brings its own.
+  std::shared_ptr<DirFiles> files = {};
   erasure::Code code;
   extent::AckRule ack;
   int in_flight_max = 2;  // commits in flight, at most 8 (format constant)

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <deque>
-#include <filesystem>
 #include <utility>
 
 #include "base/log.h"
@@ -434,10 +433,10 @@ io::Task<Result<void>> Recovery::judge_gap(uint64_t gap) {
 
 }  // namespace
 
-Result<std::unique_ptr<ViewDir>> ViewDir::open(std::string path, OpenKv open_kv) {
-  std::unique_ptr<ViewDir> out(new ViewDir(std::move(path), std::move(open_kv)));
+Result<std::unique_ptr<ViewDir>> ViewDir::open(DirFiles& files, std::string name, OpenKv open_kv) {
+  std::unique_ptr<ViewDir> out(new ViewDir(&files, std::move(name), std::move(open_kv)));
   RETURN_IF_ERROR(out->restore_old());
-  Result<std::unique_ptr<Kv>> kv = out->open_kv_(out->path_);
+  Result<std::unique_ptr<Kv>> kv = out->open_kv_(files.path_of(out->name_));
   if (!kv && kv.error().code == Code::corrupt) {
     log::warn("journal.index_rebuilt", {{"reason", kv.error().message}});
     RETURN_IF_ERROR(out->reset());
@@ -450,44 +449,42 @@ Result<std::unique_ptr<ViewDir>> ViewDir::open(std::string path, OpenKv open_kv)
 }
 
 std::unique_ptr<ViewDir> ViewDir::in_use(Kv& kv) {
-  std::unique_ptr<ViewDir> out(new ViewDir({}, {}));
+  std::unique_ptr<ViewDir> out(new ViewDir(nullptr, {}, {}));
   out->kv_ = &kv;
   return out;
 }
 
 Result<void> ViewDir::reset() {
-  if (path_.empty())
+  if (files_ == nullptr)
     return fail(Code::unavailable, "the view in index/ has to be rebuilt: restart the gateway");
   owned_.reset();
-  std::error_code error;
-  if (std::filesystem::exists(old_path(), error)) {
-    std::filesystem::remove_all(path_, error);  // begun anew before: the one aside is the one to keep
-  } else if (std::filesystem::exists(path_, error)) {
-    std::filesystem::rename(path_, old_path(), error);
+  ASSIGN_OR_RETURN(bool kept, files_->exists(old_name()));
+  ASSIGN_OR_RETURN(bool there, files_->exists(name_));
+  if (kept) {
+    RETURN_IF_ERROR(files_->remove_all(name_));  // begun anew before: the one aside is the one to keep
+  } else if (there) {
+    RETURN_IF_ERROR(files_->rename(name_, old_name()));
   }
-  if (error) return fail_errno(error.value(), "putting aside " + path_);
-  ASSIGN_OR_RETURN(owned_, open_kv_(path_));
+  ASSIGN_OR_RETURN(owned_, open_kv_(files_->path_of(name_)));
   kv_ = owned_.get();
   return {};
 }
 
 // Ends with the view closed: for a start that is over, or has not opened it yet.
 Result<void> ViewDir::restore_old() {
-  std::error_code error;
-  if (path_.empty() || !std::filesystem::exists(old_path(), error)) return {};
+  if (files_ == nullptr) return {};
+  ASSIGN_OR_RETURN(bool kept, files_->exists(old_name()));
+  if (!kept) return {};
   owned_.reset();
   kv_ = nullptr;
-  std::filesystem::remove_all(path_, error);
-  if (!error) std::filesystem::rename(old_path(), path_, error);
-  if (error) return fail_errno(error.value(), "putting back " + old_path());
-  return {};
+  RETURN_IF_ERROR(files_->remove_all(name_));
+  return files_->rename(old_name(), name_);
 }
 
 void ViewDir::discard_old() {
-  if (path_.empty()) return;
-  std::error_code error;
-  std::filesystem::remove_all(old_path(), error);
-  if (error) log::warn("journal.old_index_not_deleted", {{"path", old_path()}, {"reason", error.message()}});
+  if (files_ == nullptr) return;
+  Result<void> done = files_->remove_all(old_name());
+  if (!done) log::warn("journal.old_index_not_deleted", {{"reason", done.error().message}});
 }
 
 io::Task<Result<Recovered>> recover(RecoveryInput input) {
