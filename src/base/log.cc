@@ -12,6 +12,7 @@ namespace {
 
 std::atomic<Level> g_level{Level::info};
 std::atomic<bool> g_json{false};
+std::atomic<Sink> g_sink{nullptr};
 
 constexpr std::string_view kNames[] = {"debug", "info", "warn", "error"};
 
@@ -46,9 +47,13 @@ void set_level(Level level) {
 void set_json(bool json) {
   g_json = json;
 }
+void set_sink(Sink sink) {
+  g_sink = sink;
+}
 
 void event(Level level, std::string_view name, Fields fields) {
   if (level < g_level.load(std::memory_order_relaxed)) return;
+  if (Sink sink = g_sink.load(std::memory_order_relaxed)) return sink(level, name, fields);
   auto now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
   auto seconds = std::chrono::floor<std::chrono::seconds>(now);
   std::string line;

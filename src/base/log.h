@@ -44,5 +44,9 @@ inline void error(std::string_view name, Fields fields = {}) {
 void set_level(Level level);
 // logfmt (default) or one JSON object per line.
 void set_json(bool json);
+// Events that are not dropped go to `sink` instead of stderr; null: to stderr again. For the simulator, which reads them. Called on whichever
+// thread logs; set before other threads start.
+using Sink = void (*)(Level level, std::string_view name, Fields fields);
+void set_sink(Sink sink);
 
 }  // namespace archipel::log

@@ -22,8 +22,6 @@ metrics::Counter unconfirmed_shards{
     "Shards that were not confirmed when their write was acknowledged (repair debt)"};
 metrics::Counter spot_checks{"archipel_extent_spot_checks_total", "Acknowledged blobs read back in part"};
 
-std::atomic<uint64_t> confirmed_puts{0};
-
 uint64_t total_bytes(const std::vector<ByteView>& parts) {
   uint64_t size = 0;
   for (ByteView part : parts) size += part.size();
@@ -51,6 +49,7 @@ struct Round {
   std::shared_ptr<const Placement> placement;
   std::vector<Fanout::Blob> blobs;
   std::shared_ptr<const void> keep_alive;
+  std::shared_ptr<std::atomic<uint64_t>> confirmed_puts;  // of all rounds, for the spot checks
   Deadline deadline{};
   io::Event changed;
   uint32_t confirmed = 0, finished = 0;  // bit per island
@@ -135,7 +134,7 @@ io::Task<void> put_one(std::shared_ptr<Round> round, int i) {
   round->changed.notify_all();
   if (!outcome) co_return;
   bool chosen =
-      confirmed_puts.fetch_add(1, std::memory_order_relaxed) % kSpotCheckEvery == kSpotCheckEvery - 1;
+      round->confirmed_puts->fetch_add(1, std::memory_order_relaxed) % kSpotCheckEvery == kSpotCheckEvery - 1;
   if (chosen) co_await spot_check(round, i);
 }
 
@@ -172,6 +171,7 @@ class RealFanout : public Fanout {
     round->placement = std::move(placement);
     round->blobs = std::move(blobs);
     round->keep_alive = std::move(keep_alive);
+    round->confirmed_puts = confirmed_puts_;
     round->deadline = started + rule.hard_deadline;
     round->errors.resize(round->blobs.size());
     std::vector<TimePoint> soft;
@@ -208,6 +208,7 @@ class RealFanout : public Fanout {
   io::Task<void> drain() override { return scopes_.drain(); }
 
  private:
+  std::shared_ptr<std::atomic<uint64_t>> confirmed_puts_ = std::make_shared<std::atomic<uint64_t>>(0);
   LoopScopes scopes_;
 };
 
