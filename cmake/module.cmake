@@ -1,9 +1,10 @@
 # archipel_module(PATH [DEPS module…] [LIBS target…])
-# One static library per src/PATH (all *.cc but *_test.cc and main.cc) and, with ARCHIPEL_TESTS, one test binary from its *_test.cc.
+# One static library per src/PATH and its simulator, src/PATH/sim (all *.cc but *_test.cc and main.cc) and, with ARCHIPEL_TESTS, one test binary from its *_test.cc.
 function(archipel_module PATH)
   cmake_parse_arguments(M "" "" "DEPS;LIBS" ${ARGN})
   string(REPLACE "/" "_" NAME ${PATH})
-  file(GLOB SOURCES CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${PATH}/*.cc)
+  file(GLOB SOURCES CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${PATH}/*.cc
+    ${CMAKE_SOURCE_DIR}/src/${PATH}/sim/*.cc)
   set(TESTS ${SOURCES})
   list(FILTER TESTS INCLUDE REGEX "_test\\.cc$")
   list(FILTER SOURCES EXCLUDE REGEX "(_test|/main)\\.cc$")
