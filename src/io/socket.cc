@@ -1,0 +1,218 @@
+#include "io/socket.h"
+
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/log.h"
+#include "base/metrics.h"
+
+namespace archipel::io {
+namespace {
+
+constexpr size_t kPartsPerCall = 64;
+// How much a connection moves, and a listener accepts, before others on the loop get their turn.
+constexpr size_t kBytesPerTurn = 1u << 20;
+constexpr int kAcceptsPerTurn = 32;
+// How long accept() rests when the process or the system is out of descriptors or memory.
+constexpr Duration kAcceptPause = std::chrono::milliseconds(100);
+
+metrics::Counter accept_pauses{"archipel_tcp_accept_pauses_total",
+                               "Pauses of accept() because descriptors or memory ran out"};
+
+std::unexpected<Error> no_time(const std::string& peer) {
+  return fail(Code::timeout, "the connection with " + peer + " made no progress before its deadline");
+}
+std::unexpected<Error> closed_here() {
+  return fail(Code::cancelled, "the connection was closed on this side");
+}
+
+// Drops what is written from the front of `parts`; false when nothing is left.
+bool skip_written(std::span<const ByteView>& parts, size_t& offset) {
+  while (!parts.empty() && offset >= parts.front().size()) {
+    offset -= parts.front().size();
+    parts = parts.subspan(1);
+  }
+  return !parts.empty();
+}
+
+// What accept(2) may fail with although the listener is fine (its man page, "Error handling"; ECONNABORTED).
+bool concerns_one_connection(int error) {
+  for (int harmless : {ECONNABORTED, ENETDOWN, EPROTO, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH,
+                       EOPNOTSUPP, ENETUNREACH, EPERM, ETIMEDOUT}) {
+    if (error == harmless) return true;
+  }
+  return false;
+}
+bool is_shortage(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+std::unexpected<Error> listener_closed() {
+  return fail(Code::cancelled, "the listener was closed");
+}
+
+}  // namespace
+
+SocketStream::SocketStream(Loop& loop, int fd, std::string peer)
+    : descriptor_(loop, fd), peer_(std::move(peer)) {}
+
+Task<Result<void>> SocketStream::wait_readable(Deadline deadline) {
+  if (descriptor_.closed()) co_return closed_here();
+  // Asio looks at the socket once more when it starts to wait, so nothing that came before is missed.
+  Wake wake = co_await descriptor_.ready(Direction::read, deadline);
+  if (wake == Wake::timeout) co_return no_time(peer());
+  if (wake == Wake::cancelled) co_return closed_here();
+  moved_in_turn_ = 0;
+  co_return {};
+}
+
+Task<Result<size_t>> SocketStream::read(MutableBytes out, Deadline deadline) {
+  CHECK(!out.empty());
+  for (;;) {
+    if (descriptor_.closed()) co_return closed_here();
+    if (moved_in_turn_ < kBytesPerTurn) {
+      ssize_t got = ::recv(descriptor_.fd(), out.data(), out.size(), 0);
+      if (got >= 0) {
+        moved_in_turn_ += static_cast<size_t>(got);
+        co_return static_cast<size_t>(got);
+      }
+      if (errno == EINTR) continue;
+      if (errno != EAGAIN) co_return fail_errno(errno, "reading from " + peer());
+    }
+    // Also when the turn's share is used up: if there is more to read, this returns as soon as others had their turn.
+    Wake wake = co_await descriptor_.ready(Direction::read, deadline);
+    if (wake == Wake::timeout) co_return no_time(peer());
+    if (wake == Wake::cancelled) co_return closed_here();
+    moved_in_turn_ = 0;
+  }
+}
+
+Task<Result<void>> SocketStream::write(std::span<const ByteView> parts, Deadline deadline) {
+  size_t offset = 0;  // of the first part that is not written completely
+  while (skip_written(parts, offset)) {
+    if (descriptor_.closed()) co_return closed_here();
+    if (moved_in_turn_ < kBytesPerTurn) {
+      ssize_t sent = send_some(parts, offset);
+      if (sent >= 0) {
+        offset += static_cast<size_t>(sent);
+        moved_in_turn_ += static_cast<size_t>(sent);
+        continue;
+      }
+      if (errno == EINTR) continue;
+      if (errno != EAGAIN) co_return fail_errno(errno, "writing to " + peer());
+    }
+    Wake wake = co_await descriptor_.ready(Direction::write, deadline);
+    if (wake == Wake::timeout) co_return no_time(peer());
+    if (wake == Wake::cancelled) co_return closed_here();
+    moved_in_turn_ = 0;
+  }
+  co_return {};
+}
+
+void SocketStream::shutdown_write() {
+  if (!descriptor_.closed()) ::shutdown(descriptor_.fd(), SHUT_WR);
+}
+
+void SocketStream::close(bool reset) {
+  if (descriptor_.closed()) return;
+  if (reset) {
+    linger hard{.l_onoff = 1, .l_linger = 0};
+    setsockopt(descriptor_.fd(), SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+  }
+  descriptor_.close();
+}
+
+ssize_t SocketStream::send_some(std::span<const ByteView> parts, size_t offset) {
+  iovec vectors[kPartsPerCall];
+  size_t count = std::min(parts.size(), kPartsPerCall);
+  for (size_t i = 0; i < count; ++i) {
+    ByteView part = parts[i].subspan(i == 0 ? offset : 0);
+    vectors[i] = {const_cast<uint8_t*>(part.data()), part.size()};
+  }
+  msghdr message{};
+  message.msg_iov = vectors;
+  message.msg_iovlen = count;
+  return ::sendmsg(descriptor_.fd(), &message, MSG_NOSIGNAL);
+}
+
+// A rest that close() can end; the listener may be gone when it resumes then.
+struct SocketListener::Pause {
+  SocketListener& listener;
+  std::coroutine_handle<> self = nullptr;
+  Loop::TimerId timer = 0;
+  bool open = true;
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> handle) {
+    self = handle;
+    listener.pausing_ = this;
+    Loop& loop = listener.descriptor_.loop();
+    timer = loop.run_at(loop.now() + kAcceptPause, [this] {
+      listener.pausing_ = nullptr;
+      self.resume();
+    });
+  }
+  bool await_resume() const noexcept { return open; }
+};
+
+SocketListener::SocketListener(Loop& loop, int fd, std::string address, PeerText peer_text, Prepare prepare)
+    : descriptor_(loop, fd), address_(std::move(address)), peer_text_(peer_text), prepare_(prepare) {}
+
+SocketListener::~SocketListener() {
+  SocketListener::close();
+}
+
+Task<Result<std::unique_ptr<Stream>>> SocketListener::accept() {
+  for (;;) {
+    if (descriptor_.closed()) co_return listener_closed();
+    if (++accepted_in_turn_ <= kAcceptsPerTurn) {
+      sockaddr_storage peer{};
+      socklen_t size = sizeof peer;
+      int fd = ::accept4(descriptor_.fd(), reinterpret_cast<sockaddr*>(&peer), &size,
+                         SOCK_NONBLOCK | SOCK_CLOEXEC);
+      int error = errno;
+      if (fd >= 0) {
+        if (prepare_ != nullptr) prepare_(fd);
+        auto stream = std::make_unique<SocketStream>(descriptor_.loop(), fd, peer_text_(peer));
+        if (stream->watched()) {
+          short_of_ = false;
+          co_return stream;
+        }
+        error = ENOMEM;
+      }
+      if (is_shortage(error)) {
+        bool open = co_await pause(error);
+        if (!open) co_return listener_closed();
+        continue;
+      }
+      if (error == EINTR || concerns_one_connection(error)) continue;
+      if (error != EAGAIN) co_return fail_errno(error, "accepting connections on " + address_);
+    }
+    Wake wake = co_await descriptor_.ready(Direction::read, kNoDeadline);
+    if (wake == Wake::cancelled) co_return listener_closed();
+    accepted_in_turn_ = 0;
+  }
+}
+
+void SocketListener::close() {
+  descriptor_.close();
+  if (pausing_ == nullptr) return;
+  Pause* pausing = std::exchange(pausing_, nullptr);
+  descriptor_.loop().cancel(pausing->timer);
+  pausing->open = false;
+  descriptor_.loop().post([self = pausing->self] { self.resume(); });
+}
+
+SocketListener::Pause SocketListener::pause(int error) {
+  accept_pauses.add();
+  // One line per shortage, not per pause.
+  if (!std::exchange(short_of_, true)) {
+    log::warn("tcp.accept_paused",
+              {{"address", address_}, {"error", fail_errno(error, "accept").error().message}});
+  }
+  return Pause{*this};
+}
+
+}  // namespace archipel::io
