@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include "app/admin.h"
 #include "app/islands.h"
 #include "app/own_port.h"
 #include "app/private_file.h"
@@ -62,6 +63,12 @@ void harden_process() {
   }
 }
 
+io::Task<void> tell_metrics(AdminReply& reply) {
+  std::string all = metrics::expose();
+  if (all.ends_with('\n')) all.pop_back();
+  [[maybe_unused]] Result<void> said = co_await reply.line(std::move(all));
+}
+
 class Gateway {
  public:
   Gateway(GatewayOptions options, const std::function<void(const Ready&)>& on_ready)
@@ -83,6 +90,7 @@ class Gateway {
   void leave();
   io::Task<Result<void>> open();
   io::Task<Result<void>> ensure_account();
+  void add_routes();
   Result<void> listen();
   static io::Task<void> serve_on(Gateway* gateway, Core* core);
   static io::Task<void> handle(Gateway* gateway, http::Exchange& exchange);
@@ -109,6 +117,7 @@ class Gateway {
   std::unique_ptr<door::s3::Door> door_;
   std::unique_ptr<io::SignalWatch> signals_;
   std::optional<Core> admin_;  // shares loop 0; only listener and server are used
+  std::unique_ptr<Admin> commands_;
 
   std::atomic<bool> serving_{false};  // /readyz
   bool stop_ = false;                 // home loop only
@@ -157,6 +166,7 @@ io::Task<void> Gateway::live() {
   for (Core& core : cores_)
     if (core.server) core.server->drain();
   if (admin_) admin_->server->drain();
+  if (commands_) co_await commands_->close();
   while (cores_serving_ > 0) co_await changed_.wait();
   if (store_) co_await store_->drain();
   if (journal_.committer) co_await journal_.committer->close();
@@ -217,6 +227,7 @@ io::Task<Result<void>> Gateway::open() {
   if (!store) co_return fail(std::move(store).error());
   store_ = std::move(*store);
   CO_RETURN_IF_ERROR(co_await ensure_account());
+  add_routes();
   door_ = std::make_unique<door::s3::Door>(door::s3::Options{config().region, config().virtual_host_base},
                                            *store_, system_clock(), workers_.get());
   co_return Result<void>{};
@@ -260,6 +271,12 @@ io::Task<Result<void>> Gateway::ensure_account() {
   co_return Result<void>{};
 }
 
+// What commands may ask of a running gateway (app/admin.h). Handlers run on the home loop.
+void Gateway::add_routes() {
+  commands_ = std::make_unique<Admin>(home());
+  commands_->add("GET", "/metrics", tell_metrics);
+}
+
 Result<void> Gateway::listen() {
   http::Limits limits;
   limits.connections_max = std::max(1, config().connections_max / static_cast<int>(cores_.size()));
@@ -283,6 +300,7 @@ Result<void> Gateway::listen() {
     admin_->server = http::make_server(
         home(), [this](http::Exchange& exchange) { return handle_admin(this, exchange); }, limits);
   }
+  RETURN_IF_ERROR(commands_->listen(config().dir));
   cores_serving_ = cores_.size() + (admin_ ? 1 : 0);
   for (Core& core : cores_) core.loop->post([this, &core] { core.serving.emplace(serve_on(this, &core)); });
   if (admin_) admin_->serving.emplace(serve_on(this, &*admin_));
