@@ -40,6 +40,9 @@ TEST(Config, ErrorsNameLineAndColumn) {
   const Case cases[] = {
       {"[listen]\nhtpp = \"127.0.0.1:1\"\n" + islands(6), ":2:1: unknown key `htpp` in [listen]"},
       {"[listen\n", ":1:"},
+      {"[=]\n", ":1:2:"},
+      {"[listen]\n[+", ":2:2:"},
+      {"a = 1 \xca\x9a\n", ":1:7:"},
       {"typo = 1\n" + islands(6), ":1:1: unknown key `typo`"},
       {"[realm]\ncode = [6, 4]\n" + islands(6), ":2:8: code [6, 4] is not admitted"},
       {"[realm]\ncode = \"6,3\"\n" + islands(6), ":2:8: `code` must be [n, k]"},
