@@ -1,0 +1,133 @@
+#include "seeds.h"
+
+#include "extent/geometry.h"
+#include "fuzz_support.h"
+#include "index/record.h"
+#include "store/records.h"
+
+namespace archipel::fuzz {
+namespace {
+
+// The first byte of an input says which decoder it is for.
+std::string for_decoder(uint8_t which, std::string_view bytes) {
+  return static_cast<char>(which) + std::string(bytes);
+}
+
+std::string plain_record() {
+  index::Record record;
+  record.epoch = 2;
+  record.seq = 5;
+  record.commit_ms = 1'700'000'000'000;
+  record.confirmed = {{2, 3, 0x3f}, {2, 4, 0x1f}};
+  record.mutations = {{"o/bucket", "value"}, {"x/gone", std::nullopt}};
+  return index::encode_record(record, 200);
+}
+
+std::string plain_open() {
+  index::EpochOpen open;
+  open.epoch = 2;
+  open.parent_epoch = 1;
+  open.parent_seq = 9;
+  open.code = {6, 3};
+  open.w = 4;
+  open.extent_range = 64;
+  for (int i = 0; i < 6; ++i) open.roster.push_back({"island-" + std::to_string(i), {}, {}});
+  return index::encode_open(open);
+}
+
+std::string header_bytes() {
+  index::Header header;
+  header.epoch = 2;
+  header.seq = 5;
+  header.record_bytes = 216;
+  header.section = {{6, 3}, 700, 2000};
+  return std::string(as_text(index::encode_header(header)));
+}
+
+store::VersionRecord version(uint64_t size) {
+  store::VersionRecord record;
+  record.info.size = size;
+  record.info.etag = "d41d8cd98f00b204e9800998ecf8427e";
+  record.info.checksum = {store::Checksum::Kind::crc32, "1234"};
+  record.info.headers = {{"content-type", "text/plain"}};
+  record.info.metadata = {{"colour", "blue"}};
+  if (size == 0) return record;
+  store::Slice slice;
+  slice.stream.length = size;
+  slice.stream.segments = (size + extent::kSegmentPlain - 1) / extent::kSegmentPlain;
+  if (slice.stream.segments <= 2) {
+    for (uint64_t i = 0; i < slice.stream.segments; ++i) {
+      index::SmallLocation l;
+      l.section.kind = extent::ExtentRef::Kind::section;
+      l.section.id = {2, 5};
+      l.section.geometry = {{6, 3}, extent::kCellBytesMax, 2 * extent::kCellBytesMax};
+      l.section.base = 344;
+      l.length = store::sealed_bytes(slice.stream, i, 1);
+      slice.storage.small.push_back(l);
+    }
+  } else {
+    store::ExtentRun run;
+    run.ref.id = {2, 17};
+    run.segments = slice.stream.segments;
+    run.ref.geometry = {{6, 3}, extent::kSegmentSealed, store::sealed_bytes(slice.stream, 0, run.segments)};
+    run.ref.confirmed = 0x3f;
+    slice.storage.extents.push_back(run);
+  }
+  record.slices.push_back(std::move(slice));
+  return record;
+}
+
+std::string geometry(uint32_t cell_bytes, uint64_t length) {
+  std::string out;
+  Writer(out).u8(6).u8(3).u32(cell_bytes).u64(length);
+  return out;
+}
+
+// Length, cell size, then steps of seven bytes.
+std::string program(std::string_view steps) {
+  std::string out;
+  Writer(out).u16(1500).u8(100).raw(steps);
+  return out;
+}
+
+}  // namespace
+
+std::map<std::pair<std::string, std::string>, std::string> seeds() {
+  std::map<std::pair<std::string, std::string>, std::string> out;
+  auto journal = [&](const char* name) -> std::string& { return out[{"journal", name}]; };
+  journal("header") = for_decoder(0, header_bytes());
+  journal("record") = for_decoder(1, plain_record());
+  journal("open") = for_decoder(2, plain_open());
+  journal("sealed") = for_decoder(4, std::string("\x01\x02\x40", 3) + plain_record());
+  auto view = [&](const char* name) -> std::string& { return out[{"view", name}]; };
+  view("version_empty") = for_decoder(0, store::encode(version(0)));
+  view("version_small") = for_decoder(0, store::encode(version(100'000)));
+  view("version_large") = for_decoder(0, store::encode(version(1'000'000)));
+  view("bucket") = for_decoder(1, store::encode(store::BucketRecord{"owner", 1'700'000'000'000}));
+  std::unique_ptr<Random> random = seeded_random(3);
+  std::string access_key = "AKIDEXAMPLEKEYOF20CH";
+  store::Account account{"id", "name", access_key, "secret"};
+  view("account") = for_decoder(2, access_key + store::encode(account, keys(), *random));
+  view("doomed") = for_decoder(3, store::encode(store::DoomedRecord{version(100'000).slices[0].storage}));
+  view("doomed_large") =
+      for_decoder(3, store::encode(store::DoomedRecord{version(1'000'000).slices[0].storage}));
+  view("count") = for_decoder(4, store::encode_count(300));
+  auto extent = [&](const char* name) -> std::string& { return out[{"extent", name}]; };
+  extent("geometry") = for_decoder(0, geometry(100, 1234));
+  extent("geometry_large") = for_decoder(0, geometry(extent::kCellBytesMax, 8u << 20));
+  extent("header") = for_decoder(1, std::string(40, '\0') + "\x01");
+  extent("program") = for_decoder(2, program(std::string("\x00\x02\x00\x31\x00\x00\x01"
+                                                         "\x05\x01\x00\x00\x00\x00\x04"
+                                                         "\x03\x03\x00\x07\x00\x00\x00",
+                                                         21)));
+  extent("program_foreign") = for_decoder(2, program(std::string("\x06\x00\x00\x00\x00\x00\x00", 7)));
+  auto files = [&](const char* name) -> std::string& { return out[{"files", name}]; };
+  files("marker") = for_decoder(0, std::string(30, '\0') + "\x01");
+  std::string cost;
+  Writer(cost).raw("ARCHKEYR").u16(0).u8(1).u8(1).u32(1).u32(8);
+  cost.resize(8336, '\x55');
+  files("keyring_cheap") = for_decoder(1, cost.substr(0, 120));
+  return out;
+}
+
+}  // namespace archipel::fuzz

@@ -1,0 +1,87 @@
+// The view's records, which come out of the journal or off the gateway's disk. First byte: which of them.
+//
+// Properties: what decodes encodes again to something that decodes to the same; every depth of a version agrees; what a version says
+// of its slices adds up.
+#include "fuzz_support.h"
+#include "store/keys.h"
+#include "store/records.h"
+
+using namespace archipel;
+using namespace archipel::store;
+
+namespace {
+
+void version(std::string_view in) {
+  Result<VersionRecord> all = decode_version(in);
+  Result<VersionRecord> info = decode_version(in, Depth::info);
+  Result<VersionRecord> listing = decode_version(in, Depth::listing);
+  if (!all) return;
+  MUST(info && listing);
+  MUST(info->info.metadata == all->info.metadata && listing->info.size == all->info.size);
+  uint64_t size = 0;
+  for (const Slice& slice : all->slices) {
+    size += slice.stream.length;
+    for (const index::SmallLocation& l : slice.storage.small)
+      MUST(l.offset + l.length <= l.section.geometry.length);
+    for (const ExtentRun& run : slice.storage.extents) MUST(run.segments == run.ref.geometry.cells());
+  }
+  MUST(size == all->info.size);
+  std::string again = encode(*all);
+  Result<VersionRecord> twice = decode_version(again);
+  MUST(twice && encode(*twice) == again);
+}
+
+void bucket(std::string_view in) {
+  if (Result<BucketRecord> decoded = decode_bucket(in)) MUST(encode(*decoded) == in);
+}
+
+void account(std::string_view in) {
+  // An access key, then the record: nothing may change without the key, so only what was sealed decodes, and under its own key alone.
+  size_t at = std::min<size_t>(in.size(), 20);
+  std::string key(in.substr(0, at));
+  if (decode_account(in.substr(at), key, fuzz::keys()))
+    MUST(!decode_account(in.substr(at), key + "x", fuzz::keys()));
+}
+
+void doomed(std::string_view in) {
+  Result<DoomedRecord> decoded = decode_doomed(in);
+  if (!decoded) return;
+  std::string again = encode(*decoded);
+  MUST(decode_doomed(again).has_value());
+}
+
+void count(std::string_view in) {
+  if (Result<uint64_t> decoded = decode_count(in)) MUST(encode_count(*decoded) == in);
+}
+
+void keys_of_objects(std::string_view in) {
+  size_t prefix = in.empty() ? 0 : static_cast<uint8_t>(in[0]) % in.size();
+  if (auto key = object_key_of(in, prefix)) MUST(key->size() < in.size());
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size == 0) return 0;
+  std::string_view in = as_text({data + 1, size - 1});
+  switch (data[0] % 6) {
+    case 0:
+      version(in);
+      break;
+    case 1:
+      bucket(in);
+      break;
+    case 2:
+      account(in);
+      break;
+    case 3:
+      doomed(in);
+      break;
+    case 4:
+      count(in);
+      break;
+    default:
+      keys_of_objects(in);
+  }
+  return 0;
+}
