@@ -95,11 +95,13 @@ Pass run_builds(const BatchContext& context, Intents intents, const Packing& pac
     }
     bytes += more;
     view.add(mutations);
-    std::ranges::move(mutations, std::back_inserter(pass.record.mutations));
     pass.outcomes.push_back({BatchOutcome::Kind::accepted, {}});
     ++pass.accepted;
   }
   pass.layer = view.take();
+  // Of each key what the last intent made of it: many that share a counter cost the record one mutation, not one each.
+  pass.record.mutations.reserve(pass.layer.size());
+  for (const auto& [key, value] : pass.layer) pass.record.mutations.push_back({key, value});
   return pass;
 }
 

@@ -15,8 +15,10 @@ namespace {
 
 constexpr size_t kIntentsPerBatchMax = 1024;
 constexpr size_t kSegmentsPerIntentMax = 4;
-constexpr uint64_t kExtentsPerReservation = 4096;
-constexpr uint64_t kExtentsLow = 1024;  // fewer than these left: reserve more
+// Extent ids are reserved by as many as the epoch has used, within these: what was reserved and not used is asked for, and deleted, at every
+// island once the epoch is over.
+constexpr uint64_t kExtentsPerReservationMin = 256, kExtentsPerReservationMax = 4096;
+constexpr uint64_t kExtentsLowShare = 4;  // less than a quarter of the last reservation left: reserve more
 
 // One caller's intent. Lives in the frame of commit() until it is answered.
 struct Pending {
@@ -89,7 +91,7 @@ class CommitterImpl final : public Committer {
   }
 
   io::Task<Result<CommitPosition>> commit(Intent intent) override;
-  io::Task<Result<extent::ExtentId>> allocate_extent() override;
+  io::Task<Result<NewExtent>> allocate_extent() override;
   io::Task<void> close() override;
   CommitPosition applied() const override {
     std::lock_guard lock(applied_mutex_);
@@ -113,6 +115,9 @@ class CommitterImpl final : public Committer {
   void give_up(Flight& flight);
   void stop_acknowledging(Error error);
   Error closed_error() const;
+  uint64_t reservation() const {
+    return std::clamp(range_end_, kExtentsPerReservationMin, kExtentsPerReservationMax);
+  }
   void changed() { changed_.notify_all(); }
 
   CommitterParts p_;
@@ -378,22 +383,23 @@ void CommitterImpl::give_up(Flight& flight) {
   for (auto& [pending, reason] : flight.refused) pending->reply(fail(error));
 }
 
-io::Task<Result<extent::ExtentId>> CommitterImpl::allocate_extent() {
+io::Task<Result<NewExtent>> CommitterImpl::allocate_extent() {
   io::Loop* caller = io::Loop::current();
   CHECK(caller != nullptr);
   co_await io::resume_on(p_.home);
-  Result<extent::ExtentId> answer = fail(closed_error());
+  Result<NewExtent> answer = fail(closed_error());
   for (;;) {
     if (failed_ || closing_) {
       answer = fail(closed_error());
       break;
     }
-    if (range_end_ - range_next_ + 1 < kExtentsLow && !reserving_) {
+    if (range_end_ - range_next_ + 1 < reservation() / kExtentsLowShare && !reserving_) {
       reserving_ = true;
       scope_.spawn(reserve_more(this));
     }
     if (range_next_ <= range_end_) {
-      answer = extent::ExtentId{p_.open.epoch, range_next_++};
+      const extent::ExtentId id{p_.open.epoch, range_next_++};
+      answer = NewExtent{id, attempt_of(p_.open.attempt_seed, id)};
       break;
     }
     if (!reserving_) {  // it was refused at once
@@ -407,7 +413,7 @@ io::Task<Result<extent::ExtentId>> CommitterImpl::allocate_extent() {
 }
 
 io::Task<void> CommitterImpl::reserve_more(CommitterImpl* self) {
-  const uint64_t end = self->range_end_ + kExtentsPerReservation;
+  const uint64_t end = self->range_end_ + self->reservation();
   Pending pending;
   pending.internal = true;
   pending.intent.build = [epoch = self->p_.open.epoch, end](const View&, const std::vector<SmallLocation>&,

@@ -48,6 +48,12 @@ struct CommitPosition {
   auto operator<=>(const CommitPosition&) const = default;
 };
 
+// What a data extent that is about to be written is called.
+struct NewExtent {
+  extent::ExtentId id;
+  extent::Attempt attempt{};
+};
+
 class Committer {
  public:
   virtual ~Committer() = default;
@@ -57,8 +63,9 @@ class Committer {
   // A closed journal recovers and opens the next epoch by itself as soon as enough islands answer.
   virtual io::Task<Result<CommitPosition>> commit(Intent intent) = 0;
 
-  // A fresh extent id out of a range the journal already holds (ranges are reserved ahead in the background). Any loop.
-  virtual io::Task<Result<extent::ExtentId>> allocate_extent() = 0;
+  // A fresh extent id out of a range the journal already holds (ranges are reserved ahead in the background), with the attempt that goes with
+  // it. Its epoch is that of applied() at the time of the call, or a later one. Any loop.
+  virtual io::Task<Result<NewExtent>> allocate_extent() = 0;
 
   // Stops taking intents, waits for what is in flight, marks DIR/head clean.
   virtual io::Task<void> close() = 0;

@@ -273,12 +273,15 @@ TEST(Committer, ALostReplyIsMadeGoodByReadingBack) {
 
 io::Task<void> extents_are_unique(Rig& rig) {
   std::set<extent::ExtentId> seen;
+  std::set<extent::Attempt> attempts;
   CO_ASSERT_TRUE(co_await rig.start());
   for (int round = 0; round < 2; ++round) {
     for (int i = 0; i < 9000; ++i) {
-      Result<extent::ExtentId> id = co_await rig.journal.committer->allocate_extent();
-      CO_ASSERT_TRUE(id.has_value());
+      Result<NewExtent> fresh = co_await rig.journal.committer->allocate_extent();
+      CO_ASSERT_TRUE(fresh.has_value());
+      extent::ExtentId* id = &fresh->id;
       EXPECT_TRUE(seen.insert(*id).second);
+      EXPECT_TRUE(attempts.insert(fresh->attempt).second);  // in no other epoch either
       // Reserved before use: what the view says covers it.
       if (i % 1000 == 0) {
         std::string key = "m/extent_range/";
@@ -286,6 +289,14 @@ io::Task<void> extents_are_unique(Rig& rig) {
         std::optional<std::string> end = rig.get(key);
         CO_ASSERT_TRUE(end.has_value());
         EXPECT_GE(Reader(*end).u64(), id->counter);
+        // And its name can be computed from what the journal holds alone.
+        std::string open_key = "m/open/";
+        Writer(open_key).u64(id->epoch);
+        std::optional<std::string> opened = rig.get(open_key);
+        CO_ASSERT_TRUE(opened.has_value());
+        Result<EpochOpen> open = decode_open(as_bytes(*opened));
+        CO_ASSERT_TRUE(open.has_value());
+        EXPECT_EQ(attempt_of(open->attempt_seed, *id), fresh->attempt);
       }
     }
     CO_ASSERT_TRUE(co_await rig.restart());
@@ -294,6 +305,34 @@ io::Task<void> extents_are_unique(Rig& rig) {
 }
 TEST(Committer, ExtentIdsAreReservedBeforeUseAndNeverReused) {
   with_rig("extents", extents_are_unique);
+}
+
+// What many intents of one commit make of a shared key is one mutation of its record.
+io::Task<void> last_mutation_stands(Rig& rig) {
+  CO_ASSERT_TRUE(co_await rig.start());
+  for (auto& island : rig.islands) island->hold(island::MemIsland::Op::put);
+  io::TaskScope scope;
+  std::vector<std::optional<Result<CommitPosition>>> results(102);
+  auto count_up = [](const View& view, const std::vector<SmallLocation>&,
+                     std::vector<Mutation>& out) -> Result<void> {
+    ASSIGN_OR_RETURN(std::optional<std::string> value, view.get("counter"));
+    out.push_back({"counter", (value ? *value : std::string(2000, '#')) + "+"});
+    return Result<void>{};
+  };
+  for (auto& result : results) {
+    Intent intent;
+    intent.build = count_up;
+    scope.spawn(commit_into(&rig, std::move(intent), &result));
+  }
+  for (auto& island : rig.islands) island->release(island::MemIsland::Op::put);
+  co_await scope.join();
+  EXPECT_EQ(rig.get("counter"), std::string(2000, '#') + std::string(results.size(), '+'));
+  size_t stored = 0;
+  for (const auto& [name, bytes] : rig.islands[0]->blobs()) stored += bytes.size();
+  EXPECT_LT(stored, 40'000u);  // and not 100 times 2,000
+}
+TEST(Committer, WritesTheLastMutationOfAKeyOnly) {
+  with_rig("last", last_mutation_stands);
 }
 
 io::Task<void> queue_is_bounded(Rig& rig) {

@@ -12,7 +12,7 @@
 namespace archipel::index {
 namespace {
 
-constexpr uint64_t kExtentsAtOpen = 4096;  // extent ids that an epoch-open reserves
+constexpr uint64_t kExtentsAtOpen = 64;  // extent ids that an epoch-open reserves
 constexpr Duration kMarkerWriteDeadline = std::chrono::seconds(30);
 constexpr size_t kBatchBytesLimit = 4u << 20;  // protocol §2: a DELETE never waits for more
 
@@ -261,6 +261,7 @@ io::Task<Result<void>> Opener::open_epoch(EpochOpen open, std::vector<Mutation> 
   open.w = options_.ack.w;
   open.opened_ms = clock_.unix_ms();
   open.extent_range = kExtentsAtOpen;
+  open.attempt_seed = random_.bytes<32>();
   Header header;
   header.kind = BlobKind::open;
   header.epoch = open.epoch;

@@ -12,6 +12,7 @@ namespace {
 constexpr std::string_view kMagic = "AJ0\n";
 constexpr std::string_view kRecordInfo = "archipel/0 record";
 constexpr std::string_view kMaskInfo = "archipel/0 commit header";
+constexpr std::string_view kAttemptLabel = "archipel/1 attempt";
 constexpr std::string_view kClaimInfo = "archipel/0 claim";
 constexpr size_t kIslandIdBytesMax = 64;
 constexpr size_t kKeyBytesMax = 64u << 10;
@@ -147,6 +148,15 @@ Result<Record> decode_record(ByteView plain) {
   return record;
 }
 
+extent::Attempt attempt_of(const AttemptSeed& seed, const extent::ExtentId& id) {
+  std::string message;
+  Writer(message).raw(kAttemptLabel).u64(id.epoch).u64(id.counter);
+  Digest32 digest = crypto::hmac_sha256(seed, as_bytes(message));
+  extent::Attempt attempt;
+  std::copy_n(digest.begin(), attempt.size(), attempt.begin());
+  return attempt;
+}
+
 std::string encode_open(const EpochOpen& open) {
   std::string out;
   Writer w(out);
@@ -158,7 +168,7 @@ std::string encode_open(const EpochOpen& open) {
   w.u8(static_cast<uint8_t>(open.code.n))
       .u8(static_cast<uint8_t>(open.code.k))
       .u8(static_cast<uint8_t>(open.w));
-  w.u64(static_cast<uint64_t>(open.opened_ms)).u64(open.extent_range);
+  w.u64(static_cast<uint64_t>(open.opened_ms)).u64(open.extent_range).raw(ByteView(open.attempt_seed));
   w.u8(static_cast<uint8_t>(open.roster.size()));
   for (const RosterEntry& entry : open.roster) {
     w.u8(static_cast<uint8_t>(entry.state)).raw(ByteView(entry.incarnation)).bytes(entry.island);
@@ -179,6 +189,7 @@ Result<EpochOpen> decode_open(ByteView plain) {
   open.w = r.u8();
   open.opened_ms = static_cast<UnixMs>(r.u64());
   open.extent_range = r.u64();
+  r.fixed(open.attempt_seed);
   size_t size = r.u8();
   if (size > kRosterMax) return damaged("its roster is too long");
   for (size_t i = 0; i < size && r.ok(); ++i) {

@@ -80,6 +80,11 @@ struct RosterEntry {
   State state = State::counted;
 };
 
+using AttemptSeed = std::array<uint8_t, 32>;
+// The attempt of data extent `id`: the first 16 bytes of HMAC-SHA256(seed of its epoch, "archipel/1 attempt" ‖ epoch u64 ‖ counter u64). It
+// is in the journal before it is used, so the names of whatever an upload left behind can be computed (protocol §5).
+extent::Attempt attempt_of(const AttemptSeed& seed, const extent::ExtentId& id);
+
 // Opens an epoch: what every record in it builds on.
 struct EpochOpen {
   uint64_t epoch = 0;
@@ -90,6 +95,7 @@ struct EpochOpen {
   int w = 0;
   UnixMs opened_ms = 0;
   uint64_t extent_range = 0;        // extent ids {epoch, 1..extent_range} may be used from the start
+  AttemptSeed attempt_seed{};       // random: what the epoch's extents are named and tagged by (attempt_of)
   std::vector<RosterEntry> roster;  // in shard order
 };
 std::string encode_open(const EpochOpen& open);

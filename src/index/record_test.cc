@@ -102,6 +102,7 @@ TEST_F(RecordTest, OpenComesBackAsItWasWritten) {
   open.parent_seq = 1234;
   open.w = 4;
   open.extent_range = 4096;
+  open.attempt_seed.fill(7);
   for (int i = 0; i < 6; ++i)
     open.roster.push_back(
         {"island-" + std::to_string(i), {static_cast<uint8_t>(i)}, RosterEntry::State(i % 3)});

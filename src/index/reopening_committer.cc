@@ -30,11 +30,11 @@ class ReopeningCommitter final : public Committer {
     co_return answer;
   }
 
-  io::Task<Result<extent::ExtentId>> allocate_extent() override {
+  io::Task<Result<NewExtent>> allocate_extent() override {
     io::Loop* caller = io::Loop::current();
     CHECK(caller != nullptr);
     co_await io::resume_on(home_);
-    Result<extent::ExtentId> answer = fail(closed_error());
+    Result<NewExtent> answer = fail(closed_error());
     if (std::shared_ptr<Committer> now = current()) answer = co_await now->allocate_extent();
     co_await io::resume_on(*caller);
     co_return answer;

@@ -30,7 +30,7 @@ io::Task<void> writes_go_on_when_islands_return(Rig& rig) {
   EXPECT_TRUE(rig.journal.committer->open());
   EXPECT_EQ(rig.journal.committer->applied(), (CommitPosition{2, 1}));
   auto id = co_await rig.journal.committer->allocate_extent();
-  EXPECT_EQ(id->epoch, 2u);  // never an id of the closed epoch
+  EXPECT_EQ(id->id.epoch, 2u);  // never an id of the closed epoch
   std::map<std::string, std::string> seen = rig.visible();
   EXPECT_EQ(seen.at("before"), "1");
   EXPECT_EQ(seen.at("after"), "3");

@@ -168,8 +168,9 @@ io::Task<Result<void>> Upload::admit_extent() {
 
 io::Task<Result<void>> Upload::open_extent() {
   extent::ExtentRef ref;
-  CO_ASSIGN_OR_RETURN(ref.id, co_await env_.committer.allocate_extent());
-  ref.attempt = env_.random.bytes<16>();
+  CO_ASSIGN_OR_RETURN(index::NewExtent fresh, co_await env_.committer.allocate_extent());
+  ref.id = fresh.id;
+  ref.attempt = fresh.attempt;
   ref.geometry.code = env_.coder.code();
   ref.geometry.cell_bytes = kSegmentSealed;
   ref.geometry.length = extent_segments_ * kSegmentSealed;
