@@ -5,6 +5,7 @@
 #include "extent/loop_scopes.h"
 #include "store/budget.h"
 #include "store/directory.h"
+#include "store/pins.h"
 #include "store/rules.h"
 #include "store/store.h"
 
@@ -33,7 +34,8 @@ struct Env {
   Clock& clock;
   Budget budget;
   Directory directory;
-  extent::LoopScopes background;  // read-aheads whose readers have gone
+  std::shared_ptr<Pins> pins;
+  extent::LoopScopes background;  // read-aheads whose readers have gone, extents being given up
 };
 
 // The bucket, or NoSuchBucket.

@@ -15,20 +15,32 @@ using extent::kTagBytes;
 constexpr uint64_t kBytesPerSegment = uint64_t{2} * kSegmentSealed;  // of memory: sealed and open
 
 struct Found {
+  Pins::Reader pin;  // Depth::all: of every extent that the version names
   std::shared_ptr<const Bucket> bucket;
   VersionRecord version;
 };
+
+std::vector<ExtentKey> extents_of(const VersionRecord& version) {
+  std::vector<ExtentKey> out;
+  for (const Slice& slice : version.slices) {
+    for (const ExtentRun& run : slice.storage.extents) out.push_back(key_of(run.ref));
+    for (const index::SmallLocation& location : slice.storage.small) out.push_back(key_of(location.section));
+  }
+  return out;
+}
 
 io::Task<Result<Found>> find_object(Env& env, std::string bucket, std::string key, Depth depth) {
   Found found;
   CO_ASSIGN_OR_RETURN(found.bucket, find_bucket(env, bucket));
   CO_RETURN_IF_ERROR(check_object_key(key));
+  if (depth == Depth::all) found.pin = env.pins->begin_read();
   std::string at = object_key(bucket, key);
   // The read's moment is this one: what was acknowledged before it is seen, and a record is read whole.
   std::optional<Result<index::Kv::Found>> known = env.kv.try_get(at);
   if (known && *known && (!**known || (**known)->size() <= kInlineRecordBytesMax)) {
     if (!**known) co_return no_such_key();
     CO_ASSIGN_OR_RETURN(found.version, decode_version(***known, depth));
+    if (depth == Depth::all) found.pin.hold(extents_of(found.version));
     co_return found;
   }
   auto look = [&]() -> Result<VersionRecord> {
@@ -37,6 +49,7 @@ io::Task<Result<Found>> find_object(Env& env, std::string bucket, std::string ke
     return decode_version(*bytes, depth);
   };
   CO_ASSIGN_OR_RETURN(found.version, co_await env.workers.run(look));
+  if (depth == Depth::all) found.pin.hold(extents_of(found.version));
   co_return found;
 }
 

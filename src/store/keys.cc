@@ -42,12 +42,6 @@ std::string reference_key(const crypto::DataId& data_id) {
   return joined(kReferencePrefix, as_text(data_id));
 }
 
-std::string doomed_key(UnixMs doomed_ms, const crypto::DataId& data_id) {
-  std::string out(kDoomedPrefix);
-  Writer(out).u64(static_cast<uint64_t>(doomed_ms)).raw(ByteView(data_id));
-  return out;
-}
-
 std::string objects_prefix(std::string_view bucket) {
   std::string out = joined(kObjectPrefix, bucket);
   out.push_back('\0');

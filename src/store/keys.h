@@ -2,11 +2,13 @@
 //
 //   a/<access key>                               account
 //   b/<bucket>                                   bucket
+//   e/<kind u8><epoch u64><counter u64>          an extent or section with live bytes (registry.h)
+//   g/…                                          how far collection is (collector.h)
 //   k/<tenant>/<generation u32>                  which KEK slot a tenant's generation took
 //   o/<bucket> NUL <object key> NUL              the current version of an object; versions to come append to it
 //   r/<data id>                                  references to a stream beyond the first
 //   u/<owner> NUL <bucket>                       the buckets of an owner
-//   x/<doomed at, ms u64><data id>               a stream whose last reference was dropped
+//   x/<kind u8><epoch u64><counter u64>          an extent or section without live bytes, to be deleted (registry.h)
 //
 // Bucket names, object keys and owners hold no NUL (rules.h), so NUL ends them and raw byte order of object keys is the order of
 // the view: LIST is a range scan. Other prefixes belong to the journal. Pure functions; thread-safe.
@@ -16,13 +18,14 @@
 #include <string>
 #include <string_view>
 
-#include "base/clock.h"
 #include "crypto/stream.h"
 
 namespace archipel::store {
 
 inline constexpr std::string_view kAccountPrefix = "a/";
 inline constexpr std::string_view kBucketPrefix = "b/";
+inline constexpr std::string_view kLivePrefix = "e/";
+inline constexpr std::string_view kCollectPrefix = "g/";
 inline constexpr std::string_view kKekPrefix = "k/";
 inline constexpr std::string_view kObjectPrefix = "o/";
 inline constexpr std::string_view kReferencePrefix = "r/";
@@ -35,7 +38,6 @@ std::string kek_key(std::string_view tenant, uint32_t generation);
 std::string owner_key(std::string_view owner, std::string_view bucket);
 std::string owner_prefix(std::string_view owner);
 std::string reference_key(const crypto::DataId& data_id);
-std::string doomed_key(UnixMs doomed_ms, const crypto::DataId& data_id);
 
 // Where the objects of a bucket begin; an object key appended to it gives the place of that key and everything that starts with it.
 std::string objects_prefix(std::string_view bucket);

@@ -237,10 +237,13 @@ class Program {
   }
   io::Task<void> perhaps_restart() {
     if (pick(4) != 0) co_return;
+    rig_.expect_true_registry();
     bool good = co_await rig_.restart(pick(2) == 0);
     EXPECT_TRUE(good);
+    if (good) rig_.expect_true_registry();
   }
   io::Task<void> check_everything() {
+    rig_.expect_true_registry();
     for (const auto& [name, in_bucket] : model_.buckets) {
       for (const auto& [of, object] : in_bucket.objects) {
         Result<std::string> got = co_await rig_.get(name, of);
@@ -269,6 +272,7 @@ class Program {
       Result<void> gone = co_await rig_.store->delete_bucket(name);
       EXPECT_EQ(code_of(gone), "ok");
     }
+    EXPECT_EQ(rig_.count("e/"), 0u);
     EXPECT_EQ(rig_.count("r/"), 0u);
     EXPECT_EQ(rig_.count("o/"), 0u);
     EXPECT_EQ(rig_.count("b/"), 0u);

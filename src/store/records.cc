@@ -27,37 +27,6 @@ std::unexpected<Error> corrupt(std::string_view what) {
               "InternalError");
 }
 
-void write_ref(Writer& writer, const extent::ExtentRef& ref) {
-  writer.u8(static_cast<uint8_t>(ref.kind))
-      .varint(ref.id.epoch)
-      .varint(ref.id.counter)
-      .raw(ByteView(ref.attempt));
-  writer.u8(static_cast<uint8_t>(ref.geometry.code.n)).u8(static_cast<uint8_t>(ref.geometry.code.k));
-  writer.varint(ref.geometry.cell_bytes).varint(ref.geometry.length).varint(ref.confirmed).varint(ref.base);
-  if (ref.kind == extent::ExtentRef::Kind::section) writer.raw(ByteView(ref.open));
-}
-
-bool read_ref(Reader& reader, extent::ExtentRef& ref) {
-  uint8_t kind = reader.u8();
-  if (kind > static_cast<uint8_t>(extent::ExtentRef::Kind::section)) return false;
-  ref.kind = static_cast<extent::ExtentRef::Kind>(kind);
-  ref.id.epoch = reader.varint();
-  ref.id.counter = reader.varint();
-  reader.fixed(ref.attempt);
-  ref.geometry.code.n = reader.u8();
-  ref.geometry.code.k = reader.u8();
-  uint64_t cell_bytes = reader.varint();
-  ref.geometry.length = reader.varint();
-  uint64_t confirmed = reader.varint();
-  uint64_t base = reader.varint();
-  if (ref.kind == extent::ExtentRef::Kind::section) reader.fixed(ref.open);
-  if (!reader.ok() || cell_bytes > UINT32_MAX || confirmed > UINT32_MAX || base > UINT32_MAX) return false;
-  ref.geometry.cell_bytes = static_cast<uint32_t>(cell_bytes);
-  ref.confirmed = static_cast<uint32_t>(confirmed);
-  ref.base = static_cast<uint32_t>(base);
-  return extent::check_geometry(ref.geometry).has_value();
-}
-
 void write_small(Writer& writer, const std::vector<index::SmallLocation>& small) {
   writer.u8(kStorageSmall).varint(small.size());
   for (const index::SmallLocation& location : small) {
@@ -223,6 +192,37 @@ bool read_map(Reader& reader, StringMap& map) {
 
 }  // namespace
 
+void write_ref(Writer& writer, const extent::ExtentRef& ref) {
+  writer.u8(static_cast<uint8_t>(ref.kind))
+      .varint(ref.id.epoch)
+      .varint(ref.id.counter)
+      .raw(ByteView(ref.attempt));
+  writer.u8(static_cast<uint8_t>(ref.geometry.code.n)).u8(static_cast<uint8_t>(ref.geometry.code.k));
+  writer.varint(ref.geometry.cell_bytes).varint(ref.geometry.length).varint(ref.confirmed).varint(ref.base);
+  if (ref.kind == extent::ExtentRef::Kind::section) writer.raw(ByteView(ref.open));
+}
+
+bool read_ref(Reader& reader, extent::ExtentRef& ref) {
+  uint8_t kind = reader.u8();
+  if (kind > static_cast<uint8_t>(extent::ExtentRef::Kind::section)) return false;
+  ref.kind = static_cast<extent::ExtentRef::Kind>(kind);
+  ref.id.epoch = reader.varint();
+  ref.id.counter = reader.varint();
+  reader.fixed(ref.attempt);
+  ref.geometry.code.n = reader.u8();
+  ref.geometry.code.k = reader.u8();
+  uint64_t cell_bytes = reader.varint();
+  ref.geometry.length = reader.varint();
+  uint64_t confirmed = reader.varint();
+  uint64_t base = reader.varint();
+  if (ref.kind == extent::ExtentRef::Kind::section) reader.fixed(ref.open);
+  if (!reader.ok() || cell_bytes > UINT32_MAX || confirmed > UINT32_MAX || base > UINT32_MAX) return false;
+  ref.geometry.cell_bytes = static_cast<uint32_t>(cell_bytes);
+  ref.confirmed = static_cast<uint32_t>(confirmed);
+  ref.base = static_cast<uint32_t>(base);
+  return extent::check_geometry(ref.geometry).has_value();
+}
+
 uint32_t segment_bytes(const crypto::StreamInfo& stream, uint64_t segment) {
   uint64_t start = segment * extent::kSegmentPlain;
   return start >= stream.length
@@ -340,22 +340,6 @@ Result<VersionRecord> decode_version(std::string_view bytes, Depth depth) {
     size += record.slices.back().stream.length;
   }
   if (!reader.done() || size != record.info.size) return corrupt("version");
-  return record;
-}
-
-std::string encode(const DoomedRecord& record) {
-  std::string out;
-  Writer writer(out);
-  writer.u8(kFormat);
-  write_storage(writer, record.storage);
-  return out;
-}
-
-Result<DoomedRecord> decode_doomed(std::string_view bytes) {
-  Reader reader(bytes);
-  DoomedRecord record;
-  if (reader.u8() != kFormat || !read_storage(reader, record.storage) || !reader.done())
-    return corrupt("doomed-stream");
   return record;
 }
 

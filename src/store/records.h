@@ -51,11 +51,6 @@ struct VersionRecord {
   std::vector<Slice> slices;
 };
 
-// A stream that lost its last reference.
-struct DoomedRecord {
-  Storage storage;
-};
-
 // Sealed bytes of segments [first, first + count) of a stream.
 uint64_t sealed_bytes(const crypto::StreamInfo& stream, uint64_t first, uint64_t count);
 // Plaintext bytes of one segment.
@@ -74,8 +69,9 @@ enum class Depth { listing, info, all };
 std::string encode(const VersionRecord& record);
 Result<VersionRecord> decode_version(std::string_view bytes, Depth depth = Depth::all);
 
-std::string encode(const DoomedRecord& record);
-Result<DoomedRecord> decode_doomed(std::string_view bytes);
+// An ExtentRef as every record here holds it. read_ref: false if it cannot be one.
+void write_ref(Writer& writer, const extent::ExtentRef& ref);
+bool read_ref(Reader& reader, extent::ExtentRef& ref);
 
 std::string encode_count(uint64_t count);
 Result<uint64_t> decode_count(std::string_view bytes);

@@ -4,6 +4,7 @@
 #include <rapidcheck.h>
 
 #include "store/keys.h"
+#include "store/registry.h"
 
 namespace archipel::store {
 namespace {
@@ -130,6 +131,7 @@ TEST(Records, SurviveAnyBytes) {
       bytes[*rc::gen::inRange<size_t>(0, bytes.size())] = *rc::gen::arbitrary<char>();
     survived += decode_version(bytes).has_value();
     survived += decode_doomed(bytes).has_value();
+    survived += decode_live(bytes).has_value();
     survived += decode_bucket(bytes).has_value();
     survived += decode_account(bytes, "k", *keys).has_value();
   });

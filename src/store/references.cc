@@ -16,7 +16,7 @@ Result<void> References::drop_version(std::string_view bytes) {
   return {};
 }
 
-Result<void> References::finish(UnixMs now_ms, std::vector<index::Mutation>& out) const {
+Result<void> References::finish(UnixMs now_ms, std::vector<index::Mutation>& out) {
   for (const auto& [data_id, change] : changes_) {
     if (change.delta == 0) continue;
     std::string key = reference_key(data_id);
@@ -34,9 +34,9 @@ Result<void> References::finish(UnixMs now_ms, std::vector<index::Mutation>& out
       out.push_back({key, encode_count(static_cast<uint64_t>(after))});
     else if (before > 0)
       out.push_back({key, std::nullopt});
-    if (after == -1) out.push_back({doomed_key(now_ms, data_id), encode(DoomedRecord{change.storage})});
+    if (after == -1) live_.drop(change.storage);
   }
-  return {};
+  return live_.finish(now_ms, out);
 }
 
 }  // namespace archipel::store

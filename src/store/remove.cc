@@ -9,8 +9,9 @@
 namespace archipel::store {
 namespace {
 
-// Version records dropped by one commit. What they doom is written again under x/, so this stays well inside a batch of 4 MiB.
-constexpr size_t kDroppedBytesMax = 1u << 20;
+// Version records dropped by one commit. Each extent that they name takes about four times as much of the commit as of its version, in
+// the registry's records; so this stays well inside a batch of 4 MiB.
+constexpr size_t kDroppedBytesMax = 512u << 10;
 
 using Group = std::vector<std::string>;
 

@@ -32,6 +32,7 @@ class StoreImpl final : public Store {
              clock,
              Budget(options.memory_budget_bytes),
              Directory(kv, keys),
+             options.pins ? options.pins : std::make_shared<Pins>(),
              {}} {}
 
   io::Task<Result<void>> load() {

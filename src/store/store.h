@@ -20,6 +20,8 @@
 
 namespace archipel::store {
 
+class Pins;  // pins.h
+
 inline constexpr uint64_t kObjectBytesMax = 5ull << 30;  // of one PUT (S3 limit)
 inline constexpr size_t kSmallBytesMax = 128u << 10;     // bodies up to this travel inside the commit blob
 inline constexpr size_t kUserMetadataBytesMax = 2048;    // names and values together (S3 limit)
@@ -172,6 +174,7 @@ struct StoreOptions {
   uint64_t memory_budget_bytes = 512u
                                  << 20;  // bodies in flight, all requests together; first come, first served
   uint64_t extent_plain_bytes = 8u << 20;  // rounded down to whole stripes of segments
+  std::shared_ptr<Pins> pins = nullptr;  // shared with the collector of the same view; null: nobody collects
 };
 
 // The references must outlive the store. Loads accounts from the view.

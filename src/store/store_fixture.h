@@ -8,6 +8,9 @@
 
 #include "index/journal.h"
 #include "island/mem_island.h"
+#include "store/keys.h"
+#include "store/pins.h"
+#include "store/registry.h"
 #include "store/store.h"
 #include "support/co_assert.h"
 
@@ -163,6 +166,36 @@ class StoreRig {
         });
     EXPECT_TRUE(done.has_value());
     return found;
+  }
+
+  // The registry of live bytes is what a scan of all versions gives.
+  void expect_true_registry() const {
+    std::map<ExtentKey, uint64_t> scanned, registered;
+    std::set<crypto::DataId> streams;
+    auto snapshot = journal.kv->snapshot();
+    auto on_version = [&](std::string_view, std::string_view value, std::string*) {
+      Result<VersionRecord> version = decode_version(value);
+      EXPECT_TRUE(version.has_value());
+      if (!version) return false;
+      for (const Slice& slice : version->slices) {
+        if (!streams.insert(slice.stream.data_id).second) continue;
+        for (const auto& at : slice.storage.small) scanned[key_of(at.section)] += at.length;
+        for (const auto& run : slice.storage.extents) scanned[key_of(run.ref)] += run.ref.geometry.length;
+      }
+      return true;
+    };
+    auto done = snapshot->scan("o/", "o0", on_version);
+    EXPECT_TRUE(done.has_value());
+    done = scan_live(*snapshot, {}, [&](const ExtentKey& key, const LiveRecord& record) {
+      EXPECT_EQ(key, key_of(record.ref));
+      registered[key] = record.live_bytes;
+      auto doomed = snapshot->get(doomed_key(key));
+      EXPECT_TRUE(doomed.has_value() && !*doomed);
+      return true;
+    });
+    EXPECT_TRUE(done.has_value());
+    EXPECT_TRUE(scanned == registered)
+        << scanned.size() << " extents hold live bytes, and " << registered.size() << " are registered";
   }
 
   std::string dir;

@@ -398,6 +398,7 @@ TEST(Copy, SharesTheStreamUntilTheLastVersionIsGone) {
       Result<std::vector<DeleteOutcome>> removed = co_await rig.store->remove("copies", {"c"});
       EXPECT_EQ(code_of(removed), "ok");
       EXPECT_EQ(rig.count("x/"), 1u);  // doomed once
+      EXPECT_EQ(rig.count("e/"), 0u);
       EXPECT_EQ(rig.count("r/"), 0u);
     }
   };

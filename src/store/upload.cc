@@ -33,6 +33,13 @@ struct Upload::Sending {
 Upload::Upload(Env& env, BodySource& body, std::optional<uint64_t> length)
     : env_(env), body_(body), length_(length), hashing_(!body.brings_md5()), sealer_(env.random) {}
 
+std::vector<extent::ExtentRef> Upload::begun() const {
+  std::vector<extent::ExtentRef> refs;
+  refs.reserve(extents_.size());
+  for (const ExtentRun& run : extents_) refs.push_back(run.ref);
+  return refs;
+}
+
 Slice Upload::slice() const {
   Slice slice;
   slice.stream = sealer_.info(total_);
@@ -168,6 +175,7 @@ io::Task<Result<void>> Upload::admit_extent() {
 
 io::Task<Result<void>> Upload::open_extent() {
   extent::ExtentRef ref;
+  if (extents_.empty()) pin_ = env_.pins->begin_write(env_.committer.applied().epoch);
   CO_ASSIGN_OR_RETURN(index::NewExtent fresh, co_await env_.committer.allocate_extent());
   ref.id = fresh.id;
   ref.attempt = fresh.attempt;

@@ -29,6 +29,8 @@ class Upload {
   const crypto::Secret32& data_key() const { return sealer_.data_key(); }
   // Stream and storage; of a small body the storage is not yet known. Not for an empty body.
   Slice slice() const;
+  // The extents that were begun, whatever came of them; to be given up when nothing refers to them.
+  std::vector<extent::ExtentRef> begun() const;
   // Sealed segments of a small body, for the commit; empty otherwise.
   std::vector<Buffer> take_small() { return std::move(small_); }
 
@@ -56,6 +58,7 @@ class Upload {
   BodySource& body_;
   const std::optional<uint64_t> length_;
   const bool hashing_;
+  Pins::Writer pin_;  // of the extents, from before the first has an id
   crypto::StreamSealer sealer_;
   crypto::Md5 md5_;
   std::string etag_;
