@@ -133,8 +133,11 @@ struct HedgeRule {
   // So long after it became slow it counts as silent: the others are asked whatever the budget says, and its health hears of it.
   Duration silent = std::chrono::seconds(2);
 };
+class RepairTable;
+// `repairs`: where repaired shards lie now, and whom to tell of what is wrong or not where it should be. May be null.
 std::unique_ptr<ExtentReader> make_extent_reader(const crypto::Keyring& keys,
                                                  std::shared_ptr<const Placement> placement,
-                                                 io::Workers& workers, HedgeRule rule = {});
+                                                 io::Workers& workers, HedgeRule rule = {},
+                                                 std::shared_ptr<RepairTable> repairs = nullptr);
 
 }  // namespace archipel::extent

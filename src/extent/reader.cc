@@ -7,6 +7,7 @@
 #include "extent/extent.h"
 #include "extent/gather.h"
 #include "extent/loop_scopes.h"
+#include "extent/repair_table.h"
 #include "island/health.h"
 
 namespace archipel::extent {
@@ -33,20 +34,24 @@ struct Read {
   std::shared_ptr<const Placement> placement;
   Deadline deadline;
   io::Event changed;
-  bool trusting;  // answers count as good if they are long enough: who asked will check them
+  bool trusting;          // answers count as good if they are long enough: who asked will check them
+  RepairException where;  // what repairs changed
+  RepairTable* repairs;   // to be told what is wrong; may be null
 };
 
 class RealReader : public ExtentReader {
  public:
   RealReader(const crypto::Keyring& keys, std::shared_ptr<const Placement> placement, io::Workers& workers,
-             HedgeRule rule)
-      : keys_(keys), placement_(std::move(placement)), workers_(workers), rule_(rule) {}
+             HedgeRule rule, std::shared_ptr<RepairTable> repairs)
+      : keys_(keys),
+        placement_(std::move(placement)),
+        workers_(workers),
+        rule_(rule),
+        repairs_(std::move(repairs)) {}
 
   io::Task<Result<Buffer>> read(ExtentRef ref, uint64_t offset, uint64_t length, Deadline deadline) override {
     CO_RETURN_IF_ERROR(check_request(ref, offset, length));
     if (length == 0) co_return Buffer{};
-    size_t preferred = 0;
-    std::vector<int> order = shard_order(ref, preferred);
     std::shared_ptr<Read> read = begin(ref, offset, length, deadline, false);
     CO_RETURN_IF_ERROR(co_await complete(read));
     Buffer out = co_await assemble(read);
@@ -103,12 +108,22 @@ class RealReader : public ExtentReader {
   }
 
   // Asks the data islands.
-  std::shared_ptr<Read> begin(const ExtentRef& ref, uint64_t offset, uint64_t length, Deadline deadline,
+  std::shared_ptr<Read> begin(ExtentRef ref, uint64_t offset, uint64_t length, Deadline deadline,
                               bool trusting) {
+    RepairException where;
+    if (repairs_ != nullptr) {
+      where = repairs_->of(ref);
+      ref.confirmed = where.confirmed;
+    }
     size_t preferred = 0;
     std::vector<int> order = shard_order(ref, preferred);
-    std::shared_ptr<Read> read(new Read{
-        Gather(ref, offset, length, std::move(order), preferred), placement_, deadline, {}, trusting});
+    std::shared_ptr<Read> read(new Read{Gather(ref, offset, length, std::move(order), preferred),
+                                        placement_,
+                                        deadline,
+                                        {},
+                                        trusting,
+                                        std::move(where),
+                                        repairs_.get()});
     for (const CellRun& run : read->gather.first_runs()) {
       earn_hedge();
       start(read, run);
@@ -220,7 +235,7 @@ class RealReader : public ExtentReader {
     const ExtentRef& ref = read->gather.ref();
     const CellRun run = fetch->run;
     TimePoint started = io::Loop::current()->now();
-    std::string name = shard_name(keys, island.id(), ref, run.shard);
+    std::string name = shard_name(keys, island.id(), ref, run.shard, read->where.repair(run.shard));
     Result<Buffer> answer = co_await island.get(std::move(name), run_offset(ref, run),
                                                 run_bytes(ref.geometry, run), read->deadline);
     TimePoint now = io::Loop::current()->now();
@@ -229,6 +244,9 @@ class RealReader : public ExtentReader {
     std::vector<bool> good(run.last - run.first + 1, false);
     if (!answer) {
       fetch->error = answer.error();
+      const bool expected = ref.confirmed == 0 || (ref.confirmed >> run.shard & 1) != 0;
+      if (read->repairs != nullptr && expected && answer.error().code == Code::not_found)
+        read->repairs->suspect(ref, run.shard);
       fetch->good = std::move(good);
     } else if (read->trusting) {
       fetch->bytes = std::move(*answer);
@@ -262,6 +280,7 @@ class RealReader : public ExtentReader {
     if (!fetch.lied) return;
     island::Island& island = *read.placement->islands[static_cast<size_t>(fetch.run.shard)];
     report_lie(island, read.gather.ref(), fetch.run, wrong);
+    if (read.repairs != nullptr) read.repairs->suspect(read.gather.ref(), fetch.run.shard);
   }
 
   io::Task<bool> run_open(const Open& open, std::span<const ByteView> runs, uint64_t length) {
@@ -340,6 +359,7 @@ class RealReader : public ExtentReader {
   std::shared_ptr<const Placement> placement_;
   io::Workers& workers_;
   HedgeRule rule_;
+  std::shared_ptr<RepairTable> repairs_;  // may be null. Outlives every read by the drain of this object
   std::atomic<int64_t> hedge_budget_{kHedgeSaved};
   LoopScopes scopes_;
 };
@@ -352,8 +372,9 @@ io::Task<void> ExtentReader::drain() {
 
 std::unique_ptr<ExtentReader> make_extent_reader(const crypto::Keyring& keys,
                                                  std::shared_ptr<const Placement> placement,
-                                                 io::Workers& workers, HedgeRule rule) {
-  return std::make_unique<RealReader>(keys, std::move(placement), workers, rule);
+                                                 io::Workers& workers, HedgeRule rule,
+                                                 std::shared_ptr<RepairTable> repairs) {
+  return std::make_unique<RealReader>(keys, std::move(placement), workers, rule, std::move(repairs));
 }
 
 }  // namespace archipel::extent
