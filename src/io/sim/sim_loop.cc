@@ -27,7 +27,7 @@ SimLoop::~SimLoop() {
 }
 
 void SimLoop::post(Callback callback) {
-  if (!stopped_) ready_.push_back(std::move(callback));
+  ready_.push_back(std::move(callback));
 }
 
 Loop::TimerId SimLoop::run_at(TimePoint when, Callback callback) {

@@ -46,7 +46,7 @@ class SimLoop final : public Loop {
   SimLoop& operator=(const SimLoop&) = delete;
 
   TimePoint now() override { return now_; }
-  // One after the other; but timers that are due meanwhile come in between, at random.
+  // One after the other; but timers that are due meanwhile come in between, at random. What is posted after stop() waits for the next run().
   void post(Callback callback) override;
   TimerId run_at(TimePoint when, Callback callback) override;
   bool cancel(TimerId id) override;
