@@ -58,26 +58,23 @@ TEST(SimIsland, ALostReplyLeavesTheBlobThere) {
   EXPECT_EQ(w.place->count(Fault::lose_reply), 1u);
 }
 
+io::Task<bool> die_while_a_put_is_under_way(World& world) {
+  const std::string bytes = "one";
+  ByteView parts[] = {as_bytes(bytes)};
+  Result<void> put = co_await world.island.put("a", parts, world.loop.now() + std::chrono::milliseconds(20));
+  EXPECT_EQ(code_of(put), Code::timeout);
+  *world.alive = false;
+  Result<Buffer> dead = co_await world.island.get("a", 0, 10, kNoDeadline);
+  EXPECT_EQ(code_of(dead), Code::unavailable);
+  EXPECT_TRUE(world.place->blobs().empty());
+  co_await io::sleep_until(world.loop.now() + seconds(60));
+  co_return true;
+}
+
 TEST(SimIsland, ALateRequestLandsAfterItsSenderDied) {
   World w;
   w.place->set(Fault::slow_disk, 1000);
-  ByteView parts[] = {as_bytes("one")};
-  w.run([&]() -> io::Task<bool> {
-    struct Body {
-      static io::Task<bool> go(World& world, std::span<const ByteView> bytes) {
-        Result<void> put =
-            co_await world.island.put("a", bytes, world.loop.now() + std::chrono::milliseconds(20));
-        EXPECT_EQ(code_of(put), Code::timeout);
-        *world.alive = false;
-        Result<Buffer> dead = co_await world.island.get("a", 0, 10, kNoDeadline);
-        EXPECT_EQ(code_of(dead), Code::unavailable);
-        EXPECT_TRUE(world.place->blobs().empty());
-        co_await io::sleep_until(world.loop.now() + seconds(60));
-        co_return true;
-      }
-    };
-    return Body::go(w, parts);
-  });
+  w.run([&] { return die_while_a_put_is_under_way(w); });
   EXPECT_EQ(w.place->blobs().at("a"), "one");
 }
 
