@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "extent/decode.h"
+#include "island/health.h"
 #include "island/marker.h"
 
 namespace archipel::index {
@@ -85,20 +86,31 @@ ChainReader::ChainReader(const crypto::Keyring& keys, const erasure::Coder& code
       home_(home),
       seen_(std::move(seen)) {}
 
+void ChainReader::call_wrong(size_t shard, const Name& name, std::string reason, Heard& heard) const {
+  constexpr const char* kKinds[] = {"commit", "open", "claim"};
+  island::Island& island = *placement_.islands[shard];
+  island.health().count_wrong_cells(1);
+  log::error("island.lied", {{"island", island.id()},
+                             {"blob", kKinds[static_cast<size_t>(name.kind) - 1]},
+                             {"epoch", name.epoch},
+                             {"seq", name.seq},
+                             {"reason", reason}});
+  heard.answer = Heard::Answer::wrong;
+  heard.reason = std::move(reason);
+}
+
 Heard ChainReader::examine(size_t shard, const Name& name, const std::string& blob_name,
                            ByteView bytes) const {
   Heard heard;
   Result<OpenedBlob> opened =
       open_blob(keys_, placement_.islands[shard]->id(), blob_name, name.kind, name.epoch, name.seq, bytes);
   if (!opened) {
-    heard.answer = Heard::Answer::wrong;
-    heard.reason = opened.error().message;
+    call_wrong(shard, name, opened.error().message, heard);
     return heard;
   }
   const extent::Geometry& section = opened->sealed.header.section;
   if (section.length > 0 && section.code != coder_.code()) {
-    heard.answer = Heard::Answer::wrong;
-    heard.reason = "its section has another code than the journal";
+    call_wrong(shard, name, "its section has another code than the journal", heard);
     return heard;
   }
   heard.answer = Heard::Answer::found;
@@ -125,8 +137,7 @@ io::Task<void> ChainReader::read_one(const ChainReader* self, size_t shard, Name
   }
   Result<Header> header = peek_header(self->keys_, island.id(), blob_name, *first);
   if (!header) {
-    out->answer = Heard::Answer::wrong;
-    out->reason = header.error().message;
+    self->call_wrong(shard, name, header.error().message, *out);
     co_return;
   }
   uint64_t length = kHeaderBytes + header->record_bytes;
@@ -134,8 +145,9 @@ io::Task<void> ChainReader::read_one(const ChainReader* self, size_t shard, Name
   if (length > first->size() && first->size() == kFirstRead) {
     Result<Buffer> rest = co_await island.get(blob_name, kFirstRead, length - kFirstRead, deadline);
     if (!rest) {
-      out->answer = rest.error().code == Code::not_found ? Heard::Answer::wrong : Heard::Answer::silent;
       out->reason = rest.error().message;
+      // There a moment ago: an island that says both lies.
+      if (rest.error().code == Code::not_found) self->call_wrong(shard, name, out->reason, *out);
       co_return;
     }
     Buffer whole(first->size() + rest->size());
@@ -214,8 +226,7 @@ void ChainReader::check_cells(const Name& name, Poll& poll) const {
     if (std::ranges::all_of(good, [](bool g) { return g; })) {
       cells[i] = heard.cells.view();
     } else {
-      heard.answer = Heard::Answer::wrong;
-      heard.reason = "cells of its shard fail their tags";
+      call_wrong(i, name, "cells of its shard fail their tags", heard);
     }
   }
   Result<Record> record = decode_record(blob.plain);

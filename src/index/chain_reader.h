@@ -90,6 +90,8 @@ class ChainReader {
   static io::Task<void> find_into(ChainReader* self, Name name, std::optional<OpenedBlob>* out);
   Heard examine(size_t shard, const Name& name, const std::string& blob_name, ByteView bytes) const;
   void check_cells(const Name& name, Poll& poll) const;
+  // Bytes that are not what the name promises: counted for the island (island/health.h) and logged with its name.
+  void call_wrong(size_t shard, const Name& name, std::string reason, Heard& heard) const;
 
   const crypto::Keyring& keys_;
   const erasure::Coder& coder_;
