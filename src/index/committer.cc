@@ -393,7 +393,8 @@ io::Task<Result<NewExtent>> CommitterImpl::allocate_extent() {
       answer = fail(closed_error());
       break;
     }
-    if (range_end_ - range_next_ + 1 < reservation() / kExtentsLowShare && !reserving_) {
+    if (range_end_ - range_next_ + 1 < std::min(reservation(), range_end_) / kExtentsLowShare &&
+        !reserving_) {
       reserving_ = true;
       scope_.spawn(reserve_more(this));
     }

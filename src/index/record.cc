@@ -307,6 +307,15 @@ Mutation reserve_extents(uint64_t epoch, uint64_t end) {
   return {numbered_key("m/extent_range/", {epoch}), std::move(value)};
 }
 
+Result<uint64_t> reserved_extents(const Snapshot& snapshot, uint64_t epoch) {
+  ASSIGN_OR_RETURN(std::optional<std::string> value, snapshot.get(reserve_extents(epoch, 0).key));
+  if (!value) return uint64_t{0};
+  Reader r(*value);
+  uint64_t end = r.u64();
+  if (!r.done()) return fail(Code::corrupt, "the index does not say which extents an epoch reserved");
+  return end;
+}
+
 std::vector<Mutation> mutations_of(const Record& record, const Digest32& hash, const OpenBits& open, int n) {
   std::vector<Mutation> out = record.mutations;
   for (const Record::Confirmed& c : record.confirmed) {

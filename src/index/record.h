@@ -144,5 +144,7 @@ std::vector<Mutation> mutations_of(const EpochOpen& open, const Digest32& hash);
 Result<uint64_t> debt_shards(const Snapshot& snapshot, int n);
 // Extent ids {epoch, 1..end} are reserved.
 Mutation reserve_extents(uint64_t epoch, uint64_t end);
+// The end of what is reserved of an epoch's extent ids; 0 if the view does not know the epoch.
+Result<uint64_t> reserved_extents(const Snapshot& snapshot, uint64_t epoch);
 
 }  // namespace archipel::index
