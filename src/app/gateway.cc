@@ -36,6 +36,7 @@ constexpr int kWorkerThreads = 8;
 
 // After the journal is closed: how long what is left under way at islands may take. A call to a dead mount may never end.
 constexpr Duration kStragglersMax = std::chrono::seconds(10);
+constexpr Duration kAccountPause = std::chrono::seconds(1);  // between two tries to write an account
 
 log::Level level_of(const std::string& name) {
   if (name == "debug") return log::Level::debug;
@@ -90,6 +91,8 @@ class Gateway {
   void leave();
   io::Task<Result<void>> open();
   io::Task<Result<void>> ensure_account();
+  static io::Task<void> refresh(Gateway* self);
+  static io::Task<void> write_account_later(Gateway* self);
   void add_routes();
   Result<void> listen();
   static io::Task<void> serve_on(Gateway* gateway, Core* core);
@@ -121,6 +124,7 @@ class Gateway {
 
   std::atomic<bool> serving_{false};  // /readyz
   bool stop_ = false;                 // home loop only
+  bool account_pending_ = false;      // home loop only
   size_t cores_serving_ = 0;          // home loop only
   io::Event changed_;                 // stop_ or cores_serving_ changed; home loop only
 };
@@ -159,9 +163,12 @@ io::Task<void> Gateway::live() {
   if (outcome_ && !stop_) {
     serving_ = true;
     on_ready_(ready_);
+    std::optional<io::Task<void>> account;
+    if (account_pending_) account.emplace(write_account_later(this));
     while (!stop_) co_await changed_.wait();
     serving_ = false;
     log::info("gateway.draining");
+    if (account) co_await std::move(*account);
   }
   for (Core& core : cores_)
     if (core.server) core.server->drain();
@@ -204,7 +211,9 @@ io::Task<Result<void>> Gateway::open() {
                                               system_random(), system_clock());
   if (!journal) co_return fail(std::move(journal).error());
   journal_ = std::move(*journal);
-  if (options.create) unlink(token.c_str());
+  if (options.create && journal_.committer->open()) unlink(token.c_str());
+  if (!journal_.committer->open())
+    ready_.notes.push_back(fmt::format("Read-only for now: {}.", journal_.committer->closed_because()));
   for (const index::IslandReport& island : journal_.islands) {
     using State = index::IslandReport::State;
     if (island.state == State::rejoined)
@@ -226,11 +235,35 @@ io::Task<Result<void>> Gateway::open() {
                                  placement_, config().code, ack, *workers_, system_random(), system_clock());
   if (!store) co_return fail(std::move(store).error());
   store_ = std::move(*store);
-  CO_RETURN_IF_ERROR(co_await ensure_account());
+  journal_.committer->on_view_changed([this] { return refresh(this); });
+  Result<void> account = co_await ensure_account();
+  // A journal that is read-only takes no account; the gateway that finds it open does.
+  if (!account && journal_.committer->open()) co_return account;
+  if (!account)
+    ready_.notes.push_back(
+        fmt::format("The account of the configuration is not written yet: {}.", account.error().message));
+  account_pending_ = !account;
   add_routes();
   door_ = std::make_unique<door::s3::Door>(door::s3::Options{config().region, config().virtual_host_base},
                                            *store_, system_clock(), workers_.get());
   co_return Result<void>{};
+}
+
+io::Task<void> Gateway::write_account_later(Gateway* self) {
+  while (!self->stop_ && self->account_pending_) {
+    if (self->journal_.committer->open()) {
+      Result<void> done = co_await self->ensure_account();
+      self->account_pending_ = !done;
+      if (!done) log::warn("account.not_written", {{"reason", done.error().message}});
+    }
+    co_await self->changed_.wait(self->home().now() + kAccountPause);
+  }
+}
+
+// The view moved behind the store: what the store keeps in memory is read again.
+io::Task<void> Gateway::refresh(Gateway* self) {
+  Result<void> fresh = co_await self->store_->refresh();
+  if (!fresh) log::error("store.not_refreshed", {{"reason", fresh.error().message}});
 }
 
 // The first account: the demo's own, or the one whose credentials [owner] names. A changed key replaces the old one.
@@ -345,9 +378,11 @@ io::Task<void> Gateway::handle_admin(Gateway* gateway, http::Exchange& exchange)
     bool open = gateway->journal_.committer->open();
     bool ready = gateway->serving_ && open;
     response.status = ready ? 200 : 503;
-    body = ready  ? "ready\n"
-           : open ? "draining\n"
-                  : "too few islands answer: reads go on, writes are refused\n";
+    if (open)
+      body = ready ? "ready\n" : "draining\n";
+    else
+      body =
+          fmt::format("reads go on, writes are refused: {}\n", gateway->journal_.committer->closed_because());
   } else {
     response.status = 404;
     body = "only /metrics, /healthz and /readyz are here\n";

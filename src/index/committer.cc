@@ -313,7 +313,7 @@ void CommitterImpl::stop_acknowledging(Error error) {
   for (Pending* pending : std::exchange(queue_, {})) pending->reply(fail(closed_error()));
   metrics_.queued.set(0);
   range_changed_.notify_all();
-  if (p_.on_failed) p_.on_failed();
+  if (p_.on_failed) p_.on_failed(*failed_);
 }
 
 io::Task<void> CommitterImpl::finish_in_order(CommitterImpl* self) {

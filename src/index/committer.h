@@ -72,8 +72,17 @@ class Committer {
 
   virtual CommitPosition applied() const = 0;
 
-  // False while the journal is closed after a commit missed its deadline; a hint for health checks. Any thread.
+  // False while the journal is closed: a commit missed its deadline, or it has not been possible to open it yet. A hint for health checks.
+  // Any thread.
   virtual bool open() const { return true; }
+  // Why it is closed, one sentence with the islands that would help; empty while it is open. Any thread.
+  virtual std::string closed_because() const { return {}; }
+  // `hook` is awaited on the home loop whenever a recovery has changed the view behind a running store: before commits are taken again, or
+  // when more became known while it is still closed. Set once, before the first commit; what it refers to must outlive close().
+  virtual void on_view_changed(std::function<io::Task<void>()> hook) { hook_ = std::move(hook); }
+
+ protected:
+  std::function<io::Task<void>()> hook_;
 };
 
 }  // namespace archipel::index

@@ -28,7 +28,7 @@ struct CommitterParts {
   uint64_t debt_shards = 0;  // of earlier commits, for the gauge
   // Acknowledged commits whose masks no record has told: those of the epoch before, and what is left at the end. Null: none, and nobody asks.
   std::shared_ptr<std::vector<Record::Confirmed>> unreported = {};
-  std::function<void()>
+  std::function<void(const Error& reason)>
       on_failed;  // called once, on `home`, when a commit missed its deadline: only close() is left to do
 };
 

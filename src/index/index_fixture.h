@@ -68,8 +68,21 @@ class Rig {
   }
   ~Rig() { std::filesystem::remove_all(dir); }
 
-  // Starts the gateway; the error is kept in `failure`.
+  // Starts the gateway; false if the journal did not open. The reason is kept in `failure`, and what could not be told in `undecided`.
   io::Task<bool> start() {
+    bool started = co_await start_read_only();
+    if (!started) co_return false;
+    if (journal.committer->open()) co_return true;
+    undecided = std::move(journal.undecided);
+    const std::string reason = journal.committer->closed_because();
+    failure = Error{Code::unavailable, reason, {}};
+    if (undecided && undecided->error.message == reason) failure = undecided->error;
+    co_await stop();
+    co_return false;
+  }
+  // The same, content with a journal that is read-only.
+  io::Task<bool> start_read_only() {
+    undecided.reset();
     Result<Journal> opened = co_await open_journal(options, *keys, placement, *fanout, *workers,
                                                    *io::Loop::current(), *random, system_clock());
     co_await fanout->drain();
@@ -223,6 +236,7 @@ class Rig {
   std::unique_ptr<extent::Fanout> fanout;
   Journal journal;
   std::optional<Error> failure;
+  std::optional<Undecided> undecided;
   int puts = 0, puts_left = -1;
 };
 

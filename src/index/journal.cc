@@ -41,7 +41,8 @@ Result<void> check_options(const JournalOptions& options, const extent::Placemen
 io::Task<Result<CommitterParts>> reopen_epoch(JournalOptions options, const crypto::Keyring& keys,
                                               extent::Placement placement, extent::Fanout& fanout,
                                               io::Workers& workers, io::Loop& home, Random& random,
-                                              Clock& clock, Kv& kv, const bool& stop);
+                                              Clock& clock, Kv& kv, const bool& stop,
+                                              std::shared_ptr<bool> was_open);
 
 // One start of the journal, or one opening of a further epoch in the same process.
 class Opener {
@@ -61,15 +62,16 @@ class Opener {
 
   // At the start of the process: locks DIR and opens the view in it.
   io::Task<Result<Journal>> run();
-  // In a running process that holds the lock, after the epoch's committer has closed. `kv` stays in use meanwhile.
-  // `stop`: the process is ending.
-  io::Task<Result<CommitterParts>> run_again(Kv& kv, const bool& stop);
+  // In a running process that holds the lock, after the epoch's committer has closed, or while it could not be opened yet (`was_open`
+  // false). `kv` stays in use meanwhile. `stop`: the process is ending.
+  io::Task<Result<CommitterParts>> run_again(Kv& kv, const bool& stop, bool was_open);
 
  private:
   using Seen = IslandSeen::State;
 
   Result<bool> open_dir();  // on a worker; true if the view holds anything
-  Result<void> refuse_if_too_few() const;
+  Result<void> refuse_if_too_few(int present_needed, int able_needed) const;
+  io::Task<Result<void>> read_chain(Recovered& out);
   io::Task<Result<bool>> must_create(bool view_holds);
   io::Task<Result<void>> create();
   io::Task<Result<void>> continue_chain();
@@ -106,6 +108,9 @@ class Opener {
   uint64_t replayed_ = 0;
   const bool* stop_ = nullptr;  // set and true: nothing more is begun
   bool in_use_ = false;         // a further epoch of a running process: nothing is rejoined
+  // The view holds what is proven, and can be served whatever else fails.
+  bool presentable_ = false;
+  std::optional<Undecided> undecided_;
 };
 
 Result<bool> Opener::open_dir() {
@@ -138,26 +143,25 @@ std::string Opener::reasons(Seen state) const {
   return out;
 }
 
-// Decided before anything is written: with fewer islands the chain could not be known, or the new epoch not be opened.
-Result<void> Opener::refuse_if_too_few() const {
+// With fewer than k the chain could not be known; with fewer than w the new epoch not be opened.
+Result<void> Opener::refuse_if_too_few(int present_needed, int able_needed) const {
   const int present = count(Seen::present), lost = count(Seen::lost);
   const int able = present + (options_.rejoin_wiped ? lost : 0);
+  const std::string of_all = " of " + std::to_string(options_.code.n) + " islands ";
   std::string facts;
   if (lost > 0) facts += "; lost (no marker): " + list(Seen::lost);
   if (count(Seen::silent) > 0)
     facts += "; unreachable: " + list(Seen::silent) + " (" + reasons(Seen::silent) + ")";
-  if (present < options_.code.k) {
-    return fail(Code::unavailable, "only " + std::to_string(present) + " of " +
-                                       std::to_string(options_.code.n) + " islands have their data, and " +
-                                       std::to_string(options_.code.k) + " are needed: bring back " +
-                                       std::to_string(options_.code.k - present) + " more" + facts +
+  if (present < present_needed) {
+    return fail(Code::unavailable, "only " + std::to_string(present) + of_all + "have their data, and " +
+                                       std::to_string(present_needed) + " are needed: bring back " +
+                                       std::to_string(present_needed - present) + " more" + facts +
                                        ". Nothing was written");
   }
-  if (able < options_.ack.w) {
-    return fail(Code::unavailable, "only " + std::to_string(able) + " of " + std::to_string(options_.code.n) +
-                                       " islands can take part, and " + std::to_string(options_.ack.w) +
-                                       " are needed to write: bring back " +
-                                       std::to_string(options_.ack.w - able) + " more, or rejoin lost ones" +
+  if (able < able_needed) {
+    return fail(Code::unavailable, "only " + std::to_string(able) + of_all + "can take part, and " +
+                                       std::to_string(able_needed) + " are needed to write: bring back " +
+                                       std::to_string(able_needed - able) + " more, or rejoin lost ones" +
                                        facts + ". Nothing was written");
   }
   return {};
@@ -310,21 +314,44 @@ Result<void> Opener::refuse_if_unreadable(const EpochOpen& current, uint64_t tai
   return {};
 }
 
-io::Task<Result<void>> Opener::continue_chain() {
-  CO_RETURN_IF_ERROR(refuse_if_too_few());
+// What happened, as far as the islands that answer tell; brings the view up to what is proven. Writes to no island.
+io::Task<Result<void>> Opener::read_chain(Recovered& out) {
+  CO_RETURN_IF_ERROR(refuse_if_too_few(options_.code.k, 0));
   ChainReader reader = make_reader();
-  RecoveryInput input{reader, *view_, placement_, workers_, head_->found(), options_.ack.w};
+  RecoveryInput input{reader,         *view_,         placement_,       workers_,
+                      head_->found(), options_.ack.w, options_.attested};
   if (input.head && input.head->position.epoch == 0) input.head.reset();
   Result<Recovered> recovered = co_await recover(input);
-  if (!recovered) co_return fail(recovered.error());
-  replayed_ = recovered->replayed;
-  const EpochOpen& current = recovered->current.open;
-
-  if (!in_use_) {
-    Result<void> readable = co_await workers_.run(
-        [this, &current, tail = recovered->tail_seq] { return refuse_if_unreadable(current, tail); });
-    if (!readable) co_return fail(readable.error());
+  // Where not even the beginning is known, the view that DIR has is left as it was: what it shows was acknowledged.
+  if (!recovered && recovered.error().code != Code::undetermined) co_return fail(recovered.error());
+  if (recovered) {
+    replayed_ = recovered->replayed;
+    if (!in_use_) {
+      Result<void> readable = co_await workers_.run(
+          [this, &recovered] { return refuse_if_unreadable(recovered->current.open, recovered->tail_seq); });
+      if (!readable) co_return fail(readable.error());
+    }
   }
+  presentable_ = co_await workers_.run([this] {
+    Result<std::optional<Applied>> applied = read_applied(*view_->kv().snapshot());
+    return applied && *applied;
+  });
+  if (!recovered) co_return fail(recovered.error());
+  if (recovered->undecided) {
+    undecided_ = std::move(recovered->undecided);
+    // That too few answer to write is the shorter story, and usually the reason for the other.
+    CO_RETURN_IF_ERROR(refuse_if_too_few(options_.code.k, options_.ack.w));
+    co_return fail(undecided_->error);
+  }
+  out = std::move(*recovered);
+  co_return {};
+}
+
+io::Task<Result<void>> Opener::continue_chain() {
+  Recovered recovered;
+  CO_RETURN_IF_ERROR(co_await read_chain(recovered));
+  CO_RETURN_IF_ERROR(refuse_if_too_few(options_.code.k, options_.ack.w));
+  const EpochOpen& current = recovered.current.open;
 
   // Everything is decided: from here on islands are written to.
   for (size_t i = 0; i < seen_.size(); ++i) {
@@ -340,29 +367,29 @@ io::Task<Result<void>> Opener::continue_chain() {
                                           reasons(Seen::lost) + ")");
   }
   EpochOpen open;
-  open.epoch = recovered->next_epoch;
+  open.epoch = recovered.next_epoch;
   open.parent_epoch = current.epoch;
-  open.parent_seq = recovered->tail_seq;
-  open.parent_hash = recovered->tail_hash;
+  open.parent_seq = recovered.tail_seq;
+  open.parent_hash = recovered.tail_hash;
   open.roster = next_roster(&current);
   reached_ = 0;
   for (size_t i = 0; i < seen_.size(); ++i) {
     if (seen_[i].state == Seen::present) reached_ |= 1u << i;
   }
 
-  std::vector<uint64_t> claims = recovered->claims;  // numbers have no gaps
+  std::vector<uint64_t> claims = recovered.claims;  // numbers have no gaps
   claims.push_back(open.epoch);
   for (uint64_t number : claims) {
     CO_RETURN_IF_ERROR(co_await put(seal_claim(keys_, number), {}, Buffer()));
   }
   const OpenBits bits = current.bits;
-  if (recovered->complete_open) {
-    CO_RETURN_IF_ERROR(co_await put(std::move(recovered->current.sealed), {}, Buffer()));
+  if (recovered.complete_open) {
+    CO_RETURN_IF_ERROR(co_await put(std::move(recovered.current.sealed), {}, Buffer()));
   }
-  for (Recovered::Commit& commit : recovered->complete) {
+  for (Recovered::Commit& commit : recovered.complete) {
     CO_RETURN_IF_ERROR(co_await put(std::move(commit.sealed), bits, std::move(commit.section)));
   }
-  co_return co_await open_epoch(std::move(open), std::move(recovered->unproven));
+  co_return co_await open_epoch(std::move(open), std::move(recovered.unproven));
 }
 
 io::Task<Result<CommitterParts>> Opener::hand_over() {
@@ -424,7 +451,7 @@ io::Task<Result<Journal>> Opener::run() {
   Result<bool> view_holds = co_await workers_.run([this] { return open_dir(); });
   if (!view_holds) co_return fail(view_holds.error());
   Result<void> decided = co_await decide(*view_holds);
-  if (!decided) {
+  if (!decided && !presentable_) {
     // A start that was refused leaves the view as it found it.
     Result<void> restored = co_await workers_.run([this] { return view_->restore_old(); });
     if (!restored) log::error("journal.index_not_restored", {{"reason", restored.error().message}});
@@ -434,29 +461,41 @@ io::Task<Result<Journal>> Opener::run() {
     view_->discard_old();
     return true;
   });
-  Result<CommitterParts> parts = co_await hand_over();
-  if (!parts) co_return fail(parts.error());
+  auto was_open = std::make_shared<bool>(decided.has_value());
+  Reopen reopen = [options = options_, &keys = keys_, placement = placement_, &fanout = fanout_,
+                   &workers = workers_, &home = home_, &random = random_, &clock = clock_,
+                   was_open](Kv& kv, const bool& stop) {
+    return reopen_epoch(options, keys, placement, fanout, workers, home, random, clock, kv, stop, was_open);
+  };
   Journal journal;
+  if (decided) {
+    Result<CommitterParts> parts = co_await hand_over();
+    if (!parts) co_return fail(parts.error());
+    journal.committer = make_reopening_committer(std::move(*parts), std::move(lock_), std::move(reopen));
+  } else {
+    log::warn("journal.read_only", {{"reason", decided.error().message}});
+    journal.committer = make_closed_committer({workers_, home_, view_->kv(), decided.error()},
+                                              std::move(lock_), std::move(reopen));
+  }
   journal.kv = view_->take();
   journal.islands = std::move(reports_);
   journal.epoch = open_.epoch;
   journal.replayed = replayed_;
-  Reopen reopen = [options = options_, &keys = keys_, placement = placement_, &fanout = fanout_,
-                   &workers = workers_, &home = home_, &random = random_,
-                   &clock = clock_](Kv& kv, const bool& stop) {
-    return reopen_epoch(options, keys, placement, fanout, workers, home, random, clock, kv, stop);
-  };
-  journal.committer = make_reopening_committer(std::move(*parts), std::move(lock_), std::move(reopen));
+  journal.undecided = std::move(undecided_);
   co_return journal;
 }
 
-io::Task<Result<CommitterParts>> Opener::run_again(Kv& kv, const bool& stop) {
+io::Task<Result<CommitterParts>> Opener::run_again(Kv& kv, const bool& stop, bool was_open) {
   coder_ = std::make_unique<erasure::Coder>(options_.code);
   options_.create = false;
-  // What vanished while we run may be back in a moment, as what it was: only a start rejoins it empty.
-  options_.rejoin_wiped = false;
   view_ = ViewDir::in_use(kv);
-  in_use_ = true;
+  if (was_open) {
+    // What vanished while we run may be back in a moment, as what it was: only a start rejoins it empty. What an operator said was said of the
+    // state that the start found.
+    options_.rejoin_wiped = false;
+    options_.attested = {};
+    in_use_ = true;
+  }
   stop_ = &stop;
   Result<std::unique_ptr<HeadFile>> head =
       co_await workers_.run([this] { return HeadFile::open(*options_.files, keys_); });
@@ -470,9 +509,11 @@ io::Task<Result<CommitterParts>> Opener::run_again(Kv& kv, const bool& stop) {
 io::Task<Result<CommitterParts>> reopen_epoch(JournalOptions options, const crypto::Keyring& keys,
                                               extent::Placement placement, extent::Fanout& fanout,
                                               io::Workers& workers, io::Loop& home, Random& random,
-                                              Clock& clock, Kv& kv, const bool& stop) {
+                                              Clock& clock, Kv& kv, const bool& stop,
+                                              std::shared_ptr<bool> was_open) {
   Opener opener(std::move(options), keys, placement, fanout, workers, home, random, clock);
-  Result<CommitterParts> parts = co_await opener.run_again(kv, stop);
+  Result<CommitterParts> parts = co_await opener.run_again(kv, stop, *was_open);
+  if (parts) *was_open = true;
   co_return parts;
 }
 

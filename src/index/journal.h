@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "crypto/keyring.h"
-#include "index/committer.h"
+#include "index/decision.h"
 #include "index/dir.h"
 #include "io/workers.h"
 
@@ -26,6 +26,7 @@ struct JournalOptions {
   std::function<Result<std::unique_ptr<Kv>>(const std::string& path)> open_view = open_rocks_kv;
   bool create =
       false;  // true: a new realm is made if no island has a marker of this realm and DIR has no head
+  Attested attested = {};  // until the first epoch is open
   bool rejoin_wiped =
       false;  // demo: an island without marker is rejoined empty under a new incarnation, and reported
 };
@@ -44,11 +45,18 @@ struct Journal {
   std::vector<IslandReport> islands;
   uint64_t epoch = 0;
   uint64_t replayed = 0;  // records applied at this start
+  // Set: what this start could not tell. The committer is then closed.
+  std::optional<Undecided> undecided;
 };
 
-// Runs the recovery of protocol §2 and returns a serving journal, or a named error: `unavailable` with the islands that failed when fewer
-// than w can take part; `undetermined` with the islands that would settle it; `corrupt` for a rollback or a fork; `exists` if another
-// process holds DIR/lock. Nothing is written to an island before recovery has decided. The references must outlive the journal.
+// Runs the recovery of protocol §2 and returns a journal. Nothing is written to an island before recovery has decided.
+//
+// Where it cannot decide, or fewer than w islands can take part, and at least k have their data, the journal is **read-only**: the view shows
+// what is proven to have been acknowledged, the committer is closed, says why, and tries again in the background until it can open.
+//
+// Errors: unavailable with the islands that would help, when fewer than k have their data or an acknowledged commit is on none of those that
+// answer; undetermined if not even an old state can be shown; corrupt for a rollback or a fork; exists if another process holds DIR/lock.
+// The references must outlive the journal.
 io::Task<Result<Journal>> open_journal(JournalOptions options, const crypto::Keyring& keys,
                                        const extent::Placement& placement, extent::Fanout& fanout,
                                        io::Workers& workers, io::Loop& home, Random& random, Clock& clock);

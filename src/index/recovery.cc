@@ -9,19 +9,21 @@
 namespace archipel::index {
 namespace {
 
-constexpr int kReplayWindow = 16;               // commits read at once
-constexpr size_t kApplyBytes = 4u << 20;        // written to the view at once
-constexpr int kLiars = 1;                       // f of protocol §2
+constexpr int kReplayWindow = 16;         // commits read at once
+constexpr size_t kApplyBytes = 4u << 20;  // written to the view at once
+constexpr uint64_t kVoidedEpochs = 8;     // numbers passed over when an operator says that an epoch never was
+constexpr int kLiars = 1;                 // f of protocol §2
 constexpr uint64_t kEpochsAheadMax = 1u << 20;  // claims above one another: more is no accident
 
 std::string place(uint64_t epoch, uint64_t seq) {
   return "commit " + std::to_string(epoch) + "." + std::to_string(seq);
 }
 
-// "No later epoch": the absences of a claim (or of an open that was claimed) that prove it was never on w islands.
-bool none_later(const Counts& c, erasure::Code code) {
+// "No later epoch": the absences of a claim (or of an open that was claimed) that prove it was never on w islands. `attested`: the operator
+// vouches for the freshness, and no liar is reckoned with.
+bool none_later(const Counts& c, erasure::Code code, bool attested) {
   const int need = code.n - code.w() + 1;
-  return c.absent >= need && (c.absent >= need + kLiars || c.absent + c.lost == code.n);
+  return c.absent >= need && (attested || c.absent >= need + kLiars || c.absent + c.lost == code.n);
 }
 
 // Without an exact head, a commit is void if it cannot have had w confirmations, and fewer than k shards can still turn up.
@@ -55,8 +57,14 @@ class Recovery {
   Result<void> check_head_against_ancestry() const;
   io::Task<Result<void>> replay_closed(const KnownOpen& open, uint64_t tail_seq, const Digest32& tail_hash);
   io::Task<Result<void>> replay_last();
+  io::Task<Result<void>> probe_behind(uint64_t gap, uint64_t from);
+  void learn(uint64_t seq, const Record& told);
   io::Task<Result<bool>> judge(FoundCommit& found);
   io::Task<Result<void>> judge_gap(uint64_t gap);
+  Result<void> check_at_least(uint64_t epoch, uint64_t seq, const Digest32& hash);
+  Result<void> refuse_below_at_least() const;
+  bool is_voided(uint64_t epoch, uint64_t seq) const;
+  void undecided(uint64_t epoch, uint64_t seq, std::string message);
 
   Result<KnownOpen> known(const OpenedBlob& blob) const;
   Result<FoundCommit> link(uint64_t epoch, uint64_t seq, OpenedBlob blob);
@@ -105,6 +113,7 @@ io::Task<Result<Recovered>> Recovery::run() {
     seq_ = 0;
   }
   CO_RETURN_IF_ERROR(co_await replay_last());
+  CO_RETURN_IF_ERROR(refuse_below_at_least());
   CO_RETURN_IF_ERROR(co_await flush());
   out_.tail_seq = seq_;
   out_.tail_hash = hash_;
@@ -167,21 +176,31 @@ io::Task<Result<void>> Recovery::find_highest_open() {
     open = co_await in_.reader.poll({BlobKind::open, next, 0, {}});
     Poll claim = co_await in_.reader.poll({BlobKind::claim, next, 0, {}});
     if (open.any() != nullptr || claim.any() != nullptr) continue;
-    if (none_later(in_.reader.count(claim, path_.back().open, false), code_)) break;
-    co_return fail(Code::undetermined, "whether epoch " + std::to_string(next) +
-                                           " was begun cannot be told; islands that could settle it: " +
-                                           in_.reader.unheard(claim));
+    if (is_voided(next, 0)) {
+      // Its number and a few more are passed over, so that none is used twice if it turns up all the same.
+      for (uint64_t passed = next; passed < next + kVoidedEpochs; ++passed) out_.claims.push_back(passed);
+      number += kVoidedEpochs;
+      break;
+    }
+    if (none_later(in_.reader.count(claim, path_.back().open, false), code_,
+                   in_.attested.at_least.has_value()))
+      break;
+    undecided(next, 0,
+              "whether epoch " + std::to_string(next) +
+                  " was begun cannot be told; islands that could settle it: " + in_.reader.unheard(claim));
+    break;
   }
   for (const auto& [claim, poll] : claimed) {
-    if (!none_later(in_.reader.count(poll, path_.back().open, false), code_)) {
-      co_return fail(
-          Code::undetermined,
-          "epoch " + std::to_string(claim) +
-              " was claimed, and whether it was opened cannot be told; islands that could settle it: " +
-              in_.reader.unheard(poll));
+    if (!is_voided(claim, 0) && !none_later(in_.reader.count(poll, path_.back().open, false), code_,
+                                            in_.attested.at_least.has_value())) {
+      undecided(claim, 0,
+                "epoch " + std::to_string(claim) +
+                    " was claimed, and whether it was opened cannot be told; islands that could settle it: " +
+                    in_.reader.unheard(poll));
     }
     out_.claims.push_back(claim);
   }
+  std::ranges::sort(out_.claims);
   out_.next_epoch = number + 1;
   co_return {};
 }
@@ -283,7 +302,48 @@ Result<FoundCommit> Recovery::link(uint64_t epoch, uint64_t seq, OpenedBlob blob
       in_.head->position.hash != hash_) {
     return fail(Code::corrupt, "rollback: " + place(epoch, seq) + " is not the one that was acknowledged");
   }
+  RETURN_IF_ERROR(check_at_least(epoch, seq, hash_));
   return found;
+}
+
+bool Recovery::is_voided(uint64_t epoch, uint64_t seq) const {
+  const std::optional<CommitPosition>& from = in_.attested.void_from;
+  return from && from->epoch == epoch && from->seq <= seq && (from->seq == 0) == (seq == 0);
+}
+
+// The first question that stays open is the one to answer.
+void Recovery::undecided(uint64_t epoch, uint64_t seq, std::string message) {
+  if (out_.undecided) return;
+  out_.undecided.emplace();
+  out_.undecided->what = {epoch, seq};
+  out_.undecided->error = {Code::undetermined, std::move(message), {}};
+}
+
+// On the way: the commit that the operator named, if this is it.
+Result<void> Recovery::check_at_least(uint64_t epoch, uint64_t seq, const Digest32& hash) {
+  const auto& least = in_.attested.at_least;
+  const uint64_t wanted = least && least->epoch != 0 ? least->epoch : path_.back().open.epoch;
+  if (!least || epoch != wanted || seq != least->seq) return {};
+  if (hex(hash).starts_with(least->hash)) return {};
+  return fail(Code::corrupt, "rollback: " + place(epoch, seq) + " has the hash " + hex(hash) + " and not " +
+                                 least->hash + ". Nothing was written");
+}
+
+// At the end: the journal goes at least as far as the operator said.
+Result<void> Recovery::refuse_below_at_least() const {
+  const auto& least = in_.attested.at_least;
+  if (!least) return {};
+  const uint64_t last = path_.back().open.epoch, wanted = least->epoch != 0 ? least->epoch : last;
+  uint64_t commits = wanted == last ? seq_ : 0;
+  for (size_t i = 1; i < path_.size(); ++i) {
+    if (path_[i].open.parent_epoch == wanted) commits = path_[i].open.parent_seq;
+  }
+  // What lies before the view's own position was followed when the view was built.
+  const bool before = wanted < path_.front().open.epoch || (index_ && index_->epoch > wanted);
+  if (before || (wanted <= last && commits >= least->seq)) return {};
+  return fail(Code::corrupt,
+              "rollback: the journal goes to " + place(last, seq_) + ", and " + place(wanted, least->seq) +
+                  " was acknowledged; the islands that answer are behind. Nothing was written");
 }
 
 io::Task<Result<void>> Recovery::apply(std::vector<Mutation> mutations) {
@@ -340,6 +400,29 @@ io::Task<Result<void>> Recovery::replay_closed(const KnownOpen& open, uint64_t t
   co_return {};
 }
 
+// A commit is sent when those more than the window before it were acknowledged, and tells of others that were.
+void Recovery::learn(uint64_t seq, const Record& told) {
+  if (seq > kInFlightMax) proven_ = std::max(proven_, seq - kInFlightMax);
+  for (const Record::Confirmed& c : told.confirmed) {
+    if (c.epoch == path_.back().open.epoch && c.seq < seq) proven_ = std::max(proven_, c.seq);
+  }
+}
+
+// Commits were in flight beside the first that is missing: those behind it, up to the window, that were not looked for yet (`from` on) can
+// tell that it was acknowledged.
+io::Task<Result<void>> Recovery::probe_behind(uint64_t gap, uint64_t from) {
+  const uint64_t end = gap + kInFlightMax;
+  if (from >= end) co_return {};
+  std::vector<std::optional<OpenedBlob>> window =
+      co_await in_.reader.find_window(commit_name(from), static_cast<int>(end - from));
+  for (size_t i = 0; i < window.size(); ++i) {
+    if (!window[i]) continue;
+    CO_ASSIGN_OR_RETURN(Record told, decode_record(window[i]->plain));
+    learn(from + i, told);
+  }
+  co_return {};
+}
+
 // The epoch whose tail is to be decided.
 io::Task<Result<void>> Recovery::replay_last() {
   const EpochOpen& open = path_.back().open;
@@ -368,22 +451,27 @@ io::Task<Result<void>> Recovery::replay_last() {
       } else {
         CO_ASSIGN_OR_RETURN(told, decode_record(window[i]->plain));
       }
-      // A commit is sent when those more than the window before it were acknowledged, and tells of others that were.
-      if (seq > kInFlightMax) proven_ = std::max(proven_, seq - kInFlightMax);
-      for (const Record::Confirmed& c : told.confirmed) {
-        if (c.epoch == open.epoch && c.seq < seq) proven_ = std::max(proven_, c.seq);
-      }
+      learn(seq, told);
     }
+    if (gap != 0) CO_RETURN_IF_ERROR(co_await probe_behind(gap, first + kReplayWindow));
     while (recent.size() > kInFlightMax && recent.front().seq <= proven_) {
       CO_RETURN_IF_ERROR(co_await apply_commit(open.bits, recent.front(), true));
       recent.pop_front();
     }
   }
+  if (in_.attested.adopt && in_.attested.adopt->epoch == open.epoch)
+    proven_ = std::max(proven_, in_.attested.adopt->seq);
   for (FoundCommit& found : recent) {
+    if (out_.undecided && found.seq > proven_) {
+      // Whatever is decided about later epochs, this much is proven.
+      seq_ = found.seq - 1;
+      hash_ = found.record.prev_hash;
+      co_return {};
+    }
     Result<bool> adopted = co_await judge(found);
     if (!adopted) co_return fail(adopted.error());
     if (!*adopted) {
-      // It is void, and with it every later commit of this epoch.
+      // It is void, and with it every later commit of this epoch; or it cannot be told, and nothing is built on it.
       seq_ = found.seq - 1;
       hash_ = found.record.prev_hash;
       co_return {};
@@ -393,7 +481,7 @@ io::Task<Result<void>> Recovery::replay_last() {
   co_return co_await judge_gap(gap);
 }
 
-// True: adopted; false: void.
+// True: adopted; false: void, or undecided.
 io::Task<Result<bool>> Recovery::judge(FoundCommit& found) {
   Poll poll = co_await in_.reader.poll(commit_name(found.seq));
   const EpochOpen& open = path_.back().open;
@@ -402,22 +490,28 @@ io::Task<Result<bool>> Recovery::judge(FoundCommit& found) {
   }
   const int holders = poll.holders();
   const bool readable = holders >= code_.k && poll.section;
-  if (readable && holders < in_.w) {
+  // One that is proven is copied on as far as it is known: with its section if that can be had, which k shards always give.
+  if ((readable || found.seq <= proven_) && poll.section && holders < in_.w) {
     out_.complete.push_back(
         {{found.blob.sealed.header, Buffer::copy_of(found.blob.sealed.bytes), found.blob.sealed.hash},
          std::move(*poll.section)});
   }
   if (readable || found.seq <= proven_) co_return true;
-  if (exact_ || is_void(in_.reader.count(poll, open, true), code_)) co_return false;
-  co_return fail(Code::undetermined,
-                 "whether " + place(open.epoch, found.seq) + " happened cannot be told: " +
-                     std::to_string(holders) + " of at least " + std::to_string(code_.k) +
-                     " shards were found; islands that could settle it: " + in_.reader.unheard(poll));
+  if (is_voided(open.epoch, found.seq) || exact_ || is_void(in_.reader.count(poll, open, true), code_))
+    co_return false;
+  undecided(open.epoch, found.seq,
+            "whether " + place(open.epoch, found.seq) + " happened cannot be told: " +
+                std::to_string(holders) + " of at least " + std::to_string(code_.k) +
+                " shards were found; islands that could settle it: " + in_.reader.unheard(poll));
+  out_.undecided->holders = holders;
+  out_.undecided->commit_ms = found.record.commit_ms;
+  out_.undecided->mutations = std::move(found.record.mutations);
+  co_return false;
 }
 
 io::Task<Result<void>> Recovery::judge_gap(uint64_t gap) {
   const EpochOpen& open = path_.back().open;
-  if (exact_ && gap > proven_) co_return {};
+  if ((exact_ || is_voided(open.epoch, gap) || out_.undecided) && gap > proven_) co_return {};
   Poll poll = co_await in_.reader.poll(commit_name(gap));
   const bool gone = is_void(in_.reader.count(poll, open, true), code_);
   if (gap <= proven_ && gone) {
@@ -426,9 +520,10 @@ io::Task<Result<void>> Recovery::judge_gap(uint64_t gap) {
                                       "to an older state. Nothing was written");
   }
   if (gap > proven_ && gone) co_return {};
-  co_return fail(Code::undetermined,
-                 "whether " + place(open.epoch, gap) +
-                     " happened cannot be told; islands that could settle it: " + in_.reader.unheard(poll));
+  undecided(open.epoch, gap,
+            "whether " + place(open.epoch, gap) +
+                " happened cannot be told; islands that could settle it: " + in_.reader.unheard(poll));
+  co_return {};
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "index/chain_reader.h"
+#include "index/decision.h"
 #include "index/dir.h"
 
 namespace archipel::index {
@@ -62,6 +63,8 @@ struct Recovered {
   // Changes of the view by what was adopted and is not proven to have been acknowledged: to be shown only when the new open is on w islands.
   std::vector<Mutation> unproven;
   uint64_t replayed = 0;
+  // Set: the view holds what is proven, and nothing may be written to islands. The tail is then the last that is proven.
+  std::optional<Undecided> undecided;
 };
 
 struct RecoveryInput {
@@ -71,10 +74,11 @@ struct RecoveryInput {
   io::Workers& workers;
   std::optional<HeadFile::Contents> head;  // of an epoch > 0
   int w = 0;                               // confirmations that this gateway demands
+  Attested attested = {};
 };
 
-// Errors: undetermined, naming the islands that would settle it; corrupt for a rollback or a fork; unavailable if an acknowledged commit lies
-// only on islands that do not answer; invalid if config and roster disagree; io of the view.
+// Errors: undetermined if not even an epoch to begin with is found, naming the islands that would settle it; corrupt for a rollback or a fork;
+// unavailable if an acknowledged commit lies only on islands that do not answer; invalid if config and roster disagree; io of the view.
 io::Task<Result<Recovered>> recover(RecoveryInput input);
 
 }  // namespace archipel::index

@@ -16,8 +16,21 @@ constexpr Duration kPauseMax = std::chrono::seconds(10);
 class ReopeningCommitter final : public Committer {
  public:
   ReopeningCommitter(CommitterParts parts, std::unique_ptr<DirLock> lock, Reopen reopen)
-      : home_(parts.home), kv_(parts.kv), lock_(std::move(lock)), reopen_(std::move(reopen)) {
+      : home_(parts.home),
+        workers_(parts.workers),
+        kv_(parts.kv),
+        lock_(std::move(lock)),
+        reopen_(std::move(reopen)) {
     begin(std::move(parts));
+  }
+  ReopeningCommitter(ClosedParts parts, std::unique_ptr<DirLock> lock, Reopen reopen)
+      : home_(parts.home),
+        workers_(parts.workers),
+        kv_(parts.kv),
+        lock_(std::move(lock)),
+        reopen_(std::move(reopen)) {
+    set_reason(std::move(parts.reason.message));
+    scope_.spawn(reopen_until_done(this));
   }
 
   io::Task<Result<CommitPosition>> commit(Intent intent) override {
@@ -58,6 +71,10 @@ class ReopeningCommitter final : public Committer {
   }
 
   bool open() const override { return open_; }
+  std::string closed_because() const override {
+    std::lock_guard lock(mutex_);
+    return reason_;
+  }
 
  private:
   // Callers hold their copy while they use it; the last one out, on the home loop, destroys it.
@@ -73,51 +90,78 @@ class ReopeningCommitter final : public Committer {
 
   void begin(CommitterParts parts) {
     parts.unreported = unreported_;
-    parts.on_failed = [this] {
+    parts.on_failed = [this](const Error& reason) {
+      set_reason(reason.message);
       open_ = false;
       scope_.spawn(reopen_until_done(this));
     };
     replace(make_committer(std::move(parts)));
+    set_reason({});
+    was_open_ = true;
     open_ = true;
   }
 
   static io::Task<void> reopen_until_done(ReopeningCommitter* self) {
-    std::shared_ptr<Committer> failed = self->replace(nullptr);
-    co_await failed->close();
-    failed.reset();
-    std::string reason;
-    for (Duration pause = kPauseMin; !self->closing_; pause = std::min(2 * pause, kPauseMax)) {
+    if (std::shared_ptr<Committer> failed = self->replace(nullptr)) co_await failed->close();
+    std::string shown = co_await self->view_position();
+    Duration pause = kPauseMin;
+    // A journal that never was open has just been tried.
+    if (!self->was_open_) co_await self->rest(pause);
+    for (; !self->closing_; pause = std::min(2 * pause, kPauseMax)) {
       Result<CommitterParts> parts = co_await self->reopen_(self->kv_, self->closing_);
+      std::string now = co_await self->view_position();
+      if (std::exchange(shown, now) != now && self->hook_) co_await self->hook_();
       if (parts) {
         self->begin(std::move(*parts));
         co_return;
       }
-      if (parts.error().message != reason) {
-        reason = parts.error().message;
-        self->reason_ = reason;
-        log::warn("journal.still_closed", {{"reason", reason}});
+      if (parts.error().message != self->closed_because()) {
+        log::warn("journal.still_closed", {{"reason", parts.error().message}});
+        self->set_reason(std::move(parts.error().message));
       }
-      co_await self->stop_.wait(self->home_.now() + pause);
+      co_await self->rest(pause);
     }
+  }
+  io::Task<void> rest(Duration pause) {
+    if (!closing_) co_await stop_.wait(home_.now() + pause);
+  }
+
+  // Of the last commit that the view shows; its bytes only tell whether it has moved.
+  io::Task<std::string> view_position() {
+    std::string position = co_await workers_.run([this] {
+      Result<std::optional<Applied>> applied = read_applied(*kv_.snapshot());
+      std::string out;
+      if (applied && *applied)
+        Writer(out).u64((*applied)->epoch).u64((*applied)->seq).raw(ByteView((*applied)->hash));
+      return out;
+    });
+    co_return position;
   }
 
   Error closed_error() const {
     if (closing_) return {Code::unavailable, "the gateway is shutting down; try again", {}};
+    std::string reason = closed_because();
     return {Code::unavailable,
-            "the journal is closed until enough islands answer" + (reason_.empty() ? "" : ": " + reason_),
+            "the journal is closed until enough islands answer" + (reason.empty() ? "" : ": " + reason),
             {}};
+  }
+  void set_reason(std::string reason) {
+    std::lock_guard lock(mutex_);
+    reason_ = std::move(reason);
   }
 
   io::Loop& home_;
+  io::Workers& workers_;
   Kv& kv_;
   std::unique_ptr<DirLock> lock_;
   Reopen reopen_;
   mutable std::mutex mutex_;
   std::shared_ptr<Committer> current_;  // null while closed
   CommitPosition applied_;              // while closed
+  std::string reason_;                  // while closed
   std::atomic<bool> open_{false};
   // Home loop only.
-  std::string reason_;
+  bool was_open_ = false;
   // Masks that a committer leaves behind go to the next one, so that their debt is not forgotten.
   std::shared_ptr<std::vector<Record::Confirmed>> unreported_ =
       std::make_shared<std::vector<Record::Confirmed>>();
@@ -130,6 +174,11 @@ class ReopeningCommitter final : public Committer {
 
 std::unique_ptr<Committer> make_reopening_committer(CommitterParts parts, std::unique_ptr<DirLock> lock,
                                                     Reopen reopen) {
+  return std::make_unique<ReopeningCommitter>(std::move(parts), std::move(lock), std::move(reopen));
+}
+
+std::unique_ptr<Committer> make_closed_committer(ClosedParts parts, std::unique_ptr<DirLock> lock,
+                                                 Reopen reopen) {
   return std::make_unique<ReopeningCommitter>(std::move(parts), std::move(lock), std::move(reopen));
 }
 

@@ -13,6 +13,16 @@ namespace archipel::index {
 // unavailable; `stop` outlives the task.
 using Reopen = std::function<io::Task<Result<CommitterParts>>(Kv& kv, const bool& stop)>;
 
+// The same for a journal that could not be opened at its start: closed, with the reason, and trying.
+struct ClosedParts {
+  io::Workers& workers;
+  io::Loop& home;
+  Kv& kv;
+  Error reason;
+};
+std::unique_ptr<Committer> make_closed_committer(ClosedParts parts, std::unique_ptr<DirLock> lock,
+                                                 Reopen reopen);
+
 // On parts.home. Holds DIR's lock. close() must have finished before it is destroyed (CHECK).
 std::unique_ptr<Committer> make_reopening_committer(CommitterParts parts, std::unique_ptr<DirLock> lock,
                                                     Reopen reopen);

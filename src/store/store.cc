@@ -35,7 +35,7 @@ class StoreImpl final : public Store {
              options.pins ? options.pins : std::make_shared<Pins>(),
              {}} {}
 
-  io::Task<Result<void>> load() {
+  io::Task<Result<void>> refresh() override {
     auto read = [this] { return env_.directory.load(); };
     Result<void> loaded = co_await env_.workers.run(read);
     co_return with_code(std::move(loaded));
@@ -117,7 +117,7 @@ io::Task<Result<std::unique_ptr<Store>>> open_store(StoreOptions options, const 
                                       " islands and the code needs " + std::to_string(code.n));
   auto store = std::make_unique<StoreImpl>(options, keys, kv, committer, fanout, reader, std::move(placement),
                                            code, ack, workers, random, clock);
-  CO_RETURN_IF_ERROR(co_await store->load());
+  CO_RETURN_IF_ERROR(co_await store->refresh());
   co_return std::unique_ptr<Store>(std::move(store));
 }
 

@@ -139,6 +139,9 @@ class Store {
   // Waits for reads that their callers have given up; for shutdown, after the doors have stopped and before the loops do.
   virtual io::Task<void> drain() { co_return; }
 
+  // Reads again from the view what is kept in memory: after a recovery has changed the view behind the store. Any loop.
+  virtual io::Task<Result<void>> refresh() { co_return Result<void>{}; }
+
   // Accounts. find_account: by access key, from memory; nullptr if unknown. The pointer stays valid while held.
   virtual std::shared_ptr<const Account> find_account(const std::string& access_key) const = 0;
   // An account has one access key: another one replaces it, and what was signed with the old key is refused from then on.
