@@ -1,0 +1,83 @@
+// A history before it is run: the realm, what clients will try, and what will go wrong. A pure function of its seed; parts can be left out, to
+// shrink what fails.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "erasure/coder.h"
+#include "island/sim_island.h"
+
+namespace archipel::sim {
+
+inline constexpr size_t kBuckets = 3;
+inline constexpr size_t kKeys = 8;
+std::string bucket_name(size_t bucket);
+std::string owner_of(size_t bucket);  // the last bucket belongs to another account
+const std::string& key_name(size_t key);
+
+struct Op {
+  enum class Kind : uint8_t { create_bucket, delete_bucket, put, get, head, list, remove, copy } kind;
+  enum class Condition : uint8_t {
+    none,
+    absent,
+    last_seen,
+    never,
+    not_last_seen
+  } condition = Condition::none;
+  uint32_t number = 0;  // in the program: also decides the content of a put
+  uint8_t client = 0;
+  uint8_t bucket = 0, key = 0;
+  uint8_t to_bucket = 0, to_key = 0;  // copy
+  bool flag = false;  // put: the body breaks off; get: a range; list: a delimiter; copy: new metadata
+  uint32_t size = 0;  // put: bytes of the body; list: keys of a page
+  uint64_t salt = 0;  // what else there is to choose
+  Duration think{};   // before it
+};
+inline constexpr size_t kOpKinds = 8;
+std::string to_string(Op::Kind kind);
+std::string describe(const Op& op);
+
+// Something that goes wrong when so many operations have begun.
+struct Happening {
+  enum class Kind : uint8_t {
+    fault,    // an island's rate of a fault, for a while
+    crash,    // of the process or of the machine, at the `count`-th step of `where` from then on
+    restart,  // clean stop and start
+    wipe,     // of the liar
+    rot,
+    remember,
+    roll_back,
+    power_cut,
+    clock_step,
+  } kind;
+  enum class Where : uint8_t { turn, disk_write, blob } where = Where::turn;
+  enum class Loss : uint8_t { none, view, damaged_view, dir } loss = Loss::none;  // before the next start
+  uint32_t at_op = 0;
+  uint8_t island = 0;
+  island::Fault fault = island::Fault::delay;
+  uint32_t per_mille = 0;
+  uint64_t count = 0;
+  bool machine = false;
+  Duration lasts{};
+};
+std::string describe(const Happening& happening);
+
+struct Plan {
+  uint64_t seed = 0;
+  erasure::Code code{6, 3};
+  int in_flight = 2;
+  int clients = 4;
+  int liar = -1;             // the island that may lie; -1: none does
+  bool lies_at_end = false;  // it goes on lying while everything is checked
+  bool rejoin_wiped = true;
+  bool slow_soft = false;  // long soft deadlines: commits wait for everybody
+  uint64_t extent_plain = 0;
+  std::vector<Op> ops;
+  std::vector<Happening> happenings;
+};
+
+Plan make_plan(uint64_t seed, size_t ops);
+
+}  // namespace archipel::sim
