@@ -26,6 +26,7 @@
 #include "io/signals.h"
 #include "io/sync.h"
 #include "io/workers.h"
+#include "store/collector.h"
 #include "store/store.h"
 
 namespace archipel::app {
@@ -117,6 +118,7 @@ class Gateway {
   std::unique_ptr<extent::ExtentReader> reader_;
   index::Journal journal_;
   std::unique_ptr<store::Store> store_;
+  std::unique_ptr<store::Collector> collector_;
   std::unique_ptr<door::s3::Door> door_;
   std::unique_ptr<io::SignalWatch> signals_;
   std::optional<Core> admin_;  // shares loop 0; only listener and server are used
@@ -162,6 +164,7 @@ io::Task<void> Gateway::live() {
   if (outcome_ && !stop_) outcome_ = listen();
   if (outcome_ && !stop_) {
     serving_ = true;
+    collector_->start();
     on_ready_(ready_);
     std::optional<io::Task<void>> account;
     if (account_pending_) account.emplace(write_account_later(this));
@@ -175,6 +178,7 @@ io::Task<void> Gateway::live() {
   if (admin_) admin_->server->drain();
   if (commands_) co_await commands_->close();
   while (cores_serving_ > 0) co_await changed_.wait();
+  if (collector_) co_await collector_->close();
   if (store_) co_await store_->drain();
   if (journal_.committer) co_await journal_.committer->close();
   // Everything acknowledged is safe, and the view is in order: stragglers are repair debt, and not worth waiting for without end.
@@ -230,11 +234,23 @@ io::Task<Result<void>> Gateway::open() {
   reader_ = extent::make_extent_reader(*keys_, placement_, *workers_);
   store::StoreOptions store_options;
   store_options.memory_budget_bytes = static_cast<uint64_t>(config().memory_budget_mib) << 20;
+  store_options.pins = std::make_shared<store::Pins>();
   auto store =
       co_await store::open_store(store_options, *keys_, *journal_.kv, *journal_.committer, *fanout_, *reader_,
                                  placement_, config().code, ack, *workers_, system_random(), system_clock());
   if (!store) co_return fail(std::move(store).error());
   store_ = std::move(*store);
+  collector_ = store::make_collector({.options = {},
+                                      .keys = *keys_,
+                                      .kv = *journal_.kv,
+                                      .committer = *journal_.committer,
+                                      .placement = placement_,
+                                      .repairs = nullptr,
+                                      .pins = store_options.pins,
+                                      .workers = *workers_,
+                                      .home = home(),
+                                      .clock = system_clock(),
+                                      .snapshots = {}});
   journal_.committer->on_view_changed([this] { return refresh(this); });
   Result<void> account = co_await ensure_account();
   // A journal that is read-only takes no account; the gateway that finds it open does.
