@@ -6,8 +6,10 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -31,6 +33,17 @@ class Snapshot {
   virtual Result<void> scan(std::string_view from, std::string_view to, const Visitor& visit) const = 0;
 };
 
+// Fills an empty view with a snapshot's entries, faster than write() would.
+class BulkLoad {
+ public:
+  virtual ~BulkLoad() = default;
+  // A run of entries (key, value), in rising order of their keys, that lies apart from every other run. Several threads at once.
+  using Run = std::span<const std::pair<std::string_view, std::string_view>>;
+  virtual Result<void> add(Run run) = 0;
+  // Shows every run at once, or after an error none. Call it last, once; without it nothing was loaded.
+  virtual Result<void> finish() = 0;
+};
+
 class Kv {
  public:
   virtual ~Kv() = default;
@@ -41,6 +54,8 @@ class Kv {
   virtual std::optional<Result<Found>> try_get(std::string_view key) const;
   // Atomic: all mutations or none.
   virtual Result<void> write(const std::vector<Mutation>& mutations) = 0;
+  // Of an empty view, with no other writer meanwhile; the Kv outlives it. By default it collects everything for one write().
+  virtual Result<std::unique_ptr<BulkLoad>> bulk_load();
 };
 
 // `path` is a directory, made if absent with mode 0700. WAL on, not synced: the journal is the truth.

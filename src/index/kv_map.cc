@@ -74,7 +74,28 @@ class MapKv final : public Kv {
   mutable bool shared_ = false;
 };
 
+// Bounded by what fits in memory anyway: the twins' views.
+class CollectingLoad final : public BulkLoad {
+ public:
+  explicit CollectingLoad(Kv& kv) : kv_(kv) {}
+  Result<void> add(Run run) override {
+    std::lock_guard lock(mutex_);
+    for (const auto& [key, value] : run) all_.push_back({std::string(key), std::string(value)});
+    return {};
+  }
+  Result<void> finish() override { return kv_.write(all_); }
+
+ private:
+  Kv& kv_;
+  std::mutex mutex_;
+  std::vector<Mutation> all_;
+};
+
 }  // namespace
+
+Result<std::unique_ptr<BulkLoad>> Kv::bulk_load() {
+  return std::make_unique<CollectingLoad>(*this);
+}
 
 std::optional<Result<Kv::Found>> Kv::try_get(std::string_view) const {
   return std::nullopt;

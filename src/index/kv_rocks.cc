@@ -4,11 +4,14 @@
 #include <rocksdb/db.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/options.h>
+#include <rocksdb/sst_file_writer.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <filesystem>
+#include <mutex>
 
 #include "index/kv.h"
 
@@ -85,6 +88,60 @@ class RocksSnapshot final : public Snapshot {
   const rocksdb::Snapshot* snapshot_;
 };
 
+rocksdb::Options tuned_options();
+
+// Every run becomes a file of its own, made beside the others on as many threads as add() is called on; finish() hands them all to the
+// database in one atomic step, which puts them where nothing has to be merged.
+class RocksLoad final : public BulkLoad {
+ public:
+  explicit RocksLoad(std::shared_ptr<rocksdb::DB> db) : db_(std::move(db)), dir_(db_->GetName() + "/load") {}
+  ~RocksLoad() override { clear(); }
+
+  Result<void> clear() {
+    std::error_code error;
+    std::filesystem::remove_all(dir_, error);
+    if (error) return fail_errno(error.value(), "deleting " + dir_);
+    return {};
+  }
+  Result<void> begin() {
+    RETURN_IF_ERROR(clear());
+    if (mkdir(dir_.c_str(), 0700) != 0) return fail_errno(errno, "making " + dir_);
+    return {};
+  }
+
+  Result<void> add(Run run) override {
+    std::string path;
+    {
+      std::lock_guard lock(mutex_);
+      path = dir_ + "/" + std::to_string(files_.size()) + ".sst";
+      files_.push_back(path);
+    }
+    rocksdb::SstFileWriter writer(rocksdb::EnvOptions(), options_);
+    rocksdb::Status status = writer.Open(path);
+    for (size_t i = 0; i < run.size() && status.ok(); ++i)
+      status = writer.Put(slice(run[i].first), slice(run[i].second));
+    if (status.ok()) status = writer.Finish();
+    if (!status.ok()) return fail(error_of(status, "loading the index"));
+    return {};
+  }
+
+  Result<void> finish() override {
+    rocksdb::IngestExternalFileOptions how;
+    how.move_files = true;
+    how.snapshot_consistency = false;
+    rocksdb::Status status = db_->IngestExternalFile(files_, how);
+    if (!status.ok()) return fail(error_of(status, "loading the index"));
+    return {};
+  }
+
+ private:
+  std::shared_ptr<rocksdb::DB> db_;
+  std::string dir_;
+  rocksdb::Options options_ = tuned_options();
+  std::mutex mutex_;
+  std::vector<std::string> files_;
+};
+
 class RocksKv final : public Kv {
  public:
   explicit RocksKv(std::shared_ptr<rocksdb::DB> db) : db_(std::move(db)) {}
@@ -116,6 +173,12 @@ class RocksKv final : public Kv {
     rocksdb::Status status = db_->Write(options, &batch);
     if (!status.ok()) return fail(error_of(status, "writing the index"));
     return {};
+  }
+
+  Result<std::unique_ptr<BulkLoad>> bulk_load() override {
+    auto load = std::make_unique<RocksLoad>(db_);
+    RETURN_IF_ERROR(load->begin());
+    return load;
   }
 
  private:

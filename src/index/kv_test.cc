@@ -54,6 +54,38 @@ TYPED_TEST(KvSuite, ReadsWhatWasWrittenAndNothingElse) {
   EXPECT_FALSE(snapshot->get("d")->has_value());
 }
 
+TYPED_TEST(KvSuite, ABulkLoadShowsEverythingAtItsEndAndNothingBefore) {
+  std::vector<std::string> keys;
+  for (int i = 0; i < 900; ++i) keys.push_back("k" + std::to_string(1000 + i));
+  auto load = this->kv->bulk_load();
+  ASSERT_TRUE(load) << load.error().describe();
+  // Runs in any order, each in order.
+  for (size_t run : {2u, 0u, 1u}) {
+    std::vector<std::pair<std::string_view, std::string_view>> entries;
+    for (size_t i = run * 300; i < run * 300 + 300; ++i) entries.emplace_back(keys[i], "value");
+    ASSERT_TRUE((*load)->add(entries));
+  }
+  EXPECT_TRUE(this->all().empty());
+  ASSERT_TRUE((*load)->finish());
+  load->reset();
+  EXPECT_EQ(this->all().size(), 900u);
+  EXPECT_EQ(this->all("k1300", "k1302"),
+            (std::vector<std::pair<std::string, std::string>>{{"k1300", "value"}, {"k1301", "value"}}));
+  ASSERT_TRUE(this->kv->write({{"k1300", "later"}, {"k1301", std::nullopt}}));
+  EXPECT_EQ(this->kv->snapshot()->get("k1300")->value(), "later");
+  EXPECT_FALSE(this->kv->snapshot()->get("k1301")->has_value());
+}
+
+TYPED_TEST(KvSuite, ABulkLoadThatIsGivenUpLeavesNothing) {
+  for (int i = 0; i < 2; ++i) {
+    auto load = this->kv->bulk_load();
+    ASSERT_TRUE(load) << load.error().describe();
+    std::vector<std::pair<std::string_view, std::string_view>> entries{{"a", "1"}, {"b", "2"}};
+    ASSERT_TRUE((*load)->add(entries));
+  }
+  EXPECT_TRUE(this->all().empty());
+}
+
 TYPED_TEST(KvSuite, SnapshotDoesNotSeeLaterWrites) {
   ASSERT_TRUE(this->kv->write({{"a", "1"}}));
   auto before = this->kv->snapshot();
