@@ -273,8 +273,6 @@ Result<OpenedBlob> open_blob(const crypto::Keyring& keys, const std::string& isl
 // --- the index's own keys ---
 
 namespace {
-constexpr std::string_view kAppliedKey = "m/applied";
-
 std::string numbered_key(std::string_view prefix, std::initializer_list<uint64_t> numbers) {
   std::string key(prefix);
   for (uint64_t number : numbers) Writer(key).u64(number);
@@ -291,8 +289,13 @@ Mutation applied_mutation(const Applied& applied) {
 Result<std::optional<Applied>> read_applied(const Snapshot& snapshot) {
   ASSIGN_OR_RETURN(std::optional<std::string> value, snapshot.get(kAppliedKey));
   if (!value) return std::nullopt;
+  ASSIGN_OR_RETURN(Applied applied, decode_applied(*value));
+  return applied;
+}
+
+Result<Applied> decode_applied(std::string_view value) {
   Applied applied;
-  Reader r(*value);
+  Reader r(value);
   applied.epoch = r.u64();
   applied.seq = r.u64();
   r.fixed(applied.hash);

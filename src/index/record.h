@@ -135,7 +135,10 @@ struct Applied {
   uint64_t epoch = 0, seq = 0;
   Digest32 hash{};
   OpenBits open{};
+  bool operator==(const Applied&) const = default;
 };
+inline constexpr std::string_view kAppliedKey = "m/applied";
+Result<Applied> decode_applied(std::string_view value);
 Result<std::optional<Applied>> read_applied(const Snapshot& snapshot);
 // All that applying a record, or an epoch-open, changes in the view: the same when it is committed and when it is replayed.
 std::vector<Mutation> mutations_of(const Record& record, const Digest32& hash, const OpenBits& open, int n);
