@@ -86,6 +86,7 @@ class CommitterImpl final : public Committer {
     for (const Record::Confirmed& c : unreported_)
       metrics_.debt.add(p_.options.code.n - std::popcount(c.mask));
     metrics_.closed.set(0);
+    if (p_.options.progress) p_.options.progress->begin(p_.open, p_.open_hash);
     scope_.spawn(pump(this));
     scope_.spawn(finish_in_order(this));
   }
@@ -182,6 +183,7 @@ io::Task<Result<CommitPosition>> CommitterImpl::commit(Intent intent) {
   CHECK(caller != nullptr);
   co_await io::resume_on(p_.home);
   Pending pending;
+  pending.internal = intent.own;
   pending.intent = std::move(intent);
   co_await enqueue(pending);
   Result<CommitPosition> answer = std::move(*pending.answer);
@@ -364,6 +366,7 @@ void CommitterImpl::acknowledge(Flight& flight) {
     applied_hash_ = flight.blobs->sealed.hash;
   }
   unreported_.push_back({position.epoch, position.seq, flight.mask});
+  if (p_.options.progress) p_.options.progress->advance(flight.blobs->sealed);
   const int confirmed = std::popcount(flight.mask);
   metrics_.commits.add();
   metrics_.intents.add(static_cast<int64_t>(flight.accepted.size()));

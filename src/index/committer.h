@@ -41,6 +41,8 @@ struct Intent {
   std::function<Result<void>(const View& view, const std::vector<SmallLocation>& locations,
                              std::vector<Mutation>& out)>
       build;
+  // The index's own: it may change keys under "m/".
+  bool own = false;
 };
 
 struct CommitPosition {

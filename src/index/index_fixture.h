@@ -11,6 +11,7 @@
 
 #include "index/blob_set.h"
 #include "index/journal.h"
+#include "index/snapshot_keeper.h"
 #include "island/mem_island.h"
 #include "support/co_assert.h"
 
@@ -51,6 +52,7 @@ class Rig {
     for (int i = 0; i < 6; ++i) {
       islands.push_back(std::make_shared<island::MemIsland>("island-" + std::to_string(i)));
       islands.back()->after_put = [this](const island::BlobName&) { count_put(); };
+      islands.back()->after_overwrite = islands.back()->after_put;
       placement.islands.push_back(islands.back());
     }
     options.dir = dir;
@@ -92,12 +94,34 @@ class Rig {
     }
     journal = std::move(*opened);
     failure.reset();
+    if (snapshots) {
+      keeper = make_snapshot_keeper(keeper_parts(), *snapshots);
+      keeper->start();
+    }
     co_return true;
+  }
+  SnapshotKeeperParts keeper_parts() {
+    return {.write = {.keys = *keys,
+                      .placement = std::make_shared<const extent::Placement>(placement),
+                      .code = options.code,
+                      .ack = options.ack,
+                      .fanout = *fanout,
+                      .committer = *journal.committer,
+                      .kv = *journal.kv,
+                      .workers = *workers,
+                      .random = *random,
+                      .clock = system_clock()},
+            .home = *io::Loop::current(),
+            .progress = journal.progress,
+            .slot = journal.slot,
+            .w = options.ack.w};
   }
   // Ends the gateway. After freeze(), it is what a kill leaves behind: what was under way is neither acknowledged nor applied.
   io::Task<void> stop() {
+    if (keeper) co_await keeper->close();
     if (journal.committer) co_await journal.committer->close();
     co_await fanout->drain();
+    keeper.reset();
     journal = Journal();
   }
   io::Task<bool> restart() {
@@ -235,6 +259,8 @@ class Rig {
   std::unique_ptr<io::Workers> workers;
   std::unique_ptr<extent::Fanout> fanout;
   Journal journal;
+  std::optional<SnapshotOptions> snapshots;  // kept in the background if set
+  std::unique_ptr<SnapshotKeeper> keeper;
   std::optional<Error> failure;
   std::optional<Undecided> undecided;
   int puts = 0, puts_left = -1;

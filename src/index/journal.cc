@@ -7,6 +7,7 @@
 #include "index/epochs.h"
 #include "index/recovery.h"
 #include "index/reopening_committer.h"
+#include "index/snapshot_loader.h"
 #include "island/marker.h"
 
 namespace archipel::index {
@@ -75,6 +76,7 @@ class Opener {
   io::Task<Result<bool>> must_create(bool view_holds);
   io::Task<Result<void>> create();
   io::Task<Result<void>> continue_chain();
+  static io::Task<Result<void>> load(Opener* self, const SnapshotManifest& manifest, Kv& kv);
   Result<void> refuse_if_unreadable(const EpochOpen& current, uint64_t tail_seq) const;  // on a worker
   io::Task<Result<void>> write_markers(IslandReport::State joined_as);
   std::vector<RosterEntry> next_roster(const EpochOpen* current) const;
@@ -105,9 +107,10 @@ class Opener {
   uint32_t reached_ = 0;  // shards that take the new epoch's blobs now
   EpochOpen open_;
   Digest32 open_hash_{};
-  uint64_t replayed_ = 0;
-  const bool* stop_ = nullptr;  // set and true: nothing more is begun
-  bool in_use_ = false;         // a further epoch of a running process: nothing is rejoined
+  uint64_t replayed_ = 0, snapshot_ = 0;
+  std::optional<HeadSlot> slot_;  // of a start
+  const bool* stop_ = nullptr;    // set and true: nothing more is begun
+  bool in_use_ = false;           // a further epoch of a running process: nothing is rejoined
   // The view holds what is proven, and can be served whatever else fails.
   bool presentable_ = false;
   std::optional<Undecided> undecided_;
@@ -314,6 +317,13 @@ Result<void> Opener::refuse_if_unreadable(const EpochOpen& current, uint64_t tai
   return {};
 }
 
+io::Task<Result<void>> Opener::load(Opener* self, const SnapshotManifest& manifest, Kv& kv) {
+  Result<SnapshotLoaded> loaded =
+      co_await load_snapshot(self->keys_, self->placement_, self->workers_, self->home_, manifest, kv);
+  if (!loaded) co_return fail(loaded.error());
+  co_return {};
+}
+
 // What happened, as far as the islands that answer tell; brings the view up to what is proven. Writes to no island.
 io::Task<Result<void>> Opener::read_chain(Recovered& out) {
   CO_RETURN_IF_ERROR(refuse_if_too_few(options_.code.k, 0));
@@ -321,11 +331,18 @@ io::Task<Result<void>> Opener::read_chain(Recovered& out) {
   RecoveryInput input{reader,         *view_,         placement_,       workers_,
                       head_->found(), options_.ack.w, options_.attested};
   if (input.head && input.head->position.epoch == 0) input.head.reset();
+  if (!in_use_) {
+    SlotsSeen slots = co_await read_head_slots(keys_, placement_, seen_, workers_, home_);
+    slot_ = std::move(slots.best);
+  }
+  if (slot_) input.slot = &*slot_;
+  input.load_snapshot = [this](const SnapshotManifest& manifest, Kv& kv) { return load(this, manifest, kv); };
   Result<Recovered> recovered = co_await recover(input);
   // Where not even the beginning is known, the view that DIR has is left as it was: what it shows was acknowledged.
   if (!recovered && recovered.error().code != Code::undetermined) co_return fail(recovered.error());
   if (recovered) {
     replayed_ = recovered->replayed;
+    snapshot_ = recovered->snapshot;
     if (!in_use_) {
       Result<void> readable = co_await workers_.run(
           [this, &recovered] { return refuse_if_unreadable(recovered->current.open, recovered->tail_seq); });
@@ -404,7 +421,7 @@ io::Task<Result<CommitterParts>> Opener::hand_over() {
   for (size_t i = 0; i < open_.roster.size(); ++i) {
     if (open_.roster[i].state == RosterEntry::State::counted) counted |= 1u << i;
   }
-  log::info("journal.open", {{"epoch", open_.epoch}, {"replayed", replayed_}});
+  log::info("journal.open", {{"epoch", open_.epoch}, {"replayed", replayed_}, {"snapshot", snapshot_}});
   co_return CommitterParts{.options = options_,
                            .keys = keys_,
                            .placement = placement_,
@@ -482,6 +499,9 @@ io::Task<Result<Journal>> Opener::run() {
   journal.epoch = open_.epoch;
   journal.replayed = replayed_;
   journal.undecided = std::move(undecided_);
+  journal.snapshot = snapshot_;
+  journal.progress = options_.progress;
+  journal.slot = std::move(slot_);
   co_return journal;
 }
 
@@ -525,6 +545,7 @@ io::Task<Result<Journal>> open_journal(JournalOptions options, const crypto::Key
   io::Loop* caller = io::Loop::current();
   CHECK(caller != nullptr);
   co_await io::resume_on(home);
+  options.progress = std::make_shared<Progress>();
   Opener opener(std::move(options), keys, placement, fanout, workers, home, random, clock);
   Result<Journal> journal = co_await opener.run();
   co_await io::resume_on(*caller);

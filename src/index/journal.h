@@ -9,6 +9,8 @@
 #include "crypto/keyring.h"
 #include "index/decision.h"
 #include "index/dir.h"
+#include "index/head_slots.h"
+#include "index/progress.h"
 #include "io/workers.h"
 
 namespace archipel::index {
@@ -29,6 +31,7 @@ struct JournalOptions {
   Attested attested = {};  // until the first epoch is open
   bool rejoin_wiped =
       false;  // demo: an island without marker is rejoined empty under a new incarnation, and reported
+  std::shared_ptr<Progress> progress = {};  // made by open_journal
 };
 
 struct IslandReport {
@@ -47,6 +50,9 @@ struct Journal {
   uint64_t replayed = 0;  // records applied at this start
   // Set: what this start could not tell. The committer is then closed.
   std::optional<Undecided> undecided;
+  uint64_t snapshot = 0;  // the number of the snapshot that was loaded at this start, 0 = none
+  std::shared_ptr<Progress> progress;
+  std::optional<HeadSlot> slot;  // the best head slot of this start
 };
 
 // Runs the recovery of protocol §2 and returns a journal. Nothing is written to an island before recovery has decided.

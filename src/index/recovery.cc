@@ -50,6 +50,11 @@ class Recovery {
   io::Task<Result<Recovered>> run();
 
  private:
+  io::Task<Result<void>> decide();
+  io::Task<bool> start_from_snapshot();
+  io::Task<Result<void>> try_snapshot(const SnapshotManifest& manifest);
+  bool snapshot_after(const Applied& position) const;
+  std::unexpected<Error> with_snapshot_trouble(Error error) const;
   io::Task<Result<void>> find_highest_open();
   io::Task<Result<void>> walk_back();
   io::Task<Result<void>> choose_start();
@@ -86,6 +91,8 @@ class Recovery {
   Digest32 hash_{};
   std::vector<Mutation> batch_;
   size_t batch_bytes_ = 0;
+  std::string snapshot_trouble_;  // why the snapshots could not be used
+  bool from_the_beginning_ = false;
 
   // Of the last epoch:
   bool exact_ = false;
@@ -93,6 +100,12 @@ class Recovery {
 };
 
 io::Task<Result<Recovered>> Recovery::run() {
+  Result<void> decided = co_await decide();
+  if (!decided) co_return with_snapshot_trouble(decided.error());
+  co_return std::move(out_);
+}
+
+io::Task<Result<void>> Recovery::decide() {
   CO_RETURN_IF_ERROR(co_await find_highest_open());
   CO_RETURN_IF_ERROR(co_await choose_start());
   CO_RETURN_IF_ERROR(check_head_against_ancestry());
@@ -118,7 +131,7 @@ io::Task<Result<Recovered>> Recovery::run() {
   out_.tail_seq = seq_;
   out_.tail_hash = hash_;
   out_.current = std::move(path_.back());
-  co_return std::move(out_);
+  co_return {};
 }
 
 Result<KnownOpen> Recovery::known(const OpenedBlob& blob) const {
@@ -145,6 +158,7 @@ Result<KnownOpen> Recovery::known(const OpenedBlob& blob) const {
 // Upwards over computed names from an epoch that must exist: claim e+1, open e+1, ... until a claim is absent.
 io::Task<Result<void>> Recovery::find_highest_open() {
   uint64_t number = in_.head ? in_.head->position.epoch : 1;
+  if (in_.slot != nullptr) number = std::max(number, in_.slot->position.epoch);
   Poll open = co_await in_.reader.poll({BlobKind::open, number, 0, {}});
   if (open.any() == nullptr) {
     co_return fail(Code::undetermined,
@@ -247,8 +261,8 @@ io::Task<Result<void>> Recovery::choose_start() {
   CO_RETURN_IF_ERROR(co_await walk_back());
   if (index_) {
     Result<bool> good = co_await index_is_on_the_chain(*index_, &start_);
-    if (!good) co_return fail(good.error());
-    if (*good) {
+    if (!good && !snapshot_after(*index_)) co_return fail(good.error());
+    if (good && *good) {
       seq_ = index_->seq;
       hash_ = index_->hash;
       co_return {};
@@ -260,9 +274,69 @@ io::Task<Result<void>> Recovery::choose_start() {
     Result<void> reset = co_await in_.workers.run([this] { return in_.view.reset(); });
     if (!reset) co_return fail(reset.error());
   }
+  const bool loaded = co_await start_from_snapshot();
+  if (loaded) co_return {};
+  from_the_beginning_ = true;
   index_.reset();
   start_ = 0;
   co_return co_await walk_back();
+}
+
+bool Recovery::snapshot_after(const Applied& position) const {
+  if (in_.slot == nullptr || in_.slot->snapshots.empty()) return false;
+  const Applied& newest = in_.slot->snapshots.front().position;
+  return std::tie(newest.epoch, newest.seq) > std::tie(position.epoch, position.seq);
+}
+
+// True: the view is as of a snapshot, and replay goes on from there.
+io::Task<bool> Recovery::start_from_snapshot() {
+  if (in_.slot == nullptr) co_return false;
+  for (const SnapshotManifest& manifest : in_.slot->snapshots) {
+    Result<void> tried = co_await try_snapshot(manifest);
+    if (tried) {
+      seq_ = index_->seq;
+      hash_ = index_->hash;
+      out_.snapshot = manifest.number;
+      co_return true;
+    }
+    log::error("journal.snapshot_not_used",
+               {{"snapshot", manifest.number}, {"reason", tried.error().message}});
+    snapshot_trouble_ += (snapshot_trouble_.empty() ? "" : "; ") + tried.error().message;
+  }
+  co_return false;
+}
+
+io::Task<Result<void>> Recovery::try_snapshot(const SnapshotManifest& manifest) {
+  index_ = manifest.position;
+  CO_RETURN_IF_ERROR(co_await walk_back());
+  Result<bool> good = co_await index_is_on_the_chain(*index_, &start_);
+  if (!good) co_return fail(good.error());
+  if (!*good) {
+    co_return fail(Code::corrupt, "snapshot " + std::to_string(manifest.number) + " is as of " +
+                                      place(index_->epoch, index_->seq) + ", which is not in this journal");
+  }
+  Result<void> loaded = co_await in_.load_snapshot(manifest, in_.view.kv());
+  if (loaded) co_return {};
+  Result<void> reset = co_await in_.workers.run([this] { return in_.view.reset(); });
+  if (!reset) co_return fail(reset.error());
+  co_return loaded;
+}
+
+// A replay from the beginning that fails may be one that should not have been needed.
+std::unexpected<Error> Recovery::with_snapshot_trouble(Error error) const {
+  if (!from_the_beginning_) return fail(std::move(error));
+  if (in_.slot == nullptr) {
+    error.message +=
+        "; no island showed a head slot, so the journal was read from its beginning, which may have been "
+        "deleted";
+  } else if (!snapshot_trouble_.empty()) {
+    error = {
+        Code::unavailable,
+        "no snapshot of the index can be read: " + snapshot_trouble_ +
+            ". Nor can the journal be read from its beginning, which may have been deleted: " + error.message,
+        {}};
+  }
+  return fail(std::move(error));
 }
 
 // The head says what was acknowledged: a chain that does not contain it was rolled back.
@@ -430,6 +504,9 @@ io::Task<Result<void>> Recovery::replay_last() {
   exact_ = own && in_.head->exact;
   // The view too holds only what was acknowledged, or what a served epoch was built on.
   proven_ = std::max(own ? in_.head->position.seq : 0, seq_);
+  // So does a slot: it is written after the commit that it names was acknowledged.
+  if (in_.slot != nullptr && in_.slot->position.epoch == open.epoch && in_.slot->position.open == open.bits)
+    proven_ = std::max(proven_, in_.slot->position.seq);
 
   std::deque<FoundCommit> recent;  // the last few in a row
   uint64_t gap = 0;                // the first that is found nowhere

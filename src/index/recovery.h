@@ -12,6 +12,7 @@
 #include "index/chain_reader.h"
 #include "index/decision.h"
 #include "index/dir.h"
+#include "index/head_slots.h"
 
 namespace archipel::index {
 
@@ -65,6 +66,7 @@ struct Recovered {
   uint64_t replayed = 0;
   // Set: the view holds what is proven, and nothing may be written to islands. The tail is then the last that is proven.
   std::optional<Undecided> undecided;
+  uint64_t snapshot = 0;  // number of the one that was loaded, 0 = none
 };
 
 struct RecoveryInput {
@@ -75,6 +77,10 @@ struct RecoveryInput {
   std::optional<HeadFile::Contents> head;  // of an epoch > 0
   int w = 0;                               // confirmations that this gateway demands
   Attested attested = {};
+  // The best head slot, if one was found: where to look first, a position that was acknowledged, and snapshots to begin a view with.
+  const HeadSlot* slot = nullptr;
+  // Loads a snapshot into an empty view. Needed with a slot.
+  std::function<io::Task<Result<void>>(const SnapshotManifest& manifest, Kv& kv)> load_snapshot = {};
 };
 
 // Errors: undetermined if not even an epoch to begin with is found, naming the islands that would settle it; corrupt for a rollback or a fork;

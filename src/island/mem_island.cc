@@ -48,6 +48,7 @@ io::Task<Result<void>> MemIsland::overwrite(BlobName name, ByteView bytes, Deadl
   CO_RETURN_IF_ERROR(co_await admit(Op::overwrite, deadline));
   CO_RETURN_IF_ERROR(need_marker());
   blobs_[name] = std::string(as_text(bytes));
+  if (after_overwrite) after_overwrite(name);
   co_return Result<void>{};
 }
 

@@ -50,6 +50,7 @@ class MemIsland : public Island {
   std::function<void(const BlobName& name, uint64_t offset, Buffer& answer)> tamper_get;
   // Runs after every successful put, with the names so far in blobs(): the place to crash or to look.
   std::function<void(const BlobName& name)> after_put;
+  std::function<void(const BlobName& name)> after_overwrite;
 
   // --- what is stored ---
   std::map<BlobName, std::string>& blobs() { return blobs_; }
