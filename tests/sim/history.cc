@@ -21,8 +21,10 @@ using std::chrono::seconds;
 constexpr uint64_t kTurnsMax = 6'000'000;  // of a history; usual are some ten thousand
 constexpr int kStartsBeforeHealing = 6;    // refused in a row, until the network is mended
 constexpr Duration kStartPause = seconds(4);
-constexpr Duration kQuiet = seconds(70);  // after healing, until everything that was late has come
-constexpr int kOpenWaits = 150;           // of kStartPause, until a closed journal must be open again
+constexpr Duration kOpenPause = milliseconds(300);  // between two looks whether a journal is open
+constexpr int kClientWaits = 10;                    // of kOpenPause, before a client tries although it is not
+constexpr Duration kQuiet = seconds(70);            // after healing, until everything that was late has come
+constexpr int kOpenWaits = 150;  // of kStartPause, until a closed journal must be open again
 constexpr size_t kViolationsMax = 8;
 
 // A body in memory that arrives in pieces, and may break off.
@@ -79,6 +81,7 @@ class History {
 
   static io::Task<bool> live(History* self);
   static io::Task<void> operate(History* self);
+  static io::Task<void> settle_when_open(History* self, std::shared_ptr<Process> process);
   static io::Task<void> reap(std::shared_ptr<Process> process);
   static io::Task<void> client(History* self, int number);
   static io::Task<void> fade(History* self, Happening h);
@@ -386,6 +389,21 @@ io::Task<void> History::reap(std::shared_ptr<Process> process) {
   co_await process->close();
 }
 
+// While a start could not decide, what happened before is still open.
+io::Task<void> History::settle_when_open(History* self, std::shared_ptr<Process> process) {
+  Process::Use use(*process);
+  bool read_only = false;
+  while (process->alive() && !process->fresh()) {
+    if (!read_only) self->note("read-only: " + process->closed_because());
+    read_only = true;
+    if (process != self->current_) break;  // about to close
+    co_await io::sleep_until(self->world_.loop.now() + kOpenPause);
+  }
+  self->stats_.read_only += read_only;
+  if (process->fresh()) self->world_.created = true;
+  if (process->alive() && process->fresh()) self->settle(process->number());
+}
+
 // One start. True: it serves.
 io::Task<bool> History::begin_process() {
   auto process = std::make_shared<Process>(world_);
@@ -396,8 +414,8 @@ io::Task<bool> History::begin_process() {
   if (process->alive() && started) {
     note(fmt::format("process {} serves epoch {}", process->number(), process->journal().epoch));
     refused_in_row_ = 0;
-    settle(process->number());
     current_ = process;
+    background_.spawn(settle_when_open(this, process));
     changed_.notify_all();
     co_return true;
   }
@@ -466,6 +484,9 @@ io::Task<void> History::client(History* self, int number) {
            self->plan_.happenings[self->next_happening_].at_op < self->begun_)
       self->happen(self->plan_.happenings[self->next_happening_++]);
     std::shared_ptr<Process> process = co_await self->running();
+    for (int waits = 0; waits < kClientWaits && process->alive() && !process->open(); ++waits)
+      co_await io::sleep_until(self->world_.loop.now() + kOpenPause);
+    if (!process->alive()) process = co_await self->running();
     Process::Use use(*process);
     if (self->trace_)
       self->note(fmt::format("[{}] {} (process {})", self->oracle_.now(), describe(op), process->number()));
@@ -502,6 +523,7 @@ io::Task<void> History::create_bucket(Op op, std::shared_ptr<Process> p) {
   event.kind = Event::Kind::write;
   event.value = kUnread;
   event.condition = Event::Condition::absent;
+  const bool fresh = p->fresh();
   const Moment from = oracle_.tick();
   Oracle::Ref ref = begin(past, event, op, from, p->number());
   Result<void> done = co_await p->store().create_bucket(name, owner_of(op.bucket));
@@ -514,7 +536,7 @@ io::Task<void> History::create_bucket(Op op, std::shared_ptr<Process> p) {
     count(op, 0);
     ref->certain = true;
     ref->to = oracle_.tick();
-  } else if (meaning(done.error()) == Meaning::refused) {
+  } else if (meaning(done.error()) == Meaning::refused && fresh) {
     count(op, 1);
     ref->kind = Event::Kind::read;
     ref->condition = Event::Condition::none;
@@ -534,6 +556,7 @@ io::Task<void> History::delete_bucket(Op op, std::shared_ptr<Process> p) {
   event.kind = Event::Kind::write;
   event.value = kAbsent;
   event.condition = Event::Condition::present;
+  const bool fresh = p->fresh();
   const Moment from = oracle_.tick();
   Oracle::Ref ref = begin(past, event, op, from, p->number());
   Result<void> done = co_await p->store().delete_bucket(name);
@@ -542,7 +565,7 @@ io::Task<void> History::delete_bucket(Op op, std::shared_ptr<Process> p) {
     co_return;
   }
   said(op, done ? "ok" : done.error().detail + " " + done.error().message);
-  if (!done && meaning(done.error()) == Meaning::unclear) {
+  if (!done && (meaning(done.error()) == Meaning::unclear || !fresh)) {
     count(op, 2);
     co_return;
   }
@@ -595,6 +618,7 @@ io::Task<void> History::put(Op op, std::shared_ptr<Process> p) {
     case Op::Condition::none:
       break;
   }
+  const bool fresh = p->fresh();
   const Moment from = oracle_.tick();
   Register& past = oracle_.key(name, key);
   Oracle::Ref ref = begin(past, event, op, from, p->number());
@@ -605,7 +629,7 @@ io::Task<void> History::put(Op op, std::shared_ptr<Process> p) {
     co_return;
   }
   said(op, done ? "ok v" + std::to_string(event.value) : done.error().detail + " " + done.error().message);
-  if (!done && meaning(done.error()) == Meaning::unclear) {
+  if (!done && (meaning(done.error()) == Meaning::unclear || !fresh)) {
     count(op, 2);
     co_return;
   }
@@ -617,14 +641,14 @@ io::Task<void> History::put(Op op, std::shared_ptr<Process> p) {
     if (done->etag != etag || done->size != bytes.size())
       violation(fmt::format("op {}: the answer to a put names another content", op.number));
     last_seen_[name + "/" + key] = etag;
-    bucket_seen(op, op.bucket, true, from);
+    if (fresh) bucket_seen(op, op.bucket, true, from);
     co_return;
   }
   const std::string& code = done.error().detail;
   ref->kind = Event::Kind::refuse;
   ref->condition = Event::Condition::none;
   if (code == "NoSuchBucket") {
-    bucket_seen(op, op.bucket, false, from);
+    if (fresh) bucket_seen(op, op.bucket, false, from);
   } else if (code == "NoSuchKey") {
     ref->condition = Event::Condition::absent;
   } else if (code == "PreconditionFailed") {
@@ -647,6 +671,7 @@ io::Task<void> History::get(Op op, std::shared_ptr<Process> p) {
     if (op.salt % 4 != 0) range->first = (op.salt >> 8) % 500 * (op.salt % 16 == 1 ? 400 : 1);
     if (op.salt % 4 != 1) range->last = range->first.value_or(0) + (op.salt >> 24) % 70'000 + 1;
   }
+  const bool fresh = p->fresh();
   const Moment from = oracle_.tick();
   Result<store::Store::Opened> opened = co_await p->store().get(name, key, range, conditions);
   std::string bytes;
@@ -675,29 +700,29 @@ io::Task<void> History::get(Op op, std::shared_ptr<Process> p) {
     Event event;
     event.kind = Event::Kind::refuse;
     if (code == "NoSuchBucket") {
-      bucket_seen(op, op.bucket, false, from);
+      if (fresh) bucket_seen(op, op.bucket, false, from);
     } else if (code == "NoSuchKey") {
-      bucket_seen(op, op.bucket, true, from);
-      read_is(op, op.bucket, op.key, "", from);
+      if (fresh) bucket_seen(op, op.bucket, true, from);
+      if (fresh) read_is(op, op.bucket, op.key, "", from);
     } else if (code == "PreconditionFailed" && !conditions.if_match.empty()) {
       event.condition = Event::Condition::is_not;
       event.of = oracle_.value_of(seen);
-      observe(past, event, op, from);
+      if (fresh) observe(past, event, op, from);
     } else if (code == "NotModified" && !conditions.if_none_match.empty()) {
       event.condition = Event::Condition::is;
       event.of = oracle_.value_of(seen);
-      observe(past, event, op, from);
+      if (fresh) observe(past, event, op, from);
     } else if (code == "InvalidRange" && range) {
       event.condition = Event::Condition::present;
-      observe(past, event, op, from);
+      if (fresh) observe(past, event, op, from);
     } else {
       violation(fmt::format("op {}: get answers {}", op.number, code));
     }
     co_return;
   }
   const store::ObjectInfo& info = opened->reader->info();
-  bucket_seen(op, op.bucket, true, from);
-  read_is(op, op.bucket, op.key, info.etag, from);
+  if (fresh) bucket_seen(op, op.bucket, true, from);
+  if (fresh) read_is(op, op.bucket, op.key, info.etag, from);
   said(op, fmt::format("v{}, {} bytes{}", oracle_.value_of(info.etag), bytes.size(),
                        broken ? ", broken off: " + broken->message : ""));
   auto content = contents_.find(info.etag);
@@ -725,6 +750,7 @@ io::Task<void> History::get(Op op, std::shared_ptr<Process> p) {
 
 io::Task<void> History::head(Op op, std::shared_ptr<Process> p) {
   const std::string name = bucket_name(op.bucket), key = key_name(op.key);
+  const bool fresh = p->fresh();
   const Moment from = oracle_.tick();
   Result<store::ObjectInfo> info = co_await p->store().head(name, key, {});
   if (!p->alive()) {
@@ -734,16 +760,16 @@ io::Task<void> History::head(Op op, std::shared_ptr<Process> p) {
   said(op, info ? fmt::format("v{}", oracle_.value_of(info->etag)) : info.error().detail);
   if (info) {
     count(op, 0);
-    read_is(op, op.bucket, op.key, info->etag, from);
+    if (fresh) read_is(op, op.bucket, op.key, info->etag, from);
     auto content = contents_.find(info->etag);
     if (content == contents_.end() || content->second.size() != info->size)
       violation(fmt::format("op {}: head shows what nobody ever put", op.number));
   } else if (info.error().detail == "NoSuchBucket") {
     count(op, 1);
-    bucket_seen(op, op.bucket, false, from);
+    if (fresh) bucket_seen(op, op.bucket, false, from);
   } else if (info.error().detail == "NoSuchKey") {
     count(op, 1);
-    read_is(op, op.bucket, op.key, "", from);
+    if (fresh) read_is(op, op.bucket, op.key, "", from);
   } else {
     count(op, 2);
     if (meaning(info.error()) == Meaning::refused)
@@ -766,6 +792,7 @@ io::Task<void> History::list(Op op, std::shared_ptr<Process> p) {
 }
 
 io::Task<bool> History::list_page(Op op, std::shared_ptr<Process> p, store::ListRequest& request) {
+  const bool fresh = p->fresh();
   const Moment from = oracle_.tick();
   Result<store::ListResult> got = co_await p->store().list(request);
   if (!p->alive()) {
@@ -776,7 +803,8 @@ io::Task<bool> History::list_page(Op op, std::shared_ptr<Process> p, store::List
     said(op, got.error().detail + " " + got.error().message);
     const bool missing = got.error().detail == "NoSuchBucket";
     count(op, missing ? 1 : 2);
-    if (missing) bucket_seen(op, op.bucket, false, from);
+    if (missing)
+      if (fresh) bucket_seen(op, op.bucket, false, from);
     if (!missing && meaning(got.error()) == Meaning::refused)
       violation(fmt::format("op {}: list answers {}", op.number, got.error().detail));
     co_return false;
@@ -802,11 +830,11 @@ io::Task<bool> History::list_page(Op op, std::shared_ptr<Process> p, store::List
       const bool known = rolled == request.start_after ||
                          std::count(got->common_prefixes.begin(), got->common_prefixes.end(), rolled) > 0;
       if (shown) violation(fmt::format("op {}: a key is listed that its prefix stands for", op.number));
-      if (!known && !(got->truncated && rolled > got->next)) read_is(op, op.bucket, k, "", from);
+      if (fresh && !known && !(got->truncated && rolled > got->next)) read_is(op, op.bucket, k, "", from);
       continue;
     }
     if (got->truncated && key > got->next) continue;
-    read_is(op, op.bucket, k, shown ? entry->info.etag : "", from);
+    if (fresh) read_is(op, op.bucket, k, shown ? entry->info.etag : "", from);
     if (shown && contents_.contains(entry->info.etag) &&
         contents_[entry->info.etag].size() != entry->info.size)
       violation(fmt::format("op {}: a listing shows a wrong size", op.number));
@@ -827,6 +855,7 @@ io::Task<void> History::remove(Op op, std::shared_ptr<Process> p) {
     chosen.insert((salt >> 8) % kKeys);
   std::vector<std::string> keys;
   std::vector<Oracle::Ref> refs;
+  const bool fresh = p->fresh();
   const Moment from = oracle_.tick();
   for (size_t key : chosen) {
     Event event;
@@ -842,7 +871,7 @@ io::Task<void> History::remove(Op op, std::shared_ptr<Process> p) {
   }
   said(op, done ? "ok" : done.error().detail);
   if (!done) {
-    const bool missing = done.error().detail == "NoSuchBucket";
+    const bool missing = done.error().detail == "NoSuchBucket" && fresh;
     count(op, missing ? 1 : 2);
     if (missing) {
       bucket_seen(op, op.bucket, false, from);
@@ -865,15 +894,15 @@ io::Task<void> History::remove(Op op, std::shared_ptr<Process> p) {
       refs[i]->certain = true;
       refs[i]->to = oracle_.tick();
       last_seen_[name + "/" + keys[i]].clear();
-    } else if (outcome.error().detail == "NoSuchBucket") {
+    } else if (outcome.error().detail == "NoSuchBucket" && fresh) {
       refs[i]->kind = Event::Kind::refuse;
       refs[i]->certain = true;
       refs[i]->to = oracle_.tick();
-      bucket_seen(op, op.bucket, false, from);
+      if (fresh) bucket_seen(op, op.bucket, false, from);
     } else {
       ++unclear;
       said(op, (*done)[i].key + ": " + outcome.error().message);
-      if (meaning(outcome.error()) == Meaning::refused)
+      if (meaning(outcome.error()) == Meaning::refused && fresh)
         violation(fmt::format("op {}: delete answers {}", op.number, outcome.error().detail));
     }
   }
@@ -893,11 +922,12 @@ io::Task<void> History::copy(Op op, std::shared_ptr<Process> p) {
   Register& target = oracle_.key(request.bucket, request.key);
   Event event;
   event.kind = Event::Kind::write;
+  const bool fresh = p->fresh();
   const Moment from = oracle_.tick();
   Oracle::Ref ref = begin(target, event, op, from, p->number());
   const std::string from_bucket = request.source_bucket, to_bucket = request.bucket;
   Result<store::ObjectInfo> done = co_await p->store().copy(std::move(request));
-  const bool known = p->alive() && (done || meaning(done.error()) == Meaning::refused);
+  const bool known = p->alive() && (done || (meaning(done.error()) == Meaning::refused && fresh));
   if (!known) {
     count(op, p->alive() ? 2 : 3);
     if (p->alive()) said(op, done.error().detail + " " + done.error().message);
@@ -910,7 +940,7 @@ io::Task<void> History::copy(Op op, std::shared_ptr<Process> p) {
   ref->to = oracle_.tick();
   if (done) {
     ref->value = oracle_.value_of(done->etag);
-    read_is(op, op.bucket, op.key, done->etag, from);
+    if (fresh) read_is(op, op.bucket, op.key, done->etag, from);
     last_seen_[bucket_name(op.to_bucket) + "/" + key_name(op.to_key)] = done->etag;
     if (owner_of(op.bucket) != owner_of(op.to_bucket))
       violation(fmt::format("op {}: a copy between two accounts", op.number));
@@ -919,7 +949,7 @@ io::Task<void> History::copy(Op op, std::shared_ptr<Process> p) {
   ref->kind = Event::Kind::refuse;
   const std::string& code = done.error().detail;
   if (code == "NoSuchKey") {
-    read_is(op, op.bucket, op.key, "", from);
+    if (fresh) read_is(op, op.bucket, op.key, "", from);
   } else if (code == "AccessDenied") {
     if (owner_of(op.bucket) == owner_of(op.to_bucket))
       violation(fmt::format("op {}: a copy within an account is denied", op.number));
@@ -933,20 +963,22 @@ io::Task<void> History::copy(Op op, std::shared_ptr<Process> p) {
 // Everything is mended but for what the liar is: the gateway must come up and open its journal.
 io::Task<bool> History::settle_down(std::string when) {
   for (int waits = 0; !current_ || !current_->open(); ++waits) {
-    if (waits == kOpenWaits / 3 && refused_in_row_ > 0) {
+    const std::string why = current_ ? current_->closed_because() : refusal_;
+    if (waits == kOpenWaits / 3) {
       // A lie about the one copy that decides is no proof of anything: the protocol waits for the island to speak true.
       ++stats_.settled_by_honesty;
+      note("the liar speaks true from now on");
       if (plan_.liar < 0)
-        violation(when + ": with every island honest and well, a start is refused: " + refusal_);
+        violation(when + ": with every island honest and well, the journal does not open: " + why);
       for (auto& place : world_.places) place->stop_lying();
     }
-    if (waits == 2 * kOpenWaits / 3 && refused_in_row_ > 0 && plan_.liar >= 0) {
-      ++stats_.settled_by_wipe;  // … or to be declared lost
+    if (waits == 2 * kOpenWaits / 3 && plan_.liar >= 0) {
+      note("the liar is declared lost");
+      ++stats_.settled_by_wipe;
       world_.places[static_cast<size_t>(plan_.liar)]->wipe();
     }
     if (waits >= kOpenWaits) {
-      violation(when + ": the journal does not open although all islands but one are well" +
-                (current_ ? "" : "; a start says: " + refusal_));
+      violation(when + ": the journal does not open although all islands but one are well: " + why);
       co_return false;
     }
     co_await io::sleep_until(world_.loop.now() + kStartPause);
@@ -1045,6 +1077,10 @@ Outcome History::run() {
   }
   stats_.events_checked = oracle_.events();
   stats_.registers_unchecked = oracle_.gave_up();
+  stats_.doomed_deleted = world_.collected.doomed_deleted;
+  stats_.orphans_deleted = world_.collected.orphans;
+  stats_.commits_deleted = world_.collected.commits;
+  stats_.deleted_twice = world_.collected.deleted_twice;
   for (const auto& place : world_.places) {
     stats_.wrong_answers += place->wrong_answers();
     for (size_t f = 0; f < island::kFaults; ++f) {
@@ -1083,6 +1119,11 @@ void Stats::add(const Stats& o) {
   lies_named += o.lies_named;
   events_checked += o.events_checked;
   registers_unchecked += o.registers_unchecked;
+  read_only += o.read_only;
+  doomed_deleted += o.doomed_deleted;
+  orphans_deleted += o.orphans_deleted;
+  commits_deleted += o.commits_deleted;
+  deleted_twice += o.deleted_twice;
   turns += o.turns;
   virtual_ms += o.virtual_ms;
 }

@@ -20,6 +20,8 @@ struct Stats {
   uint64_t machine_crashes = 0, clean_restarts = 0, crashes_in_start = 0;
   uint64_t views_lost = 0, views_damaged = 0, dirs_lost = 0;
   uint64_t starts = 0, starts_refused = 0, settled_by_honesty = 0, settled_by_wipe = 0;
+  uint64_t read_only = 0;  // starts that could not decide at once
+  uint64_t doomed_deleted = 0, orphans_deleted = 0, commits_deleted = 0, deleted_twice = 0;
   uint64_t epochs = 0, wrong_answers = 0, wrong_cells_named = 0, lies_named = 0;
   uint64_t events_checked = 0, registers_unchecked = 0, turns = 0, virtual_ms = 0;
 

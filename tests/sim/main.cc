@@ -92,6 +92,9 @@ void print_table(const Stats& s, double seconds, int jobs) {
   fmt::print(
       "starts: {}, of them {} refused; {} epochs; index lost {} times, damaged {} times, DIR lost {} times\n",
       s.starts, s.starts_refused, s.epochs, s.views_lost, s.views_damaged, s.dirs_lost);
+  fmt::print(
+      "read-only starts: {}; collected: {} doomed extents, {} orphans, {} commit blobs, {} of them twice\n",
+      s.read_only, s.doomed_deleted, s.orphans_deleted, s.commits_deleted, s.deleted_twice);
   fmt::print("undecided until the liar spoke true: {}, until it was declared lost: {}\n",
              s.settled_by_honesty, s.settled_by_wipe);
   fmt::print("wrong answers told: {}, islands named for it: {} times\n", s.wrong_answers, s.lies_named);

@@ -55,7 +55,7 @@ io::Task<Result<void>> Process::start() {
   options.ack.w = world_.plan.code.w();
   if (world_.plan.slow_soft) options.ack.soft_deadline_floor = options.ack.soft_deadline_max;
   options.in_flight_max = world_.plan.in_flight;
-  options.create = number_ == 1;
+  options.create = !world_.created;
   options.rejoin_wiped = world_.plan.rejoin_wiped;
   const extent::AckRule ack = options.ack;
   Result<index::Journal> journal = co_await index::open_journal(
@@ -66,20 +66,60 @@ io::Task<Result<void>> Process::start() {
   store::StoreOptions store_options;
   store_options.extent_plain_bytes = world_.plan.extent_plain;
   store_options.memory_budget_bytes = 32u << 20;
+  store_options.pins = std::make_shared<store::Pins>();
   auto store = co_await store::open_store(store_options, *world_.keys, *journal_.kv, *journal_.committer,
                                           *fanout_, *reader_, placement_, world_.plan.code, ack, workers_,
                                           *random_, world_.clock);
   if (!store) co_return fail(store.error());
   store_ = std::move(*store);
+  world_.created = world_.created || open();
+  make_collector(store_options.pins);
+  journal_.committer->on_view_changed([this] { return refresh(this); });
+  collector_->start();
   co_return Result<void>();
+}
+
+// What takes days takes seconds here.
+void Process::make_collector(std::shared_ptr<store::Pins> pins) {
+  store::CollectorOptions options;
+  options.interval = std::chrono::seconds(4);
+  options.grace = std::chrono::seconds(3);
+  options.again = std::chrono::seconds(20);
+  options.batch = 20;
+  collector_ = store::make_collector({.options = options,
+                                      .keys = *world_.keys,
+                                      .kv = *journal_.kv,
+                                      .committer = *journal_.committer,
+                                      .placement = placement_,
+                                      .repairs = nullptr,
+                                      .pins = std::move(pins),
+                                      .workers = workers_,
+                                      .home = world_.loop,
+                                      .clock = world_.clock,
+                                      .snapshots = {}});
+}
+
+io::Task<void> Process::refresh(Process* self) {
+  Result<void> fresh = co_await self->store_->refresh();
+  CHECK(fresh.has_value());
 }
 
 io::Task<void> Process::close() {
   while (users_ > 0) co_await idle_.wait();
+  if (collector_) {
+    co_await collector_->close();
+    const store::Collector::Counts& counts = collector_->counts();
+    world_.collected.doomed_deleted += counts.doomed_deleted;
+    world_.collected.orphans += counts.orphans;
+    world_.collected.commits += counts.commits;
+    world_.collected.deleted_twice += counts.deleted_twice;
+    world_.collected.islands_deletes += counts.islands_deletes;
+  }
   if (store_) co_await store_->drain();
   if (journal_.committer) co_await journal_.committer->close();
   co_await fanout_->drain();
   if (reader_) co_await reader_->drain();
+  collector_.reset();
   store_.reset();
   reader_.reset();
   journal_ = index::Journal();

@@ -12,6 +12,7 @@
 #include "island/health.h"
 #include "island/sim_island.h"
 #include "sim/plan.h"
+#include "store/collector.h"
 #include "store/store.h"
 
 namespace archipel::sim {
@@ -27,7 +28,9 @@ struct World {
   std::unique_ptr<crypto::Keyring> keys;
   std::vector<std::shared_ptr<island::SimPlace>> places;
   const Plan& plan;
-  uint64_t processes = 0;  // started so far
+  uint64_t processes = 0;              // started so far
+  bool created = false;                // the realm exists
+  store::Collector::Counts collected;  // by processes that have ended
 
   int honest_faults() const;  // islands but the liar on which any honest fault is switched on
   void heal();
@@ -47,6 +50,12 @@ class Process {
 
   bool alive() const { return *alive_; }
   bool open() const { return journal_.committer && journal_.committer->open(); }
+  // It was open once: since then its view holds everything acknowledged. Before, it shows what is proven, which may be old.
+  bool fresh() {
+    fresh_ = fresh_ || open();
+    return fresh_;
+  }
+  std::string closed_because() const { return journal_.committer->closed_because(); }
   store::Store& store() { return *store_; }
   const index::Journal& journal() const { return journal_; }
   index::CommitPosition applied() const { return journal_.committer->applied(); }
@@ -69,6 +78,9 @@ class Process {
   };
 
  private:
+  static io::Task<void> refresh(Process* self);
+  void make_collector(std::shared_ptr<store::Pins> pins);
+
   World& world_;
   const uint64_t number_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
@@ -80,6 +92,8 @@ class Process {
   index::Journal journal_;
   std::unique_ptr<extent::ExtentReader> reader_;
   std::unique_ptr<store::Store> store_;
+  std::unique_ptr<store::Collector> collector_;
+  bool fresh_ = false;
   size_t users_ = 0;
   io::Event idle_;
 };
