@@ -7,6 +7,7 @@
 #include "extent/names.h"
 #include "index/epochs.h"
 #include "store/collector.h"
+#include "store/compaction.h"
 #include "store/store_fixture.h"
 
 namespace archipel::store {
@@ -36,9 +37,22 @@ class CollectorRig : public StoreRig {
                                              nullptr, pins_of_collector ? pins_of_collector : options.pins,
                                              *workers, *io::Loop::current(), clock, std::move(snapshots)});
   }
+  void make_compactor() {
+    CompactionOptions compacting;
+    compacting.garbage_bytes_min = 1;
+    compacting.extent_bytes = 200'000;
+    compacting.duty_percent = 100;
+    auto at_limit = [this](const index::Snapshot&, UnixMs) -> Result<std::optional<index::CommitPosition>> {
+      return limit;
+    };
+    compactor = store::make_compactor(CompactionParts{
+        compacting, *keys, *journal.kv, *journal.committer, *fanout, *reader, placement, journal_options.code,
+        journal_options.ack, options.pins, *workers, *random, *io::Loop::current(), clock, at_limit});
+  }
   io::Task<bool> begin() {
     bool good = co_await start();
     if (good) make_collector();
+    if (good) make_compactor();
     co_return good;
   }
   io::Task<bool> restart(bool forget_view) {
@@ -50,6 +64,8 @@ class CollectorRig : public StoreRig {
   io::Task<void> end() {
     if (collector) co_await collector->close();
     collector.reset();
+    if (compactor) co_await compactor->close();
+    compactor.reset();
     co_await stop();
   }
 
@@ -68,6 +84,16 @@ class CollectorRig : public StoreRig {
     Result<void> done = co_await collector->run_once();
     EXPECT_TRUE(done.has_value()) << done.error().describe();
     own_commits += journal.committer->applied().seq - before;
+    co_return done.has_value();
+  }
+  // Everything committed so far may be truncated.
+  void raise_limit() {
+    limit = journal.committer->applied();
+    ++limit->seq;
+  }
+  io::Task<bool> compact() {
+    Result<void> done = co_await compactor->run_once();
+    EXPECT_TRUE(done.has_value()) << done.error().describe();
     co_return done.has_value();
   }
   // An extent on all islands that no commit will name, as a killed process leaves it.
@@ -177,6 +203,8 @@ class CollectorRig : public StoreRig {
   }
 
   std::unique_ptr<Collector> collector;
+  std::unique_ptr<Compactor> compactor;
+  io::TaskScope beside;                     // what a hook starts
   std::shared_ptr<Pins> pins_of_collector;  // if other than the store's
   std::optional<index::CommitPosition> limit;
   uint64_t own_commits = 0;  // by rounds of collection, in this epoch

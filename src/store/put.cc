@@ -1,5 +1,6 @@
 // PUT: refuse cheaply, seal the body, then one commit that checks again and makes it visible.
 #include "store/env.h"
+#include "store/give_up.h"
 #include "store/keys.h"
 #include "store/references.h"
 #include "store/upload.h"
@@ -52,28 +53,6 @@ io::Task<Result<void>> check_early(Env& env, const PutRequest& request) {
   co_return checked;
 }
 
-// Extents of a body that broke off, or whose commit failed, are doomed: without this they would wait for the end of the epoch. If the commit's
-// outcome was unknown and it did happen, they are live by now, and stay.
-Result<void> build_give_up(const std::vector<extent::ExtentRef>& extents, UnixMs now_ms,
-                           const index::View& view, std::vector<index::Mutation>& out) {
-  for (const extent::ExtentRef& ref : extents) {
-    ASSIGN_OR_RETURN(std::optional<std::string> live, view.get(live_key(key_of(ref))));
-    std::string doomed = doomed_key(key_of(ref));
-    ASSIGN_OR_RETURN(std::optional<std::string> before, view.get(doomed));
-    if (!live && !before) out.push_back({std::move(doomed), encode(doomed_now(ref, now_ms))});
-  }
-  return {};
-}
-
-io::Task<void> give_up(Env& env, std::vector<extent::ExtentRef> extents) {
-  index::Intent intent;
-  intent.build = [extents = std::move(extents), now_ms = env.clock.unix_ms()](
-                     const index::View& view, const std::vector<index::SmallLocation>&,
-                     std::vector<index::Mutation>& out) { return build_give_up(extents, now_ms, view, out); };
-  // If it fails, the collector finds them when their epoch is over.
-  [[maybe_unused]] Result<index::CommitPosition> done = co_await env.committer.commit(std::move(intent));
-}
-
 }  // namespace
 
 io::Task<Result<ObjectInfo>> put_object(Env& env, PutRequest request, BodySource& body) {
@@ -87,7 +66,7 @@ io::Task<Result<ObjectInfo>> put_object(Env& env, PutRequest request, BodySource
   Upload upload(env, body, request.length);
   Result<void> uploaded = co_await upload.run();
   if (!uploaded) {
-    if (!upload.begun().empty()) env.background.spawn(give_up(env, upload.begun()));
+    if (!upload.begun().empty()) env.background.spawn(give_up(env.committer, env.clock, upload.begun()));
     co_return fail(uploaded.error());
   }
 
@@ -119,7 +98,7 @@ io::Task<Result<ObjectInfo>> put_object(Env& env, PutRequest request, BodySource
                      std::vector<index::Mutation>& out) { return build_put(*plan, view, locations, out); };
   Result<index::CommitPosition> committed = co_await env.committer.commit(std::move(intent));
   if (!committed) {
-    if (!upload.begun().empty()) env.background.spawn(give_up(env, upload.begun()));
+    if (!upload.begun().empty()) env.background.spawn(give_up(env.committer, env.clock, upload.begun()));
     co_return fail(committed.error());
   }
   co_return info;

@@ -1,0 +1,152 @@
+#include "store/compaction_plan.h"
+
+#include <algorithm>
+
+#include "store/keys.h"
+
+namespace archipel::store {
+namespace {
+
+using Kind = extent::ExtentRef::Kind;
+
+constexpr size_t kVisitedMax = 50'000;  // records of one call: some tens of milliseconds of a worker
+
+// What deleting the extent frees, before coding: with a section goes the record before it, which lies whole on every island.
+uint64_t held_bytes(const extent::ExtentRef& ref) {
+  if (ref.kind == Kind::data) return ref.geometry.length;
+  return ref.geometry.length + uint64_t{ref.base} * static_cast<uint64_t>(ref.geometry.code.k);
+}
+
+bool worth_emptying(const LiveRecord& record, const CandidateRule& rule) {
+  const extent::ExtentRef& ref = record.ref;
+  if (ref.kind == Kind::section) {
+    if (!rule.limit || !(index::CommitPosition{ref.id.epoch, ref.id.counter} < *rule.limit)) return false;
+  }
+  return record.live_bytes * 100 < held_bytes(ref) * static_cast<uint64_t>(rule.live_percent_max);
+}
+
+// True if the stream lies in packed small segments of which any is in a candidate.
+bool touches(const Storage& storage, const std::set<ExtentKey>& extents) {
+  return std::ranges::any_of(
+      storage.small, [&](const index::SmallLocation& at) { return extents.contains(key_of(at.section)); });
+}
+
+bool same_place(const index::SmallLocation& a, const index::SmallLocation& b) {
+  return key_of(a.section) == key_of(b.section) && a.offset == b.offset && a.length == b.length;
+}
+
+bool same_places(const Storage& a, const Storage& b) {
+  return std::ranges::equal(a.small, b.small, same_place) && a.extents.empty() && b.extents.empty();
+}
+
+}  // namespace
+
+Result<std::optional<ExtentKey>> add_candidates(const index::Snapshot& view, const ExtentKey& from,
+                                                const CandidateRule& rule, Candidates& out) {
+  std::optional<ExtentKey> next;
+  size_t visited = 0;
+  auto look = [&](const ExtentKey& key, const LiveRecord& record) {
+    if (++visited > kVisitedMax) {
+      next = key;
+      return false;
+    }
+    const uint64_t held = held_bytes(record.ref);
+    ++out.totals.live_extents;
+    out.totals.live_bytes += record.live_bytes;
+    out.totals.held_bytes += held;
+    if (out.live_bytes + record.live_bytes <= rule.bytes_max && worth_emptying(record, rule)) {
+      out.extents.insert(key);
+      out.live_bytes += record.live_bytes;
+      out.garbage_bytes += held - record.live_bytes;
+    }
+    return true;
+  };
+  RETURN_IF_ERROR(scan_live(view, from, look));
+  return next;
+}
+
+uint64_t Moving::bytes() const {
+  uint64_t sum = 0;
+  for (const index::SmallLocation& at : from.small) sum += at.length;
+  return sum;
+}
+
+Result<std::optional<std::string>> add_moving(const index::Snapshot& view, const std::string& from,
+                                              const Candidates& candidates, MovingStreams& out) {
+  std::optional<std::string> next;
+  Result<void> outcome;
+  size_t visited = 0;
+  auto look = [&](std::string_view key, std::string_view value, std::string*) {
+    if (++visited > kVisitedMax) {
+      next = std::string(key);
+      return false;
+    }
+    Result<VersionRecord> version = decode_version(value);
+    if (!version) {
+      outcome = fail(version.error());
+      return false;
+    }
+    for (const Slice& slice : version->slices) {
+      if (!touches(slice.storage, candidates.extents)) continue;
+      const crypto::DataId& id = slice.stream.data_id;
+      auto found = out.streams.find(id);
+      // A stream that is begun is kept with all its versions; beyond the limit no other is begun.
+      if (found == out.streams.end()) {
+        if (out.kept_bytes > kPassBytesMax) continue;
+        found = out.streams.emplace(id, Moving{id, slice.storage, {}}).first;
+      }
+      out.kept_bytes += key.size() + value.size();
+      found->second.versions.push_back({std::string(key), std::string(value)});
+    }
+    return true;
+  };
+  RETURN_IF_ERROR(view.scan(from, after_prefix(std::string(kObjectPrefix)), look));
+  RETURN_IF_ERROR(outcome);
+  return next;
+}
+
+// One per record: a version may hold several of the streams.
+Result<void> build_relocation(const Relocation& relocation, const index::View& view,
+                              std::vector<index::Mutation>& out, size_t& moved) {
+  moved = 0;
+  std::map<std::string, VersionRecord> changed;
+  LiveBytes live(view);
+  for (size_t i = 0; i < relocation.streams.size(); ++i) {
+    const Moving& moving = relocation.streams[i];
+    // Copies that were made since are not among these versions, but they are counted.
+    ASSIGN_OR_RETURN(std::optional<std::string> bytes, view.get(reference_key(moving.data_id)));
+    uint64_t references = 1;
+    if (bytes) {
+      ASSIGN_OR_RETURN(uint64_t others, decode_count(*bytes));
+      references += others;
+    }
+    bool as_read = references == moving.versions.size();
+    for (size_t v = 0; as_read && v < moving.versions.size(); ++v) {
+      ASSIGN_OR_RETURN(std::optional<std::string> value, view.get(moving.versions[v].key));
+      as_read = value == moving.versions[v].value;
+    }
+    if (!as_read) continue;
+    ++moved;
+    Storage to;
+    to.small = relocation.to[i];
+    live.drop(moving.from);
+    live.add(to);
+    for (const Moving::Version& version : moving.versions) {
+      auto at = changed.find(version.key);
+      if (at == changed.end()) {
+        ASSIGN_OR_RETURN(VersionRecord record, decode_version(version.value));
+        at = changed.emplace(version.key, std::move(record)).first;
+      }
+      for (Slice& slice : at->second.slices) {
+        if (slice.stream.data_id == moving.data_id && same_places(slice.storage, moving.from))
+          slice.storage = to;
+      }
+    }
+  }
+  if (changed.empty()) return fail(Code::precondition, "what was to be moved has changed meanwhile");
+  RETURN_IF_ERROR(live.finish(relocation.now_ms, out));
+  for (auto& [key, record] : changed) out.push_back({key, encode(record)});
+  return {};
+}
+
+}  // namespace archipel::store
