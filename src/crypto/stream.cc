@@ -105,7 +105,7 @@ Result<std::unique_ptr<StreamOpener>> StreamOpener::create(const StreamInfo& inf
     return fail(Code::corrupt,
                 "the stream's length and number of segments in the index contradict each other");
   if (!constant_time_equal(commitment_of(data_key, info.salt, info.suite), info.commitment))
-    return fail(Code::denied, "the key does not open this stream");
+    return fail(Code::denied, "a data key cannot be unwrapped");
   std::unique_ptr<StreamOpener> opener(new StreamOpener());
   opener->state_ = std::make_unique<State>(info, segment_key(data_key, info.salt, info.suite));
   return opener;

@@ -161,6 +161,15 @@ io::Task<Result<void>> Recovery::find_highest_open() {
   if (in_.slot != nullptr) number = std::max(number, in_.slot->position.epoch);
   Poll open = co_await in_.reader.poll({BlobKind::open, number, 0, {}});
   if (open.any() == nullptr) {
+    // It was on w islands: if all answer and none has it, they were set back.
+    const bool all_absent =
+        std::ranges::all_of(open.heard, [](const Heard& h) { return h.answer == Heard::Answer::absent; });
+    if (in_.head && all_absent) {
+      co_return fail(Code::corrupt,
+                     "rollback: epoch " + std::to_string(number) +
+                         " was opened and no island has its opening; they were set back to an "
+                         "older state, or the head is of another journal. Nothing was written");
+    }
     co_return fail(Code::undetermined,
                    "the opening of epoch " + std::to_string(number) +
                        " is on none of the islands that answer; islands that could settle it: " +
