@@ -199,6 +199,11 @@ io::Task<bool> Cloud::stop() {
   co_return true;
 }
 
+io::Task<bool> Cloud::settle() {
+  if (reader_) co_await reader_->drain();
+  co_return true;
+}
+
 io::Task<Result<void>> Cloud::restart(bool forget_view) {
   co_await stop();
   if (forget_view) dir.lose_view();
@@ -215,6 +220,7 @@ io::Task<Result<void>> Cloud::put(std::string key, std::string body) {
   Result<store::ObjectInfo> done = co_await store_->put(std::move(request), source);
   if (!done) co_return fail(done.error());
   model[key] = std::move(body);
+  moments.push_back(model);
   co_return Result<void>{};
 }
 
@@ -320,6 +326,36 @@ io::Task<Cloud::Verdict> Cloud::read_everything() {
   Result<std::vector<std::string>> listing = co_await list();
   judge.judge("the listing", listing, expected_keys);
   co_return verdict;
+}
+
+io::Task<Cloud::Outcome> Cloud::start_and_look(std::string what) {
+  Outcome outcome;
+  Result<void> started = co_await start();
+  if (!started) {
+    outcome.why = started.error();
+    EXPECT_TRUE(named_error(outcome.why)) << what << ": " << outcome.why.describe();
+    co_await stop();
+    co_return outcome;
+  }
+  const bool open = journal_.committer->open();
+  outcome.state = open ? Outcome::State::serving : Outcome::State::read_only;
+  if (!open) outcome.why = {Code::undetermined, journal_.committer->closed_because(), {}};
+  EXPECT_TRUE(open || !outcome.why.message.empty()) << what << ": read-only without a reason";
+  const std::map<std::string, std::string> newest = model;
+  size_t moment = moments.size();
+  do {
+    model = moments[--moment];
+    outcome.verdict = co_await read_everything();
+  } while (!outcome.verdict.clean() && moment > 0);
+  outcome.newest = model == newest && outcome.verdict.clean();
+  model = newest;
+  if (outcome.verdict.clean()) co_return outcome;
+  // Before there was a bucket.
+  Result<std::vector<std::string>> listing = co_await list();
+  EXPECT_TRUE(!listing && listing.error().code == Code::not_found)
+      << what << " shows no moment of the past: " << outcome.verdict.complaints.front();
+  outcome.verdict = {};
+  co_return outcome;
 }
 
 Cloud::Stored Cloud::save() const {

@@ -81,7 +81,7 @@ class Cloud {
   io::Task<Result<void>> start();
   io::Task<bool> stop();  // always true
   io::Task<Result<void>> restart(bool forget_view);
-  bool running() const { return store_ != nullptr; }
+  io::Task<bool> settle();  // until answers that nobody waits for any more have been looked at
   store::Store& store() { return *store_; }
   index::Journal& journal() { return journal_; }
 
@@ -101,6 +101,17 @@ class Cloud {
   };
   // Every object of the model: whole, a range, a suffix, HEAD; and the listing.
   io::Task<Verdict> read_everything();
+
+  // What a start came to.
+  struct Outcome {
+    enum class State { refused, read_only, serving } state = State::refused;
+    bool newest = false;  // what it shows is all that was acknowledged
+    Verdict verdict;      // of the moment that it shows
+    Error why;            // if it does not serve
+    bool serves_all() const { return state == State::serving && newest && verdict.refused == 0; }
+  };
+  // Starts, and reads everything. Expects that a refusal is a named error, and that what is shown is one moment of the past, whole.
+  io::Task<Outcome> start_and_look(std::string what);
 
   // --- what lies where ---
   struct Stored {
@@ -126,6 +137,8 @@ class Cloud {
   index::JournalOptions journal_options;
   store::StoreOptions store_options;
   std::map<std::string, std::string> model;  // what was acknowledged: key -> body
+  std::vector<std::map<std::string, std::string>> moments{
+      {}};  // the model after every acknowledged put, the oldest first
 
  private:
   std::unique_ptr<io::SimWorkers> workers_;

@@ -59,20 +59,13 @@ std::vector<uint64_t> bits_of(size_t bytes, uint64_t seed, size_t sample) {
 // --- journal blobs, markers and DIR: a start for every bit ---
 
 // Right or a named error after a start; nothing else.
-io::Task<bool> start_and_judge(Cloud& cloud, Tally& tally, bool must_start, std::string what) {
-  Result<void> started = co_await cloud.start();
-  if (!started) {
-    EXPECT_FALSE(must_start) << what << ": " << started.error().describe();
-    EXPECT_TRUE(Cloud::named_error(started.error())) << what << ": " << started.error().describe();
-    ++tally.refused;
-    co_await cloud.stop();
-    co_return true;
-  }
-  Cloud::Verdict verdict = co_await cloud.read_everything();
-  EXPECT_TRUE(verdict.clean()) << what << ": "
-                               << (verdict.complaints.empty() ? "" : verdict.complaints.front());
-  EXPECT_EQ(verdict.refused, 0u) << what << ": " << (verdict.errors.empty() ? "" : verdict.errors.front());
-  ++tally.right;
+io::Task<bool> start_and_judge(Cloud& cloud, Tally& tally, bool must_serve, std::string what) {
+  Cloud::Outcome outcome = co_await cloud.start_and_look(what);
+  if (outcome.state == Cloud::Outcome::State::serving)
+    EXPECT_TRUE(outcome.serves_all()) << what;
+  else
+    EXPECT_FALSE(must_serve) << what << ": " << outcome.why.describe();
+  ++(outcome.serves_all() ? tally.right : tally.refused);
   co_await cloud.stop();
   co_return true;
 }
@@ -201,7 +194,8 @@ struct Shards {
 // What came before the last commit.
 Shards data_shards(Cloud& cloud) {
   Shards shards;
-  for (const auto& island : cloud.islands) shards.names.push_back(island->seen.at(island->seen.size() - 2).name);
+  for (const auto& island : cloud.islands)
+    shards.names.push_back(island->seen.at(island->seen.size() - 2).name);
   return shards;
 }
 

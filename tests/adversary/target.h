@@ -28,6 +28,7 @@ class CloudTarget final : public Target {
   Blobs& blobs(size_t island) override { return cloud_.islands[island]->blobs(); }
   io::Task<Cloud::Verdict> read_everything() override {
     Cloud::Verdict verdict = co_await cloud_.read_everything();
+    co_await cloud_.settle();
     co_return verdict;
   }
   size_t survives() const override { return kIslands - kNeeded; }
