@@ -10,14 +10,15 @@ SIZES = (0, 100, 4096, 70_000, 131_072, 131_073, 400_000, 1_500_000)
 
 
 class Writer(threading.Thread):
-    def __init__(self, gateway, bucket, number, seed):
+    def __init__(self, gateway, bucket, number, seed, read_share=0.0):
         super().__init__(daemon=True)
         self.client = gateway.client(timeout=30)
-        self.bucket, self.number = bucket, number
+        self.bucket, self.number, self.read_share = bucket, number, read_share
         self.random = random.Random(f"{seed}/{number}")
         self.known = {}      # key -> digest of the acknowledged body, or None if acknowledged as deleted
         self.maybe = {}      # key -> [digests or None] of later attempts without an answer
         self.acknowledged = 0
+        self.wrong = []      # reads of acknowledged keys that gave something else
         self.refusals = []   # answers that were neither 2xx nor a lost connection
         self.ending = threading.Event()
 
@@ -25,7 +26,25 @@ class Writer(threading.Thread):
         while not self.ending.is_set():
             self.step()
 
+    def read(self):
+        """An acknowledged key whose state is not in doubt, read by its only writer: exactly that."""
+        certain = [k for k in self.known if k not in self.maybe]
+        if not certain:
+            return
+        key = self.random.choice(certain)
+        try:
+            response = self.client.get(self.bucket, key)
+        except (OSError, s3.Incomplete):
+            self.client.close()
+            return
+        state = base.sha256(response.body) if response.status == 200 else None
+        if response.status in (200, 404) and state != self.known[key]:
+            self.wrong.append(f"{key}: {response}")
+
     def step(self):
+        if self.read_share and self.random.random() < self.read_share:
+            self.read()
+            return
         key = f"w{self.number}/{self.random.randrange(60)}"
         body = None if self.known.get(key) and self.random.random() < 0.15 else \
             self.random.randbytes(self.random.choice(SIZES))
@@ -50,9 +69,9 @@ class Writer(threading.Thread):
 class Load:
     """`with Load(...) as load:` runs the writers; leaving joins them. Call run() again after a restart: what was learnt stays."""
 
-    def __init__(self, gateway, bucket, threads=4, seed=0):
+    def __init__(self, gateway, bucket, threads=4, seed=0, read_share=0.0):
         self.gateway, self.bucket = gateway, bucket
-        self.writers = [Writer(gateway, bucket, n, seed) for n in range(threads)]
+        self.writers = [Writer(gateway, bucket, n, seed, read_share) for n in range(threads)]
 
     def __enter__(self):
         for writer in self.writers:
@@ -86,6 +105,7 @@ class Load:
     def verify(self, case, client):
         """Every key reads as one of the states it may have, the listing agrees, and a second read says the same. From then on the
         state that was read is the only one allowed. Returns how many objects were compared."""
+        case.assertEqual([w for writer in self.writers for w in writer.wrong], [], "read while writing")
         seen = {}
         for key, allowed in sorted(self.keys().items()):
             response = client.get(self.bucket, key)
@@ -108,7 +128,7 @@ class Load:
         """New threads with the same memory, for after a restart."""
         old, self.writers = self.writers, []
         for before in old:
-            writer = Writer(self.gateway, self.bucket, before.number, f"again/{before.acknowledged}")
-            writer.known, writer.maybe = before.known, before.maybe
+            writer = Writer(self.gateway, self.bucket, before.number, f"again/{before.acknowledged}", before.read_share)
+            writer.known, writer.maybe, writer.wrong = before.known, before.maybe, before.wrong
             self.writers.append(writer)
         return self
