@@ -23,10 +23,12 @@
 #include "extent/extent.h"
 #include "http/server.h"
 #include "index/journal.h"
+#include "index/snapshot_keeper.h"
 #include "io/signals.h"
 #include "io/sync.h"
 #include "io/workers.h"
 #include "store/collector.h"
+#include "store/snapshot_hooks.h"
 #include "store/store.h"
 
 namespace archipel::app {
@@ -119,6 +121,7 @@ class Gateway {
   index::Journal journal_;
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<store::Collector> collector_;
+  std::unique_ptr<index::SnapshotKeeper> snapshots_;
   std::unique_ptr<door::s3::Door> door_;
   std::unique_ptr<io::SignalWatch> signals_;
   std::optional<Core> admin_;  // shares loop 0; only listener and server are used
@@ -165,6 +168,7 @@ io::Task<void> Gateway::live() {
   if (outcome_ && !stop_) {
     serving_ = true;
     collector_->start();
+    snapshots_->start();
     on_ready_(ready_);
     std::optional<io::Task<void>> account;
     if (account_pending_) account.emplace(write_account_later(this));
@@ -180,6 +184,7 @@ io::Task<void> Gateway::live() {
   while (cores_serving_ > 0) co_await changed_.wait();
   if (collector_) co_await collector_->close();
   if (store_) co_await store_->drain();
+  if (snapshots_) co_await snapshots_->close();
   if (journal_.committer) co_await journal_.committer->close();
   // Everything acknowledged is safe, and the view is in order: stragglers are repair debt, and not worth waiting for without end.
   home().run_at(home().now() + kStragglersMax, [this] { leave(); });
@@ -240,17 +245,34 @@ io::Task<Result<void>> Gateway::open() {
                                  placement_, config().code, ack, *workers_, system_random(), system_clock());
   if (!store) co_return fail(std::move(store).error());
   store_ = std::move(*store);
-  collector_ = store::make_collector({.options = {},
-                                      .keys = *keys_,
-                                      .kv = *journal_.kv,
-                                      .committer = *journal_.committer,
-                                      .placement = placement_,
-                                      .repairs = nullptr,
-                                      .pins = store_options.pins,
-                                      .workers = *workers_,
-                                      .home = home(),
-                                      .clock = system_clock(),
-                                      .snapshots = {}});
+  const index::SnapshotOptions snapshot_options;
+  collector_ = store::make_collector(
+      {.options = {},
+       .keys = *keys_,
+       .kv = *journal_.kv,
+       .committer = *journal_.committer,
+       .placement = placement_,
+       .repairs = nullptr,
+       .pins = store_options.pins,
+       .workers = *workers_,
+       .home = home(),
+       .clock = system_clock(),
+       .snapshots = store::journal_snapshots(*journal_.committer, snapshot_options.truncation_delay)});
+  snapshots_ = index::make_snapshot_keeper({.write = {.keys = *keys_,
+                                                      .placement = placement_,
+                                                      .code = config().code,
+                                                      .ack = ack,
+                                                      .fanout = *fanout_,
+                                                      .committer = *journal_.committer,
+                                                      .kv = *journal_.kv,
+                                                      .workers = *workers_,
+                                                      .random = system_random(),
+                                                      .clock = system_clock()},
+                                            .home = home(),
+                                            .progress = journal_.progress,
+                                            .slot = journal_.slot,
+                                            .w = ack.w},
+                                           snapshot_options);
   journal_.committer->on_view_changed([this] { return refresh(this); });
   Result<void> account = co_await ensure_account();
   // A journal that is read-only takes no account; the gateway that finds it open does.

@@ -8,6 +8,7 @@
 #include "index/epochs.h"
 #include "store/collector.h"
 #include "store/compaction.h"
+#include "store/snapshot_hooks.h"
 #include "store/store_fixture.h"
 
 namespace archipel::store {
@@ -32,6 +33,7 @@ class CollectorRig : public StoreRig {
     snapshots.limit = [this](const index::Snapshot&, UnixMs) -> Result<std::optional<index::CommitPosition>> {
       return limit;
     };
+    if (truncation_delay) snapshots = journal_snapshots(*journal.committer, *truncation_delay);
     collector =
         store::make_collector(CollectorParts{collecting, *keys, *journal.kv, *journal.committer, placement,
                                              nullptr, pins_of_collector ? pins_of_collector : options.pins,
@@ -204,8 +206,9 @@ class CollectorRig : public StoreRig {
 
   std::unique_ptr<Collector> collector;
   std::unique_ptr<Compactor> compactor;
-  io::TaskScope beside;                     // what a hook starts
-  std::shared_ptr<Pins> pins_of_collector;  // if other than the store's
+  io::TaskScope beside;                      // what a hook starts
+  std::shared_ptr<Pins> pins_of_collector;   // if other than the store's
+  std::optional<Duration> truncation_delay;  // set: what the journal's own snapshots say counts, not `limit`
   std::optional<index::CommitPosition> limit;
   uint64_t own_commits = 0;  // by rounds of collection, in this epoch
 };

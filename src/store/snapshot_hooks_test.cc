@@ -1,0 +1,113 @@
+// Snapshots, truncation and collection together: a realm that lives long stays small, and can be had again from its islands alone.
+#include "index/snapshot_keeper.h"
+#include "store/collector_fixture.h"
+
+namespace archipel::store {
+namespace {
+
+constexpr Duration kDay = std::chrono::hours(24);
+
+class LongLife : public CollectorRig {
+ public:
+  LongLife() { truncation_delay = kDay; }
+
+  io::Task<bool> open() {
+    bool good = co_await begin();
+    if (!good) co_return false;
+    index::SnapshotOptions options;
+    options.chunk_segments = 1;
+    options.truncation_delay = kDay;
+    keeper = index::make_snapshot_keeper({.write = {.keys = *keys,
+                                                    .placement = placement,
+                                                    .code = journal_options.code,
+                                                    .ack = journal_options.ack,
+                                                    .fanout = *fanout,
+                                                    .committer = *journal.committer,
+                                                    .kv = *journal.kv,
+                                                    .workers = *workers,
+                                                    .random = *random,
+                                                    .clock = clock},
+                                          .home = *io::Loop::current(),
+                                          .progress = journal.progress,
+                                          .slot = journal.slot,
+                                          .w = journal_options.ack.w},
+                                         options);
+    keeper->start();
+    co_return true;
+  }
+  io::Task<void> shut() {
+    if (keeper) co_await keeper->close();
+    if (collector) co_await collector->close();
+    collector.reset();
+    co_await stop();
+    keeper.reset();
+  }
+  io::Task<bool> live_two_days(int number) {
+    for (int i = 0; i < 12; ++i) {
+      const std::string key = "k" + std::to_string(i % 4);
+      kept[key] = pattern(i % 4 == 3 ? 300'000 : 3000, static_cast<uint64_t>(number * 100 + i));
+      bool good = co_await put(key, kept[key]);
+      if (!good) co_return false;
+    }
+    Result<void> written = co_await keeper->snapshot_now();
+    EXPECT_TRUE(written.has_value()) << written.error().describe();
+    clock.wall_ms += 2 * kDayMs;
+    bool collected = co_await collect();
+    co_return collected;
+  }
+  io::Task<void> check() {
+    for (const auto& [key, bytes] : kept) {
+      Result<std::string> got = co_await get("bucket", key);
+      EXPECT_TRUE(got && *got == bytes) << key << (got ? "" : got.error().describe());
+    }
+  }
+
+  std::unique_ptr<index::SnapshotKeeper> keeper;
+  std::map<std::string, std::string> kept;
+};
+
+io::Task<void> lives_long(LongLife& rig) {
+  CO_ASSERT_TRUE(co_await rig.open());
+  Result<void> made = co_await rig.store->create_bucket("bucket", kAlice);
+  CO_ASSERT_TRUE(made.has_value());
+  size_t early = 0;
+  uint64_t truncated = 0;
+  for (int round = 0; round < 14; ++round) {
+    CO_ASSERT_TRUE(co_await rig.live_two_days(round));
+    if (round == 6) {
+      early = rig.islands[0]->blobs().size();
+      truncated = rig.collector->counts().commits;
+      co_await rig.shut();
+      CO_ASSERT_TRUE(co_await rig.open());
+    }
+  }
+  truncated += rig.collector->counts().commits;
+  EXPECT_GT(truncated, 100u);
+  EXPECT_LE(rig.islands[0]->blobs().size(), early + early / 4);
+  EXPECT_EQ(rig.count("m/retired/"), 0u);
+  EXPECT_EQ(rig.count("m/snapshot/"), 2u);
+  EXPECT_LE(rig.count("m/truncation/"), 3u);
+  co_await rig.check();
+
+  co_await rig.shut();
+  std::filesystem::remove_all(rig.dir);
+  std::filesystem::create_directories(rig.dir);
+  CO_ASSERT_TRUE(co_await rig.open());
+  EXPECT_GE(rig.journal.snapshot, 14u);
+  EXPECT_LT(rig.journal.replayed, 100u);
+  co_await rig.check();
+  co_await rig.shut();
+}
+
+TEST(JournalSnapshots, ALongLifeStaysSmallAndIsHadAgainFromTheIslandsAlone) {
+  struct Runner {
+    static io::Task<void> run() {
+      LongLife rig;
+      co_await lives_long(rig);
+    }
+  };
+  io::run_blocking([] { return Runner::run(); });
+}
+
+}  // namespace
+}  // namespace archipel::store
