@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs every test of a build directory and prints the sum. `./dev test` calls it; so may you, after a build.
 
-Order: the checks of scripts/ (each with its self-test), the unit test binaries, the end-to-end tests. A failing test's output is shown.
+Order: the checks of scripts/ (each with its self-test), the protocol's model, the unit test binaries, the end-to-end tests. A failing test's output is shown.
 The last line is `N passed, N failed, N skipped`; the exit code is 1 if anything failed, also if nothing ran at all.
 """
 import argparse
@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 UNIT_SECONDS_MAX = 420  # per binary; the slowest takes well under a minute on two idle cores
 E2E_SECONDS_MAX = 1500
+MODEL_SECONDS_MAX = 600
 
 SANITIZERS = {
     "ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1:abort_on_error=0:exitcode=99",
@@ -125,6 +126,25 @@ def run_units(total, build, patterns, env):
                 show(name, output)
 
 
+def run_model(total, build, patterns, env):
+    """The protocol's model: every rule holds, every broken rule is found out."""
+    report = build / "results" / "model.json"
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.unlink(missing_ok=True)
+    code, output = run([sys.executable, "tests/model/test_model.py", "--report", str(report), *patterns], MODEL_SECONDS_MAX, env)
+    try:
+        counts = json.loads(report.read_text())
+    except (OSError, ValueError):
+        counts = {"passed": 0, "failed": 1, "skipped": 0}
+    if code != 0 and not counts["failed"]:
+        counts["failed"] = 1
+    total.add(counts["passed"], counts["failed"], counts["skipped"])
+    if counts["failed"]:
+        show("the protocol's model", output)
+    elif counts["passed"]:
+        print(output.strip().splitlines()[-1], flush=True)
+
+
 def run_e2e(total, build, patterns, env):
     binary = build / "archipel"
     if not binary.exists():
@@ -162,6 +182,7 @@ def main():
         env.setdefault("ASAN_SYMBOLIZER_PATH", "/usr/bin/llvm-symbolizer-19")
     total = Sum()
     run_checks(total, options.patterns, env)
+    run_model(total, build, options.patterns, env)
     run_units(total, build, options.patterns, env)
     run_e2e(total, build, options.patterns, env)
     if total.passed + total.failed + total.skipped == 0:

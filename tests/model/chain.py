@@ -194,6 +194,7 @@ class Chain:
         return State.of(key, labels)
 
     def root(self, ch):
+        from recovery import start
         c = self.scope
         s = State()
         s.alive, s.cur, s.nseq, s.hist, s.exposed, s.told, s.voided = True, 0, 1, (), (), (), 0
@@ -202,11 +203,16 @@ class Chain:
         s.cols = [[1, 0, 0, 0, 1, 0, 0, 0, 1, (1,)] for _ in range(c.n)]  # epoch 1 is open everywhere
         s.lab, s.note = list(range(c.n)), ''
         self.prelude = []
+        s.bud = [len(self.prepare) if b in STEPS.values() or b == 'recs' else 0 for b in BUDGET]
         for act in self.prepare:
-            s.bud[BUDGET.index(STEPS[act])] += 1
             s.key()
-            if self.can(s, act):
-                self.prelude.append(getattr(self, '_' + act)(s, ch))
+            try:
+                if act == 'start' and not s.alive:
+                    self.prelude.append(start(self.scope, s, ch))
+                elif act == 'crash' or self.can(s, act):
+                    self.prelude.append(getattr(self, '_' + act)(s, ch))
+            except Refused:
+                pass
         s.bud = list(c.budget)
         return s
 

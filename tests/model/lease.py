@@ -10,7 +10,7 @@ Slots can be stale on one island (f), and PUTs land late, within the budget.
 from search import Refused, Violation
 
 LIARS = 1
-OFF, WATCHING, SERVING = 'off', 'watching', 'serving'
+OFF, WATCHING, READY, SERVING = 'off', 'watching', 'ready', 'serving'
 
 
 class State:
@@ -71,6 +71,8 @@ class Lease:
                 acts.append(('begin', g))
             elif gate.phase == WATCHING:
                 acts.append(('watch', g))
+            elif gate.phase == READY:
+                acts.append(('decide', g))
             else:
                 now = s.time - gate.slept
                 if gate.begun < now and (now < gate.until or self.broken('a lapsed lease is renewed')):
@@ -188,15 +190,19 @@ class Lease:
             mine = max(i for i in shown) == g and len(shown) == 1
             if not mine:
                 raise Refused('its announcement is not what the islands show')
-        return 'gateway %d saw silence for %d, ' % (g, s.time - gate.begun) + self.decide(s, ch, g, gate)
+        gate.phase, gate.read_at = READY, s.time
+        return 'gateway %d saw silence for %d' % (g, s.time - gate.begun)
 
     def decide(self, s, ch, g, gate):
-        """Takes the lease first, then reads the chain."""
+        """Takes the lease first, then reads the chain: soon after its last look, or it must look again."""
+        if gate.phase == READY and s.time - gate.read_at >= self.valid:
+            gate.phase = OFF
+            return 'gateway %d was slow, gives up' % g
         gate.begun = s.time
         landed = self.put(s, ch, g, gate)
         if bin(gate.landed).count('1') < self.w:
             gate.phase = OFF
-            return 'takes the lease on %s: too few, gives up' % landed
+            return 'gateway %d takes the lease on %s: too few, gives up' % (g, landed)
         s.decided += 1
         gate.phase, gate.order, gate.read_at, gate.until = SERVING, s.decided, s.time, s.time + self.valid
-        return 'takes the lease on %s, reads the chain and opens an epoch' % landed
+        return 'gateway %d takes the lease on %s, reads the chain and opens an epoch' % (g, landed)

@@ -313,7 +313,10 @@ def start(scope, s, ch):
 
 
 def check_progress(scope, s):
-    """With every island heard and none lying: a healthy realm always starts, and nobody is accused who is honest."""
+    """Every commit ever shown has its shards. With every island heard and none lying, a healthy realm starts, and nobody is accused who is honest."""
+    for j, r in enumerate(s.exposed):
+        if len(s.holders(r)) < scope.k and not s.gone >> r & 1 and s.hurt() <= max(min(s.told[j], scope.n), scope.w) - scope.k:
+            raise Violation('%s has %d shards left with %d islands wiped or lying' % (s.show(r), len(s.holders(r)), s.hurt()))
     if any(c[LIAR] for c in s.cols):
         return
     v = read(scope, s, list(range(scope.n)))
