@@ -48,7 +48,7 @@ Buffer fill_section(Random& random, Intents intents, const Packing& packing) {
 
 bool touches_own_keys(const std::vector<Mutation>& mutations) {
   for (const Mutation& m : mutations) {
-    if (m.key.starts_with(kOwnPrefix)) return true;
+    if (m.key.starts_with(kOwnPrefix) && !settles_debt(m)) return true;
   }
   return false;
 }

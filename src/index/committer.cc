@@ -373,6 +373,8 @@ void CommitterImpl::acknowledge(Flight& flight) {
   metrics_.bytes.add(static_cast<int64_t>(flight.blobs->bytes()));
   metrics_.confirmed.add(confirmed);
   metrics_.debt.add(p_.options.code.n - confirmed);
+  if (confirmed < p_.options.code.n && p_.options.on_debt)
+    p_.options.on_debt(position.epoch, position.seq, flight.mask);
   for (Pending* pending : flight.accepted) pending->reply(position);
   for (auto& [pending, error] : flight.refused) pending->reply(fail(std::move(error)));
 }

@@ -29,6 +29,8 @@ struct JournalOptions {
   bool create =
       false;  // true: a new realm is made if no island has a marker of this realm and DIR has no head
   Attested attested = {};  // until the first epoch is open
+  // Called on the home loop for every commit that is acknowledged before all n islands confirmed it. May be empty.
+  std::function<void(uint64_t epoch, uint64_t seq, uint32_t mask)> on_debt = {};
   bool rejoin_wiped =
       false;  // demo: an island without marker is rejoined empty under a new incarnation, and reported
   std::shared_ptr<Progress> progress = {};  // made by open_journal

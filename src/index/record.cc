@@ -324,7 +324,7 @@ std::vector<Mutation> mutations_of(const Record& record, const Digest32& hash, c
   for (const Record::Confirmed& c : record.confirmed) {
     if (c.mask == (1u << n) - 1) continue;
     std::string value;
-    Writer(value).u32(c.mask);
+    Writer(value).u32(c.mask).u64(static_cast<uint64_t>(record.commit_ms));
     out.push_back({numbered_key("m/debt/", {c.epoch, c.seq}), std::move(value)});
   }
   out.push_back(applied_mutation({record.epoch, record.seq, hash, open}));
@@ -337,6 +337,30 @@ std::vector<Mutation> mutations_of(const EpochOpen& open, const Digest32& hash) 
   out.push_back(reserve_extents(open.epoch, open.extent_range));
   out.push_back(applied_mutation({open.epoch, 0, hash, open.bits}));
   return out;
+}
+
+Mutation settle_debt(uint64_t epoch, uint64_t seq) {
+  return {numbered_key("m/debt/", {epoch, seq}), std::nullopt};
+}
+
+bool settles_debt(const Mutation& mutation) {
+  return !mutation.value && mutation.key.starts_with("m/debt/");
+}
+
+Result<void> scan_debts(const Snapshot& snapshot,
+                        const std::function<void(const Record::Confirmed&, UnixMs)>& visit) {
+  auto give = [&](std::string_view key, std::string_view value, std::string*) {
+    Reader place(key.substr(std::string_view("m/debt/").size()));
+    Reader told(value);
+    Record::Confirmed commit;
+    commit.epoch = place.u64();
+    commit.seq = place.u64();
+    commit.mask = told.u32();
+    const auto told_ms = static_cast<UnixMs>(told.u64());
+    visit(commit, told_ms);
+    return true;
+  };
+  return snapshot.scan("m/debt/", "m/debt0", give);
 }
 
 Result<uint64_t> debt_shards(const Snapshot& snapshot, int n) {

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -145,6 +146,12 @@ std::vector<Mutation> mutations_of(const Record& record, const Digest32& hash, c
 std::vector<Mutation> mutations_of(const EpochOpen& open, const Digest32& hash);
 // Shards of commits that were missing when they were acknowledged, as far as records have told. Scans "m/debt/".
 Result<uint64_t> debt_shards(const Snapshot& snapshot, int n);
+// The commits that they belong to, with the mask that was confirmed and the time of the commit that told it.
+Result<void> scan_debts(const Snapshot& snapshot,
+                        const std::function<void(const Record::Confirmed&, UnixMs told_ms)>& visit);
+// The mutation that says that a commit lacks no shard any more: the one change under "m/" that any intent may make.
+Mutation settle_debt(uint64_t epoch, uint64_t seq);
+bool settles_debt(const Mutation& mutation);
 // Extent ids {epoch, 1..end} are reserved.
 Mutation reserve_extents(uint64_t epoch, uint64_t end);
 // The end of what is reserved of an epoch's extent ids; 0 if the view does not know the epoch.
