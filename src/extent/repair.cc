@@ -8,29 +8,13 @@
 #include "extent/cells.h"
 #include "extent/decode.h"
 #include "extent/header.h"
+#include "island/health.h"
 
 namespace archipel::extent {
 namespace {
 
 metrics::Counter rebuilt_shards{"archipel_repair_shards_total", "Shards rebuilt and put back"};
 metrics::Counter rebuilt_bytes{"archipel_repair_bytes_total", "Bytes of shards rebuilt and put back"};
-
-const std::string& island_id(const CellWork& work, size_t shard) {
-  return work.placement->islands[shard]->id();
-}
-
-// "[island a: missing] [island b: 2 cells wrong (stripes 0 1)]"
-std::string list_faults(const CellWork& work, const Verdict& verdict) {
-  std::string text;
-  for (size_t i = 0; i < verdict.shards.size(); ++i) {
-    const ShardVerdict& shard = verdict.shards[i];
-    if (shard.state == ShardState::good) continue;
-    text += " [island " + island_id(work, i) + ": " + std::string(to_string(shard.state));
-    if (shard.state != ShardState::missing) text += ": " + shard.reason;
-    text += "]";
-  }
-  return text;
-}
 
 bool has_cell(const Geometry& g, const ShardVerdict& shard, int number, uint64_t stripe) {
   return g.cell_on_shard(stripe, number) == 0 ||
@@ -53,12 +37,12 @@ Result<void> check_possible(const CellWork& work, const WorkItem& item, const Ve
     return fail(good + lies >= g.code.k ? Code::corrupt : Code::unavailable,
                 item.describe() + " cannot be repaired now: stripe " + std::to_string(stripe) + " has " +
                     std::to_string(good) + " good cells and needs " + std::to_string(g.code.k - good) +
-                    " more:" + list_faults(work, verdict));
+                    " more:" + " " + describe_faults(*work.placement, verdict));
   }
   if (!item.journal() || std::ranges::any_of(verdict.shards, &ShardVerdict::prefix_good)) return {};
   return fail(Code::unavailable, item.describe() +
-                                     " cannot be repaired now: no island that answers has its record:" +
-                                     list_faults(work, verdict));
+                                     " cannot be repaired now: no island that answers has its record:" + " " +
+                                     describe_faults(*work.placement, verdict));
 }
 
 // The rebuilding of some shards, stripe by stripe.
@@ -132,8 +116,8 @@ class Rebuilding {
       co_return Result<void>{};
     }
     co_return fail(Code::unavailable, item_->describe() +
-                                          " cannot be repaired now: its record is not to be had:" +
-                                          list_faults(work_, verdict_));
+                                          " cannot be repaired now: its record is not to be had:" + " " +
+                                          describe_faults(*work_.placement, verdict_));
   }
 
   void write_headers() {
@@ -199,8 +183,8 @@ class Rebuilding {
       if (none)
         co_return fail(Code::unavailable,
                        item_->describe() +
-                           " cannot be repaired now: cells that were good a moment ago do not come:" +
-                           list_faults(work_, verdict_));
+                           " cannot be repaired now: cells that were good a moment ago do not come:" + " " +
+                           describe_faults(*work_.placement, verdict_));
     }
     co_return Result<void>{};
   }
@@ -260,8 +244,14 @@ io::Task<PutOne> put_shard(const CellWork& work, const WorkItem& item, const Reb
                            bool may_replace) {
   const auto i = static_cast<size_t>(shard->shard);
   island::Island& island = *work.placement->islands[i];
-  const Deadline deadline = io::Loop::current()->now() + kPutBackDeadline;
+  const TimePoint started = io::Loop::current()->now();
+  const Deadline deadline = started + kPutBackDeadline;
   PutOne out;
+  const bool doubted = island.health().breaker_open();
+  if (!island.health().worth_waiting(started)) {
+    out.failed = "island " + island.id() + ": it has not been answering";
+    co_return out;
+  }
   if (shard->replaces_wrong && item.journal()) {
     if (!may_replace) {
       out.failed = "island " + island.id() + ": " + item.describe() +
@@ -277,6 +267,10 @@ io::Task<PutOne> put_shard(const CellWork& work, const WorkItem& item, const Reb
   out.moved = shard->replaces_wrong && !item.journal();
   island::BlobName name = out.moved ? item.next_names[i] : item.names[i];
   Result<void> put = co_await put_exactly(island, std::move(name), shard->bytes, deadline);
+  const TimePoint now = io::Loop::current()->now();
+  if (doubted || !put)
+    island.health().record(island::Health::Op::put, now, now - started, shard->bytes.size(),
+                           put ? nullptr : &put.error());
   out.done = put.has_value();
   if (!put) {
     out.failed = put.error().message;

@@ -25,7 +25,7 @@ namespace archipel::extent {
 
 inline constexpr uint64_t kRepairMemoryMax =
     128u << 20;  // of rebuilt shards at one time; an extent's largest shard has 33 MiB
-inline constexpr Duration kPutBackDeadline = std::chrono::minutes(2);
+inline constexpr Duration kPutBackDeadline = std::chrono::minutes(1);
 
 // Rebuilt blobs, ready to be put.
 struct Rebuilt {

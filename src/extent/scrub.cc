@@ -184,6 +184,19 @@ uint32_t Verdict::good() const {
   return mask;
 }
 
+std::string describe_faults(const Placement& placement, const Verdict& verdict) {
+  std::string text;
+  for (size_t i = 0; i < verdict.shards.size(); ++i) {
+    const ShardVerdict& shard = verdict.shards[i];
+    if (shard.state == ShardState::good) continue;
+    text += std::string(text.empty() ? "[island " : " [island ") + placement.islands[i]->id() + ": " +
+            std::string(to_string(shard.state));
+    if (shard.state != ShardState::missing) text += ": " + shard.reason;
+    text += "]";
+  }
+  return text;
+}
+
 io::Task<Result<Buffer>> read_piece(const CellWork& work, int shard, island::BlobName name, uint64_t offset,
                                     uint64_t length) {
   island::Island& island = *work.placement->islands[static_cast<size_t>(shard)];

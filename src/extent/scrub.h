@@ -68,7 +68,9 @@ struct Verdict {
 // their island (island/health.h) and logged with its name. On the current loop; verification on workers. Cost: n reads of whole shards.
 io::Task<Verdict> scrub(CellWork work, std::shared_ptr<const WorkItem> item);
 
-// The pieces of a verdict that repair uses too.
+// "[island a: missing] [island b: wrong: 2 cells wrong (stripes 0 1)]": whatever is not good.
+std::string describe_faults(const Placement& placement, const Verdict& verdict);
+
 // Bytes [offset, offset + length) of one shard's blob, within the pace; errors as Island::get, and unavailable at once if its breaker is open.
 io::Task<Result<Buffer>> read_piece(const CellWork& work, int shard, island::BlobName name, uint64_t offset,
                                     uint64_t length);

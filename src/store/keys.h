@@ -3,10 +3,12 @@
 //   a/<access key>                               account
 //   b/<bucket>                                   bucket
 //   e/<kind u8><epoch u64><counter u64>          an extent or section with live bytes (registry.h)
+//   f/<kind u8><epoch u64><counter u64>          an extent with shards that are missing or were repaired (repair_records.h)
 //   g/…                                          how far collection is (collector.h)
 //   k/<tenant>/<generation u32>                  which KEK slot a tenant's generation took
 //   o/<bucket> NUL <object key> NUL              the current version of an object; versions to come append to it
 //   r/<data id>                                  references to a stream beyond the first
+//   s/<shard u8>                                 how far the rebuilding of a wiped island is (repair_records.h)
 //   u/<owner> NUL <bucket>                       the buckets of an owner
 //   x/<kind u8><epoch u64><counter u64>          an extent or section without live bytes, to be deleted (registry.h)
 //
@@ -25,10 +27,12 @@ namespace archipel::store {
 inline constexpr std::string_view kAccountPrefix = "a/";
 inline constexpr std::string_view kBucketPrefix = "b/";
 inline constexpr std::string_view kLivePrefix = "e/";
+inline constexpr std::string_view kExceptionPrefix = "f/";
 inline constexpr std::string_view kCollectPrefix = "g/";
 inline constexpr std::string_view kKekPrefix = "k/";
 inline constexpr std::string_view kObjectPrefix = "o/";
 inline constexpr std::string_view kReferencePrefix = "r/";
+inline constexpr std::string_view kRebuildPrefix = "s/";
 inline constexpr std::string_view kOwnerPrefix = "u/";
 inline constexpr std::string_view kDoomedPrefix = "x/";
 

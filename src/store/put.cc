@@ -3,6 +3,7 @@
 #include "store/give_up.h"
 #include "store/keys.h"
 #include "store/references.h"
+#include "store/repair_ledger.h"
 #include "store/upload.h"
 #include "store/wrap.h"
 
@@ -101,6 +102,10 @@ io::Task<Result<ObjectInfo>> put_object(Env& env, PutRequest request, BodySource
     if (!upload.begun().empty()) env.background.spawn(give_up(env.committer, env.clock, upload.begun()));
     co_return fail(committed.error());
   }
+  if (env.options.ledger)
+    for (const extent::ExtentRef& ref : upload.begun())
+      env.options.ledger->owe(key_of(ref), ((1u << ref.geometry.code.n) - 1) & ~ref.confirmed,
+                              info.modified_ms);
   co_return info;
 }
 

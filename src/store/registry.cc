@@ -1,6 +1,7 @@
 #include "store/registry.h"
 
 #include "store/keys.h"
+#include "store/repair_records.h"
 
 namespace archipel::store {
 namespace {
@@ -161,6 +162,9 @@ Result<void> LiveBytes::finish(UnixMs now_ms, std::vector<index::Mutation>& out)
       ASSIGN_OR_RETURN(std::optional<std::string> before, view_.get(doomed));
       if (before) out.push_back({std::move(doomed), std::nullopt});
     }
+    // Repair debt from the first day: its age counts from here.
+    std::optional<ExceptionRecord> exception = exception_of(record.ref, now_ms);
+    if (!bytes && live > 0 && exception) out.push_back({exception_key(key), encode(*exception)});
     if (live > 0) {
       record.live_bytes = static_cast<uint64_t>(live);
       out.push_back({std::move(place), encode(record)});

@@ -20,6 +20,7 @@
 
 namespace archipel::store {
 
+class RepairLedger;
 class Pins;  // pins.h
 
 inline constexpr uint64_t kObjectBytesMax = 5ull << 30;  // of one PUT (S3 limit)
@@ -176,7 +177,8 @@ class Store {
 struct StoreOptions {
   uint64_t memory_budget_bytes = 512u
                                  << 20;  // bodies in flight, all requests together; first come, first served
-  uint64_t extent_plain_bytes = 8u << 20;  // rounded down to whole stripes of segments
+  uint64_t extent_plain_bytes = 8u << 20;          // rounded down to whole stripes of segments
+  std::shared_ptr<RepairLedger> ledger = nullptr;  // told of shards that were not confirmed; may be null
   std::shared_ptr<Pins> pins = nullptr;  // shared with the collector of the same view; null: nobody collects
 };
 

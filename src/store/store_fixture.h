@@ -9,6 +9,7 @@
 #include "index/journal.h"
 #include "island/mem_island.h"
 #include "store/keys.h"
+#include "extent/repair_table.h"
 #include "store/pins.h"
 #include "store/registry.h"
 #include "store/store.h"
@@ -103,7 +104,7 @@ class StoreRig {
       co_return false;
     }
     journal = std::move(*opened);
-    reader = extent::make_extent_reader(*keys, placement, *workers);
+    reader = extent::make_extent_reader(*keys, placement, *workers, {}, repairs);
     auto made =
         co_await open_store(options, *keys, *journal.kv, *journal.committer, *fanout, *reader, placement,
                             journal_options.code, journal_options.ack, *workers, *random, clock);
@@ -199,6 +200,7 @@ class StoreRig {
   }
 
   std::string dir;
+  std::shared_ptr<extent::RepairTable> repairs = std::make_shared<extent::RepairTable>();
   std::unique_ptr<Random> random;
   TestClock clock;
   std::unique_ptr<crypto::Keyring> keys;

@@ -1,0 +1,282 @@
+#include "store/repairer.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace archipel::store {
+namespace {
+
+using extent::ShardState;
+
+constexpr size_t kSettledMax =
+    100'000;  // commits remembered until their m/debt records go; others go after the next start
+constexpr size_t kTidyPerCommitMax = 256;
+
+uint32_t all_shards(int n) {
+  return (1u << n) - 1;
+}
+
+// Missing where it is known, good elsewhere: rebuild() verifies what it uses in any case.
+extent::Verdict presume(const extent::WorkItem& item, uint32_t missing) {
+  extent::Verdict verdict;
+  const uint64_t stripes = item.ref.geometry.stripes();
+  for (int i = 0; i < item.n(); ++i) {
+    extent::ShardVerdict& shard = verdict.shards.emplace_back();
+    const bool there = (missing >> i & 1) == 0;
+    shard.state = there ? ShardState::good : ShardState::missing;
+    shard.prefix_good = there;
+    if (there) shard.good_cells.assign(stripes, true);
+  }
+  return verdict;
+}
+
+// What a repair changed about one extent. Applying it twice, or two of them in either order, comes to the same.
+struct Change {
+  extent::ExtentRef ref;
+  uint32_t repaired = 0, moved = 0;
+  extent::RepairException
+      found;  // what held when the extent was read: what was moved has the repair number after
+  UnixMs now_ms = 0;
+
+  extent::RepairException apply(extent::RepairException to) const {
+    if (to.confirmed != 0 || moved != 0) to.confirmed |= repaired;
+    for (int shard = 0; shard < ref.geometry.code.n; ++shard) {
+      if ((moved >> shard & 1) == 0) continue;
+      const auto i = static_cast<size_t>(shard);
+      to.repairs.resize(std::max(to.repairs.size(), i + 1));
+      to.repairs[i] = std::max(to.repairs[i], found.repair(shard) + 1);
+    }
+    return to;
+  }
+};
+
+// An extent that nobody wants any more takes no exception: precondition. A doomed one does, so that collection finds every name.
+Result<void> build_exception(const Change& change, const index::View& view,
+                             std::vector<index::Mutation>& out) {
+  const ExtentKey key = key_of(change.ref);
+  ASSIGN_OR_RETURN(std::optional<std::string> live, view.get(live_key(key)));
+  ASSIGN_OR_RETURN(std::optional<std::string> doomed, view.get(doomed_key(key)));
+  if (!live && !doomed) return fail(Code::precondition, "the extent was deleted meanwhile");
+  ASSIGN_OR_RETURN(std::optional<std::string> before, view.get(exception_key(key)));
+  ExceptionRecord record{0, {change.ref.confirmed, {}}};
+  if (before) {
+    ASSIGN_OR_RETURN(record, decode_exception(*before));
+  }
+  record.now = change.apply(std::move(record.now));
+  if (record.now.confirmed == all_shards(change.ref.geometry.code.n))
+    record.since_ms = 0;
+  else if (record.since_ms == 0)
+    record.since_ms = change.now_ms;
+  out.push_back({exception_key(key), encode(record)});
+  return {};
+}
+
+Repairer::Outcome nothing_to_do() {
+  Repairer::Outcome outcome;
+  outcome.gone = true;
+  return outcome;
+}
+
+}  // namespace
+
+struct Repairer::Job {
+  Work work;
+  extent::Pace& pace;
+  extent::RepairException where = {};  // the names that `item` has
+  std::shared_ptr<const extent::WorkItem> item = {};
+  extent::Verdict verdict = {};
+  Outcome outcome = {};
+};
+
+Repairer::Repairer(RepairParts parts)
+    : p_(std::move(parts)),
+      journal_(p_.keys, p_.coder, *p_.placement, p_.workers, p_.home),
+      cell_keys_(p_.keys) {}
+
+io::Task<Result<void>> Repairer::make_item(Job* job) {
+  const ScrubTarget& target = job->work.target;
+  if (target.journal()) {
+    auto blob = co_await journal_.item(target.name());
+    if (!blob) co_return fail(blob.error());
+    job->item = std::move(*blob);
+    co_return Result<void>{};
+  }
+  auto item = std::make_shared<extent::WorkItem>();
+  item->ref = target.ref;
+  job->where = p_.table->of(target.ref);
+  for (int shard = 0; shard < item->n(); ++shard) {
+    const std::string& id = p_.placement->islands[static_cast<size_t>(shard)]->id();
+    const uint32_t now = job->where.repair(shard);
+    item->names.push_back(extent::shard_name(p_.keys, id, target.ref, shard, now));
+    item->next_names.push_back(extent::shard_name(p_.keys, id, target.ref, shard, now + 1));
+  }
+  CO_RETURN_IF_ERROR(extent::check_work_item(*item));
+  job->item = std::move(item);
+  co_return Result<void>{};
+}
+
+io::Task<Result<bool>> Repairer::wanted(const ScrubTarget& target) {
+  auto look = [this, &target] { return still_wanted(p_.view(), target); };
+  Result<bool> wanted = co_await p_.workers.run(look);
+  co_return wanted;
+}
+
+io::Task<Repairer::Outcome> Repairer::process(Work work, extent::Pace& pace) {
+  const ScrubPosition at = work.target.position();
+  const bool alone = busy_.insert(at).second;
+  if (!alone) co_return nothing_to_do();
+  Outcome outcome = co_await process_alone(std::move(work), pace);
+  busy_.erase(at);
+  co_return outcome;
+}
+
+io::Task<Repairer::Outcome> Repairer::process_alone(Work work, extent::Pace& pace) {
+  Job job{std::move(work), pace};
+  const ScrubTarget& target = job.work.target;
+  Result<void> item = co_await make_item(&job);
+  if (item) {
+    const extent::CellWork cells{cell_keys_, p_.placement, p_.workers, pace};
+    if (job.work.presumed_missing != 0)
+      job.verdict = presume(*job.item, job.work.presumed_missing);
+    else
+      job.verdict = co_await extent::scrub(cells, job.item);
+    if (job.verdict.broken() != 0 && job.work.repair)
+      co_await repair(&job);
+    else if (job.verdict.broken() != 0)
+      job.outcome.failed = extent::describe_faults(*p_.placement, job.verdict);
+  } else {
+    job.outcome.failed = item.error().message;
+  }
+  if (pace.stopping()) {
+    job.outcome.gone = true;
+    co_return std::move(job.outcome);
+  }
+  job.outcome.bytes_read += job.verdict.bytes_read;
+  for (const extent::ShardVerdict& shard : job.verdict.shards) job.outcome.states.push_back(shard.state);
+  const bool troubled = !item || !job.verdict.all_good();
+  if (!troubled) co_return std::move(job.outcome);
+  // What is troubled may be so because it is being deleted.
+  Result<bool> needed = co_await wanted(target);
+  if (needed && !*needed) {
+    job.outcome = nothing_to_do();
+    p_.ledger->forget(target.key());
+    co_return std::move(job.outcome);
+  }
+  settle(job);
+  co_return std::move(job.outcome);
+}
+
+// Whatever is left undone is said in the outcome.
+io::Task<void> Repairer::repair(Job* job) {
+  const ScrubTarget& target = job->work.target;
+  const extent::CellWork cells{cell_keys_, p_.placement, p_.workers, job->pace};
+  auto rebuilt = co_await extent::rebuild(cells, job->item, job->verdict, job->verdict.broken());
+  if (!rebuilt && job->work.presumed_missing != 0) {
+    // More is wrong than was known: look at everything, and say so.
+    job->verdict = co_await extent::scrub(cells, job->item);
+    rebuilt = co_await extent::rebuild(cells, job->item, job->verdict, job->verdict.broken());
+  }
+  if (!rebuilt) {
+    job->outcome.failed = rebuilt.error().message;
+    co_return;
+  }
+  Result<bool> needed = co_await wanted(target);
+  if (!needed || !*needed) {
+    if (!needed) job->outcome.failed = needed.error().message;
+    co_return;
+  }
+  extent::PutBack put = co_await extent::put_back(cells, job->item, job->verdict, std::move(*rebuilt));
+  job->outcome.failed = put.failed;
+  job->outcome.refused = put.failed.empty() ? 0 : job->verdict.broken() & ~put.repaired;
+  Result<void> recorded = co_await record(job, put.repaired, put.moved);
+  if (!recorded) {
+    job->outcome.failed = recorded.error().message;
+    // Nobody will ever ask for what was moved: an extent that is gone must not leave a shard behind.
+    if (recorded.error().code == Code::precondition) co_await take_back(job, put.moved);
+    co_return;
+  }
+  job->outcome.repaired = put.repaired;
+  // The wrong bytes under the old names. If this fails, collection finds them with the extent's end.
+  for (int shard = 0; shard < job->item->n(); ++shard) {
+    if ((put.moved >> shard & 1) == 0) continue;
+    const auto i = static_cast<size_t>(shard);
+    Deadline deadline = p_.home.now() + extent::kPutBackDeadline;
+    [[maybe_unused]] Result<void> removed =
+        co_await p_.placement->islands[i]->remove(job->item->names[i], deadline);
+  }
+}
+
+io::Task<void> Repairer::take_back(const Job* job, uint32_t moved) {
+  for (int shard = 0; shard < job->item->n(); ++shard) {
+    if ((moved >> shard & 1) == 0) continue;
+    const auto i = static_cast<size_t>(shard);
+    Deadline deadline = p_.home.now() + extent::kPutBackDeadline;
+    [[maybe_unused]] Result<void> removed =
+        co_await p_.placement->islands[i]->remove(job->item->next_names[i], deadline);
+  }
+}
+
+// Journals what changed about where the target's shards lie, then tells the readers.
+io::Task<Result<void>> Repairer::record(const Job* job, uint32_t repaired, uint32_t moved) {
+  const ScrubTarget& target = job->work.target;
+  if (repaired == 0 || target.journal()) co_return Result<void>{};
+  const Change change{target.ref, repaired, moved, job->where, p_.clock.unix_ms()};
+  if (change.apply(job->where) == job->where) co_return Result<void>{};
+  index::Intent intent;
+  intent.build = [change](const index::View& view, const std::vector<index::SmallLocation>&,
+                          std::vector<index::Mutation>& out) { return build_exception(change, view, out); };
+  auto committed = co_await p_.committer.commit(std::move(intent));
+  if (!committed) co_return fail(committed.error());
+  p_.table->set(target.ref.kind, target.ref.id, change.apply(p_.table->of(target.ref)));
+  co_return Result<void>{};
+}
+
+// Enters into the ledger what is missing still, and strikes out what is not.
+void Repairer::settle(const Job& job) {
+  const ScrubTarget& target = job.work.target;
+  const uint32_t broken = job.verdict.broken();
+  const uint32_t missing = broken & ~job.outcome.repaired;
+  if (missing != 0 && job.outcome.failed.empty() && job.work.repair)
+    log::warn("scrub.left", {{"what", target.describe()}});
+  if (target.kind == ScrubTarget::Kind::claim || target.kind == ScrubTarget::Kind::open) return;
+  p_.ledger->settle(target.key(), job.outcome.repaired | job.verdict.good());
+  p_.ledger->owe(target.key(), missing, p_.clock.unix_ms());
+  if (target.kind != ScrubTarget::Kind::commit || job.item == nullptr) return;
+  const bool whole = (job.outcome.repaired | job.verdict.good()) == all_shards(job.item->n());
+  if (whole && settled_.size() < kSettledMax) settled_.push_back({target.epoch, target.number});
+}
+
+void Repairer::forget(const index::CommitPosition& commit) {
+  p_.ledger->forget({extent::ExtentRef::Kind::section, {commit.epoch, commit.seq}});
+  if (settled_.size() < kSettledMax) settled_.push_back(commit);
+}
+
+io::Task<void> Repairer::tidy() {
+  if (settled_.empty()) co_return;
+  const std::set<index::CommitPosition> settled(settled_.begin(), settled_.end());
+  // A commit's mask is told by a record after it: a key that is not there yet may come.
+  auto look = [this, &settled]() -> Result<std::vector<index::CommitPosition>> {
+    std::vector<index::CommitPosition> told;
+    auto add = [&](const index::Record::Confirmed& commit, UnixMs) {
+      const index::CommitPosition at{commit.epoch, commit.seq};
+      if (told.size() < kTidyPerCommitMax && settled.contains(at)) told.push_back(at);
+    };
+    RETURN_IF_ERROR(index::scan_debts(*p_.kv.snapshot(), add));
+    return told;
+  };
+  Result<std::vector<index::CommitPosition>> told = co_await p_.workers.run(look);
+  if (!told || told->empty()) co_return;
+  index::Intent intent;
+  intent.build = [told = *told](const index::View&, const std::vector<index::SmallLocation>&,
+                                std::vector<index::Mutation>& out) {
+    for (const index::CommitPosition& at : told) out.push_back(index::settle_debt(at.epoch, at.seq));
+    return Result<void>{};
+  };
+  auto committed = co_await p_.committer.commit(std::move(intent));
+  if (!committed) co_return;
+  const std::set<index::CommitPosition> gone(told->begin(), told->end());
+  std::erase_if(settled_, [&](const index::CommitPosition& at) { return gone.contains(at); });
+}
+
+}  // namespace archipel::store

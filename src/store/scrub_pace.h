@@ -1,0 +1,48 @@
+// ScrubPace: so many bytes a second, and clients first. Internal to the scrubber. Home loop only.
+#pragma once
+
+#include <algorithm>
+#include <functional>
+
+#include "extent/scrub.h"
+#include "io/sync.h"
+
+namespace archipel::store {
+
+class ScrubPace final : public extent::Pace {
+ public:
+  // bytes_per_second 0: no limit.
+  ScrubPace(io::Loop& loop, uint64_t bytes_per_second, std::function<bool()> busy, Duration yield_max)
+      : loop_(loop), rate_(bytes_per_second), busy_(std::move(busy)), yield_max_(yield_max) {}
+
+  io::Task<void> spend(uint64_t bytes) override {
+    const TimePoint until = loop_.now() + yield_max_;
+    while (!stopping_ && busy_ && busy_() && loop_.now() < until) {
+      [[maybe_unused]] bool woken = co_await stopped_.wait(std::min(until, loop_.now() + kLookEvery));
+    }
+    if (rate_ == 0) co_return;
+    const TimePoint at = std::max(next_, loop_.now());
+    next_ =
+        at + Duration(static_cast<int64_t>(static_cast<double>(bytes) * 1e9 / static_cast<double>(rate_)));
+    while (!stopping_ && loop_.now() < at) {
+      [[maybe_unused]] bool woken = co_await stopped_.wait(at);
+    }
+  }
+  bool stopping() const override { return stopping_; }
+  void stop() {
+    stopping_ = true;
+    stopped_.notify_all();
+  }
+
+ private:
+  static constexpr Duration kLookEvery = std::chrono::milliseconds(5);
+  io::Loop& loop_;
+  const uint64_t rate_;
+  const std::function<bool()> busy_;
+  const Duration yield_max_;
+  TimePoint next_{};
+  bool stopping_ = false;
+  io::Event stopped_;
+};
+
+}  // namespace archipel::store
