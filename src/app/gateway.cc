@@ -28,6 +28,7 @@
 #include "io/sync.h"
 #include "io/workers.h"
 #include "store/collector.h"
+#include "store/compaction.h"
 #include "store/snapshot_hooks.h"
 #include "store/store.h"
 
@@ -93,6 +94,8 @@ class Gateway {
   io::Task<void> live();
   void leave();
   io::Task<Result<void>> open();
+  void make_collection(const std::shared_ptr<store::Pins>& pins, const extent::AckRule& ack,
+                       Duration truncation_delay);
   io::Task<Result<void>> ensure_account();
   static io::Task<void> refresh(Gateway* self);
   static io::Task<void> write_account_later(Gateway* self);
@@ -122,6 +125,7 @@ class Gateway {
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<store::Collector> collector_;
   std::unique_ptr<index::SnapshotKeeper> snapshots_;
+  std::unique_ptr<store::Compactor> compactor_;
   std::unique_ptr<door::s3::Door> door_;
   std::unique_ptr<io::SignalWatch> signals_;
   std::optional<Core> admin_;  // shares loop 0; only listener and server are used
@@ -169,6 +173,7 @@ io::Task<void> Gateway::live() {
     serving_ = true;
     collector_->start();
     snapshots_->start();
+    compactor_->start();
     on_ready_(ready_);
     std::optional<io::Task<void>> account;
     if (account_pending_) account.emplace(write_account_later(this));
@@ -182,6 +187,7 @@ io::Task<void> Gateway::live() {
   if (admin_) admin_->server->drain();
   if (commands_) co_await commands_->close();
   while (cores_serving_ > 0) co_await changed_.wait();
+  if (compactor_) co_await compactor_->close();
   if (collector_) co_await collector_->close();
   if (store_) co_await store_->drain();
   if (snapshots_) co_await snapshots_->close();
@@ -246,18 +252,7 @@ io::Task<Result<void>> Gateway::open() {
   if (!store) co_return fail(std::move(store).error());
   store_ = std::move(*store);
   const index::SnapshotOptions snapshot_options;
-  collector_ = store::make_collector(
-      {.options = {},
-       .keys = *keys_,
-       .kv = *journal_.kv,
-       .committer = *journal_.committer,
-       .placement = placement_,
-       .repairs = nullptr,
-       .pins = store_options.pins,
-       .workers = *workers_,
-       .home = home(),
-       .clock = system_clock(),
-       .snapshots = store::journal_snapshots(*journal_.committer, snapshot_options.truncation_delay)});
+  make_collection(store_options.pins, ack, snapshot_options.truncation_delay);
   snapshots_ = index::make_snapshot_keeper({.write = {.keys = *keys_,
                                                       .placement = placement_,
                                                       .code = config().code,
@@ -302,6 +297,38 @@ io::Task<void> Gateway::write_account_later(Gateway* self) {
 io::Task<void> Gateway::refresh(Gateway* self) {
   Result<void> fresh = co_await self->store_->refresh();
   if (!fresh) log::error("store.not_refreshed", {{"reason", fresh.error().message}});
+}
+
+// What deletes in the background what nobody needs, and moves together what is left.
+void Gateway::make_collection(const std::shared_ptr<store::Pins>& pins, const extent::AckRule& ack,
+                              Duration truncation_delay) {
+  store::SnapshotHooks snapshots = store::journal_snapshots(*journal_.committer, truncation_delay);
+  compactor_ = store::make_compactor({.options = {},
+                                      .keys = *keys_,
+                                      .kv = *journal_.kv,
+                                      .committer = *journal_.committer,
+                                      .fanout = *fanout_,
+                                      .reader = *reader_,
+                                      .placement = placement_,
+                                      .code = config().code,
+                                      .ack = ack,
+                                      .pins = pins,
+                                      .workers = *workers_,
+                                      .random = system_random(),
+                                      .home = home(),
+                                      .clock = system_clock(),
+                                      .limit = snapshots.limit});
+  collector_ = store::make_collector({.options = {},
+                                      .keys = *keys_,
+                                      .kv = *journal_.kv,
+                                      .committer = *journal_.committer,
+                                      .placement = placement_,
+                                      .repairs = nullptr,
+                                      .pins = pins,
+                                      .workers = *workers_,
+                                      .home = home(),
+                                      .clock = system_clock(),
+                                      .snapshots = std::move(snapshots)});
 }
 
 // The first account: the demo's own, or the one whose credentials [owner] names. A changed key replaces the old one.

@@ -6,6 +6,8 @@
 
 #include "extent/names.h"
 #include "index/epochs.h"
+#include "index/snapshot_keeper.h"
+#include "index/snapshot_manifest.h"
 #include "store/collector.h"
 #include "store/compaction.h"
 #include "store/snapshot_hooks.h"
@@ -29,11 +31,15 @@ class CollectorRig : public StoreRig {
     collecting.deletes.per_second = 1'000'000;
     collecting.deletes.retry_after = {};
     collecting.deletes.deadline = std::chrono::seconds(1);
+    if (grace) collecting.grace = *grace;
+    if (again) collecting.again = *again;
     SnapshotHooks snapshots;
-    snapshots.limit = [this](const index::Snapshot&, UnixMs) -> Result<std::optional<index::CommitPosition>> {
+    if (keeping) snapshots = journal_snapshots(*journal.committer, keeping->truncation_delay);
+    auto injected = [this](const index::Snapshot&, UnixMs) -> Result<std::optional<index::CommitPosition>> {
       return limit;
     };
     if (truncation_delay) snapshots = journal_snapshots(*journal.committer, *truncation_delay);
+    if (!keeping && !truncation_delay) snapshots.limit = injected;
     collector =
         store::make_collector(CollectorParts{collecting, *keys, *journal.kv, *journal.committer, placement,
                                              nullptr, pins_of_collector ? pins_of_collector : options.pins,
@@ -44,7 +50,9 @@ class CollectorRig : public StoreRig {
     compacting.garbage_bytes_min = 1;
     compacting.extent_bytes = 200'000;
     compacting.duty_percent = 100;
-    auto at_limit = [this](const index::Snapshot&, UnixMs) -> Result<std::optional<index::CommitPosition>> {
+    auto at_limit = [this](const index::Snapshot& view,
+                           UnixMs journalled_ms) -> Result<std::optional<index::CommitPosition>> {
+      if (keeping) return index::truncation_limit(view, journalled_ms, keeping->truncation_delay);
       return limit;
     };
     compactor = store::make_compactor(CompactionParts{
@@ -55,6 +63,24 @@ class CollectorRig : public StoreRig {
     bool good = co_await start();
     if (good) make_collector();
     if (good) make_compactor();
+    if (good && keeping) {
+      index::SnapshotKeeperParts parts{.write = {.keys = *keys,
+                                                 .placement = placement,
+                                                 .code = journal_options.code,
+                                                 .ack = journal_options.ack,
+                                                 .fanout = *fanout,
+                                                 .committer = *journal.committer,
+                                                 .kv = *journal.kv,
+                                                 .workers = *workers,
+                                                 .random = *random,
+                                                 .clock = clock},
+                                       .home = *io::Loop::current(),
+                                       .progress = journal.progress,
+                                       .slot = journal.slot,
+                                       .w = journal_options.ack.w};
+      keeper = index::make_snapshot_keeper(std::move(parts), *keeping);
+      keeper->start();
+    }
     co_return good;
   }
   io::Task<bool> restart(bool forget_view) {
@@ -68,6 +94,8 @@ class CollectorRig : public StoreRig {
     collector.reset();
     if (compactor) co_await compactor->close();
     compactor.reset();
+    if (keeper) co_await keeper->close();
+    keeper.reset();
     co_await stop();
   }
 
@@ -128,6 +156,9 @@ class CollectorRig : public StoreRig {
     co_return false;
   }
 
+  // More than any epoch of a test has.
+  uint64_t seqs_max() const { return std::max<uint64_t>(1000, journal.committer->applied().seq + 20); }
+
   std::vector<std::string> names_of(const extent::ExtentRef& ref) const {
     std::vector<std::string> names;
     for (size_t i = 0; i < islands.size(); ++i)
@@ -154,14 +185,19 @@ class CollectorRig : public StoreRig {
       return true;
     });
     EXPECT_TRUE(done.has_value());
+    auto hooks = journal_snapshots(*journal.committer, {});
+    for (const extent::ExtentRef& ref : *hooks.extents(*snapshot)) need(ref);
     Result<std::vector<index::EpochOpen>> opens = index::read_opens(*snapshot);
     EXPECT_TRUE(opens.has_value());
     for (const index::EpochOpen& open : *opens) {
       for (size_t i = 0; i < islands.size(); ++i) {
         const std::string& id = islands[i]->id();
+        for (int slot = 0; slot < extent::kHeadSlots; ++slot)
+          out[i].insert(extent::head_slot_name(*keys, id, slot));
+        out[i].insert(extent::lease_name(*keys, id));
         out[i].insert(extent::claim_name(*keys, id, open.epoch));
         out[i].insert(extent::open_name(*keys, id, open.epoch));
-        for (uint64_t seq = 1; seq <= 4000; ++seq)
+        for (uint64_t seq = 1; seq <= seqs_max(); ++seq)
           out[i].insert(extent::commit_blob_name(*keys, id, open.epoch, open.bits, seq));
       }
     }
@@ -177,6 +213,12 @@ class CollectorRig : public StoreRig {
     EXPECT_EQ(strangers, 0u);
     co_return strangers == 0;
   }
+  uint64_t island_bytes() const {
+    uint64_t sum = 0;
+    for (const auto& island : islands)
+      for (const auto& [name, bytes] : island->blobs()) sum += bytes.size();
+    return sum;
+  }
   // Blobs at island i that are neither commits nor claims nor opens.
   size_t data_blobs(size_t i = 0) const {
     Result<std::vector<index::EpochOpen>> opens = index::read_opens(*journal.kv->snapshot());
@@ -185,7 +227,7 @@ class CollectorRig : public StoreRig {
       const std::string& id = islands[i]->id();
       journal_names.insert(extent::claim_name(*keys, id, open.epoch));
       journal_names.insert(extent::open_name(*keys, id, open.epoch));
-      for (uint64_t seq = 1; seq <= 4000; ++seq)
+      for (uint64_t seq = 1; seq <= seqs_max(); ++seq)
         journal_names.insert(extent::commit_blob_name(*keys, id, open.epoch, open.bits, seq));
     }
     size_t out = 0;
@@ -206,7 +248,10 @@ class CollectorRig : public StoreRig {
 
   std::unique_ptr<Collector> collector;
   std::unique_ptr<Compactor> compactor;
-  io::TaskScope beside;                      // what a hook starts
+  io::TaskScope beside;  // what a hook starts
+  std::unique_ptr<index::SnapshotKeeper> keeper;
+  std::optional<index::SnapshotOptions> keeping;  // set: snapshots are written, and say what may be truncated
+  std::optional<Duration> grace, again;
   std::shared_ptr<Pins> pins_of_collector;   // if other than the store's
   std::optional<Duration> truncation_delay;  // set: what the journal's own snapshots say counts, not `limit`
   std::optional<index::CommitPosition> limit;
