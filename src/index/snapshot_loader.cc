@@ -172,7 +172,7 @@ Result<void> SnapshotLoader::take(size_t number, ByteView plain) {
   chunk.entries = entries.size();
   chunk.first = entries.front().first;
   chunk.last = entries.back().first;
-  chunk.digest = crypto::blake2b_256(plain);
+  chunk.digest = crypto::sha256(plain);
   for (const Entry& entry : entries) {
     if (entry.first == kAppliedKey) chunk.applied = std::string(entry.second);
   }
@@ -191,7 +191,7 @@ Result<void> SnapshotLoader::check_whole() const {
     if (i > 0 && chunk.first <= chunks_[i - 1].last)
       return trouble({Code::corrupt, "its chunks are not in order", {}}, "");
   }
-  if (entries != manifest_.entries || crypto::blake2b_256(as_bytes(digests)) != manifest_.digest)
+  if (entries != manifest_.entries || crypto::sha256(as_bytes(digests)) != manifest_.digest)
     return trouble({Code::corrupt, "its digest is not the manifest's", {}}, "");
   ASSIGN_OR_RETURN(Applied position, decode_applied(applied.value_or("")));
   if (position != manifest_.position)

@@ -24,7 +24,7 @@ struct SnapshotManifest {
   Applied position;     // the view is as of this commit (or open, seq 0)
   UnixMs created_ms = 0;
   uint64_t entries = 0;
-  Digest32 digest{};  // BLAKE2b-256 of the chunks' BLAKE2b-256 digests, one after the other
+  Digest32 digest{};  // SHA-256 of the chunks' SHA-256 digests, one after the other
   crypto::StreamInfo stream;
   std::array<uint8_t, 60> wrapped_key{};  // of the stream, under the sub-key `index`
   erasure::Code code;

@@ -47,7 +47,7 @@ class ChunkScanner {
     RETURN_IF_ERROR(view_->scan(from_, "", take));
     if (bad) return fail(*bad);
     if (!chunk.last) chunk.plain.resize(chunk_bytes_, '\0');
-    chunk.digest = crypto::blake2b_256(as_bytes(chunk.plain));
+    chunk.digest = crypto::sha256(as_bytes(chunk.plain));
     return chunk;
   }
 
@@ -185,7 +185,7 @@ io::Task<void> SnapshotWriter::put(SnapshotWriter* self, size_t number,
 }
 
 void SnapshotWriter::finish() {
-  manifest_.digest = crypto::blake2b_256(as_bytes(digests_));
+  manifest_.digest = crypto::sha256(as_bytes(digests_));
   manifest_.stream = sealer_.info(length_);
   manifest_.wrapped_key =
       crypto::wrap_key(p_.keys.subkey("index"), sealer_.data_key(), manifest_.stream.salt,
