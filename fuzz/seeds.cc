@@ -3,7 +3,10 @@
 #include "extent/geometry.h"
 #include "fuzz_support.h"
 #include "index/record.h"
+#include "index/snapshot_entries.h"
+#include "index/snapshot_manifest.h"
 #include "store/records.h"
+#include "store/registry.h"
 
 namespace archipel::fuzz {
 namespace {
@@ -33,6 +36,27 @@ std::string plain_open() {
   open.extent_range = 64;
   for (int i = 0; i < 6; ++i) open.roster.push_back({"island-" + std::to_string(i), {}, {}});
   return index::encode_open(open);
+}
+
+index::SnapshotManifest manifest() {
+  index::SnapshotManifest m;
+  m.number = 3;
+  m.position = {2, 5, {}, {}};
+  m.entries = 10;
+  m.code = {6, 3};
+  m.stream.length = 3 * extent::kSegmentPlain;
+  m.stream.segments = 3;
+  m.chunk_segments = 2;
+  m.chunks = {{{2, 9}, {}, 0x3f}, {{2, 10}, {}, 0x1f}};
+  return m;
+}
+
+std::string chunk() {
+  std::string out;
+  index::append_entry(out, "a/key", "value");
+  index::append_entry(out, "b/key", "");
+  out.resize(64, '\0');
+  return out;
 }
 
 std::string header_bytes() {
@@ -108,10 +132,17 @@ std::map<std::pair<std::string, std::string>, std::string> seeds() {
   std::string access_key = "AKIDEXAMPLEKEYOF20CH";
   store::Account account{"id", "name", access_key, "secret"};
   view("account") = for_decoder(2, access_key + store::encode(account, keys(), *random));
-  view("doomed") = for_decoder(3, store::encode(store::DoomedRecord{version(100'000).slices[0].storage}));
-  view("doomed_large") =
-      for_decoder(3, store::encode(store::DoomedRecord{version(1'000'000).slices[0].storage}));
+  const extent::ExtentRef lies = version(1'000'000).slices[0].storage.extents[0].ref;
+  const extent::ExtentRef small = version(100'000).slices[0].storage.small[0].section;
+  view("live") = for_decoder(3, store::encode(store::LiveRecord{1000, lies}));
+  view("live_section") = for_decoder(3, store::encode(store::LiveRecord{1000, small}));
+  view("doomed") = for_decoder(3, store::encode(store::doomed_now(lies, 1'700'000'000'000)));
+  view("extent_key") = for_decoder(3, store::live_key(store::key_of(small)));
   view("count") = for_decoder(4, store::encode_count(300));
+  auto snapshot = [&](const char* name) -> std::string& { return out[{"snapshot", name}]; };
+  snapshot("manifest") = for_decoder(0, index::encode_manifest(manifest()));
+  snapshot("chunk") = for_decoder(1, chunk());
+  snapshot("slot") = for_decoder(2, std::string("\x02\x01\x00\x40", 4) + index::encode_manifest(manifest()));
   auto extent = [&](const char* name) -> std::string& { return out[{"extent", name}]; };
   extent("geometry") = for_decoder(0, geometry(100, 1234));
   extent("geometry_large") = for_decoder(0, geometry(extent::kCellBytesMax, 8u << 20));

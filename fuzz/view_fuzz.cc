@@ -5,6 +5,7 @@
 #include "fuzz_support.h"
 #include "store/keys.h"
 #include "store/records.h"
+#include "store/registry.h"
 
 using namespace archipel;
 using namespace archipel::store;
@@ -43,11 +44,14 @@ void account(std::string_view in) {
     MUST(!decode_account(in.substr(at), key + "x", fuzz::keys()));
 }
 
-void doomed(std::string_view in) {
-  Result<DoomedRecord> decoded = decode_doomed(in);
-  if (!decoded) return;
-  std::string again = encode(*decoded);
-  MUST(decode_doomed(again).has_value());
+void extents(std::string_view in) {
+  if (Result<LiveRecord> live = decode_live(in)) {
+    MUST(live->live_bytes > 0 && live->live_bytes <= live->ref.geometry.length);
+    MUST(encode(*live) == in);
+  }
+  if (Result<DoomedRecord> doomed = decode_doomed(in)) MUST(encode(*doomed) == in);
+  if (in.starts_with(kLivePrefix) || in.starts_with(kDoomedPrefix))
+    if (std::optional<ExtentKey> key = extent_of(in)) MUST(live_key(*key) == in || doomed_key(*key) == in);
 }
 
 void count(std::string_view in) {
@@ -75,7 +79,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       account(in);
       break;
     case 3:
-      doomed(in);
+      extents(in);
       break;
     case 4:
       count(in);
