@@ -7,6 +7,7 @@
 #include "index/snapshot_manifest.h"
 #include "store/records.h"
 #include "store/registry.h"
+#include "store/repair_records.h"
 
 namespace archipel::fuzz {
 namespace {
@@ -137,6 +138,10 @@ std::map<std::pair<std::string, std::string>, std::string> seeds() {
   view("live") = for_decoder(3, store::encode(store::LiveRecord{1000, lies}));
   view("live_section") = for_decoder(3, store::encode(store::LiveRecord{1000, small}));
   view("doomed") = for_decoder(3, store::encode(store::doomed_now(lies, 1'700'000'000'000)));
+  extent::ExtentRef owing = lies;
+  owing.confirmed = 0x1f;
+  view("exception") = for_decoder(3, store::encode(*store::exception_of(owing, 1'700'000'000'000)));
+  view("rebuild") = for_decoder(3, store::encode(store::RebuildRecord{{}, false, {1, 2, 3}}));
   view("extent_key") = for_decoder(3, store::live_key(store::key_of(small)));
   view("count") = for_decoder(4, store::encode_count(300));
   auto snapshot = [&](const char* name) -> std::string& { return out[{"snapshot", name}]; };

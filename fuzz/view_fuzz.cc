@@ -6,6 +6,7 @@
 #include "store/keys.h"
 #include "store/records.h"
 #include "store/registry.h"
+#include "store/repair_records.h"
 
 using namespace archipel;
 using namespace archipel::store;
@@ -50,6 +51,8 @@ void extents(std::string_view in) {
     MUST(encode(*live) == in);
   }
   if (Result<DoomedRecord> doomed = decode_doomed(in)) MUST(encode(*doomed) == in);
+  if (Result<ExceptionRecord> owed = decode_exception(in)) MUST(encode(*owed) == in);
+  if (Result<RebuildRecord> rebuild = decode_rebuild(in)) MUST(encode(*rebuild) == in);
   if (in.starts_with(kLivePrefix) || in.starts_with(kDoomedPrefix))
     if (std::optional<ExtentKey> key = extent_of(in)) MUST(live_key(*key) == in || doomed_key(*key) == in);
 }
