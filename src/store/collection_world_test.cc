@@ -279,6 +279,8 @@ io::Task<void> one_world(uint64_t seed) {
   rig.keeping.emplace();
   rig.keeping->chunk_segments = 2;
   rig.keeping->truncation_delay = std::chrono::hours(24);
+  // Where nothing is granted, only pins keep what readers still send.
+  if (seed % 2 == 1) rig.grace = Duration{};
   rig.keeping->retry_pause = std::chrono::milliseconds(50);
   bool started = co_await rig.begin();
   if (started) {
