@@ -164,6 +164,24 @@ TEST(Collector, FindsWhatACrashLeftBehindWithoutListing) {
   with_collector(&Body::go);
 }
 
+TEST(Collector, GrantsTheGraceToWhatAClosedEpochLeftDoomed) {
+  struct Body {
+    static io::Task<void> go(CollectorRig& rig) {
+      CO_ASSERT_TRUE(co_await rig.put("a", pattern(300'000, 1)));
+      CO_ASSERT_TRUE(co_await rig.remove("a"));
+      const size_t doomed = rig.data_blobs(0);
+      EXPECT_GT(doomed, 0u);
+      CO_ASSERT_TRUE(co_await rig.restart(true));
+      CO_ASSERT_TRUE(co_await rig.collect());
+      EXPECT_EQ(rig.data_blobs(0), doomed);
+      rig.clock.wall_ms += kDayMs + 1;
+      CO_ASSERT_TRUE(co_await rig.collect());
+      EXPECT_EQ(rig.data_blobs(0), 0u);
+    }
+  };
+  with_collector(&Body::go);
+}
+
 TEST(Collector, DoomsWhatABrokenBodyLeftWithoutWaitingForTheEpochsEnd) {
   struct Body {
     static io::Task<void> go(CollectorRig& rig) {
