@@ -160,7 +160,7 @@ std::map<std::pair<std::string, std::string>, std::string> seeds() {
   auto files = [&](const char* name) -> std::string& { return out[{"files", name}]; };
   files("marker") = for_decoder(0, std::string(30, '\0') + "\x01");
   std::string cost;
-  Writer(cost).raw("ARCHKEYR").u16(0).u8(1).u8(1).u32(1).u32(8);
+  Writer(cost).raw("ARCHKEYR").u16(1).u8(1).u8(1).u32(1).u32(8);
   cost.resize(8336, '\x55');
   files("keyring_cheap") = for_decoder(1, cost.substr(0, 120));
   return out;

@@ -175,7 +175,7 @@ const Secret32& Keyring::subkey(const std::string& purpose) const {
     if (found != s.subkeys.end()) return *found->second;
   }
   auto key = make_locked<Secret32>();
-  std::string info = "archipel/0 subkey " + purpose;
+  std::string info = "archipel/1 subkey " + purpose;
   hkdf_sha256(s.secrets->root.view(), s.secrets->realm, as_bytes(info), key->mutable_view());
   std::unique_lock lock(s.mutex);
   CHECK(s.subkeys.size() < kSubkeysMax);

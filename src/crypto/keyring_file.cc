@@ -11,7 +11,7 @@ namespace archipel::crypto {
 namespace {
 
 constexpr std::string_view kMagic = "ARCHKEYR";
-constexpr uint16_t kVersion = 0;
+constexpr uint16_t kVersion = 1;
 constexpr uint8_t kKdfArgon2id = 1;
 constexpr uint8_t kCipherAes256Gcm = 1;
 constexpr size_t kSaltBytes = 16;
@@ -31,8 +31,8 @@ Result<WrapKeys> derive(std::string_view passphrase, ByteView salt, KdfCost cost
                 "needs " + std::to_string(cost.memory_kib / 1024) +
                     " MiB of memory to be unlocked, and they are not to be had; free some and try again");
   WrapKeys keys;
-  keys.key = hkdf_sha256_key(stretched.view(), salt, as_bytes("archipel/0 keyring key"));
-  hkdf_sha256(stretched.view(), salt, as_bytes("archipel/0 keyring commit"), keys.commitment);
+  keys.key = hkdf_sha256_key(stretched.view(), salt, as_bytes("archipel/1 keyring key"));
+  hkdf_sha256(stretched.view(), salt, as_bytes("archipel/1 keyring commit"), keys.commitment);
   return keys;
 }
 

@@ -1,4 +1,4 @@
-// The bytes of a keyring file, without the file: docs/formats/keyring.md, version 0, not frozen. Internal to crypto and its tests.
+// The bytes of a keyring file, without the file: docs/formats/keyring.md, version 1. Internal to crypto and its tests.
 #pragma once
 
 #include <array>

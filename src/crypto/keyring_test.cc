@@ -136,7 +136,7 @@ TEST_F(KeyringFile, NamesWhatIsWrongWhereThatIsNoSecret) {
     EXPECT_EQ(error.code, Code::invalid);
     return error.message;
   };
-  EXPECT_NE(with(8, std::string_view("\0\1", 2)).find("version 1"), std::string::npos);
+  EXPECT_NE(with(8, std::string_view("\0\2", 2)).find("version 2"), std::string::npos);
   EXPECT_NE(with(12, std::string_view("\0\0\0\2", 4)).find("floor"), std::string::npos);
   EXPECT_NE(with(12, std::string_view("\0\0\0\x0b", 4)).find("ceiling"), std::string::npos);
   EXPECT_NE(with(16, std::string_view("\0\0\xff\xff", 4)).find("floor"), std::string::npos);
@@ -177,10 +177,10 @@ TEST_F(KeyringFile, MatchesGoldenFile) {
   CountingRandom random;
   std::string file = encode_keyring(secrets, "golden passphrase", {}, random).value();
   EXPECT_EQ(hex(as_bytes(file.substr(0, 112))),
-            "415243484b455952000001010000000300010000000102030405060708090a0b0c0d0e0f2f1b39c7006d123cba826913"
-            "a8940e159e1404347631760d36140ce0ca8f0c83101112131415161718191a1b2931f55a8985a499f83028444582a522"
-            "c55cabecce1f8d0569a84364c85096c3");
-  EXPECT_EQ(hex(sha256(as_bytes(file))), "e8ef1349498902d66065ea3da1bee0382357797f4f18d4b931c42883789f9073");
+            "415243484b455952000101010000000300010000000102030405060708090a0b0c0d0e0f890e4f8f4364175676a49b81"
+            "815b073440dc726b04f830bba01502a13670c286101112131415161718191a1b638c4ddbacd742231a1ca240306c391c"
+            "7614e9d5b64bed903eaf66c9c78c9772");
+  EXPECT_EQ(hex(sha256(as_bytes(file))), "240a8495cf48ef1aeb34fd9c7f98847b9f27a6e68cb476ea92e02456c42bb6a8");
 }
 
 TEST(Keyring, DerivesOneKeyPerPurposeAndKeepsIt) {

@@ -27,12 +27,12 @@ Secret32 random_secret(Random& random) {
 }
 
 Secret32 segment_key(const Secret32& data_key, ByteView salt, uint16_t suite) {
-  return hkdf_sha256_key(data_key.view(), salt, as_bytes(label("archipel/0 segment", suite)));
+  return hkdf_sha256_key(data_key.view(), salt, as_bytes(label("archipel/1 segment", suite)));
 }
 
 std::array<uint8_t, 32> commitment_of(const Secret32& data_key, ByteView salt, uint16_t suite) {
   std::array<uint8_t, 32> out;
-  hkdf_sha256(data_key.view(), salt, as_bytes(label("archipel/0 commit", suite)), out);
+  hkdf_sha256(data_key.view(), salt, as_bytes(label("archipel/1 commit", suite)), out);
   return out;
 }
 
@@ -130,7 +130,7 @@ std::array<uint8_t, 60> wrap_key(const Secret32& kek, const Secret32& data_key, 
   Nonce nonce = random.bytes<kNonceBytes>();
   std::array<uint8_t, 60> out;
   std::copy(nonce.begin(), nonce.end(), out.begin());
-  Aead aead(hkdf_sha256_key(kek.view(), salt, as_bytes("archipel/0 wrap")), Aead::Use::seal);
+  Aead aead(hkdf_sha256_key(kek.view(), salt, as_bytes("archipel/1 wrap")), Aead::Use::seal);
   aead.seal(nonce, ad, data_key.view(), MutableBytes(out).subspan(kNonceBytes));
   return out;
 }
@@ -141,7 +141,7 @@ Result<Secret32> unwrap_key(const Secret32& kek, ByteView wrapped, ByteView salt
   if (good) {
     Nonce nonce;
     std::copy_n(wrapped.begin(), kNonceBytes, nonce.begin());
-    Aead aead(hkdf_sha256_key(kek.view(), salt, as_bytes("archipel/0 wrap")), Aead::Use::open);
+    Aead aead(hkdf_sha256_key(kek.view(), salt, as_bytes("archipel/1 wrap")), Aead::Use::open);
     good = aead.open(nonce, ad, wrapped.subspan(kNonceBytes), data_key.mutable_view());
   }
   if (!good) return fail(Code::denied, "a data key cannot be unwrapped");

@@ -1,7 +1,7 @@
 // Streams and segments: one sealed PUT body. A fresh data key and salt per attempt; 64 KiB segments under AES-256-GCM in STREAM form.
 //
-// K_seg      = HKDF-SHA256(data key, salt, "archipel/0 segment" ‖ suite)
-// commitment = HKDF-SHA256(data key, salt, "archipel/0 commit"  ‖ suite), 32 bytes, compared (constant time) before any decryption
+// K_seg      = HKDF-SHA256(data key, salt, "archipel/1 segment" ‖ suite)
+// commitment = HKDF-SHA256(data key, salt, "archipel/1 commit"  ‖ suite), 32 bytes, compared (constant time) before any decryption
 // nonce      = 0^3 ‖ segment index (u64 big-endian) ‖ final (1 byte);  AAD is empty: binding is by key and by the index's slice list
 #pragma once
 

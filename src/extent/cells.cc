@@ -10,7 +10,7 @@ crypto::Secret32 cell_key(const CellKeys& keys, const ExtentRef& ref) {
   const Geometry& g = ref.geometry;
   std::string info;
   Writer(info)
-      .raw("archipel/0 cell")
+      .raw("archipel/1 cell")
       .u16(crypto::kSuiteAes256Gcm)
       .u8(static_cast<uint8_t>(ref.kind))
       .u64(ref.id.epoch)

@@ -1,6 +1,6 @@
 // Cell tags: GMAC under a key that decrypts nothing (protocol §3). Scrub and repair need only these.
 //
-// cell key = HKDF-SHA256(sub-key "cells/default", salt = attempt, info), info = "archipel/0 cell" ‖ suite u16 ‖ kind u8 ‖ epoch u64 ‖ counter u64 ‖
+// cell key = HKDF-SHA256(sub-key "cells/default", salt = attempt, info), info = "archipel/1 cell" ‖ suite u16 ‖ kind u8 ‖ epoch u64 ‖ counter u64 ‖
 //            matrix u8 ‖ k u8 ‖ n u8 ‖ cell bytes u32 ‖ extent length u64
 // nonce    = shard u32 ‖ cell u64, big-endian; the cell's number is its stripe; the shard header is cell 2^64-1.
 //

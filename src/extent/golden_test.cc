@@ -31,20 +31,20 @@ class Golden : public ExtentFixture {
 TEST_F(Golden, NamesStayAsTheyAre) {
   OpenBits open{1, 2, 3, 4, 5, 6, 7, 8};
   EXPECT_EQ(shard_name(*keys_, "island-0", fixed_ref(ExtentRef::Kind::data), 4),
-            "5217fab0aef3d97de04be51ae3a4ef367e8c1f2c");
-  EXPECT_EQ(commit_blob_name(*keys_, "island-0", 5, open, 77), "42d0f813611123a450ee31fb45b79e0371ce6f31");
-  EXPECT_EQ(claim_name(*keys_, "island-0", 5), "b61c3dc12f63ecb7175cdc0c127349251a602677");
-  EXPECT_EQ(open_name(*keys_, "island-0", 5), "41831bee7b15bf04016e6a63065a47848b5f8976");
-  EXPECT_EQ(head_slot_name(*keys_, "island-0", 1), "88d1bc2002da562d2c47ed8299c654af7cd2ea79");
-  EXPECT_EQ(lease_name(*keys_, "island-0"), "7e670e37e2c7e6cb1dbd200d42f2d6b8e773acb5");
+            "632fe54f8d9cdb9f0a13259a3ef81c52a65e2803");
+  EXPECT_EQ(commit_blob_name(*keys_, "island-0", 5, open, 77), "5097445d4531c2139cd48768ef38446e296abb4f");
+  EXPECT_EQ(claim_name(*keys_, "island-0", 5), "35339d1f45ef39a8f6c3e31fcbb585c1670ccca5");
+  EXPECT_EQ(open_name(*keys_, "island-0", 5), "d01cef3782944790ee84be7a7fd60e769224cb24");
+  EXPECT_EQ(head_slot_name(*keys_, "island-0", 1), "231ab801d433bddf3d1867b2d0afc2343b7c7dd5");
+  EXPECT_EQ(lease_name(*keys_, "island-0"), "f7c20c831f9129cc15eff6b35d7b9beabb7311b7");
 }
 
 TEST_F(Golden, ShardsStayAsTheyAre) {
   std::string bytes = counting(10'500);
   EXPECT_EQ(digest(encode(fixed_ref(ExtentRef::Kind::data), bytes)),
-            "162ee767bb83858e24ffcdf5bc6a627025769c25ec67bfc9283af93be391aceb");
+            "cc7790925bd347874a27f78cf09b7a88f59d49a5aa39cee22c2ed89ebecb8c13");
   EXPECT_EQ(digest(encode(fixed_ref(ExtentRef::Kind::section), bytes)),
-            "1c7b4159d1dd574615b6e9f759f2476b0db1e04c043a8a75d09466468f9e5bf3");
+            "6177b46da4aeb697f332fdbe808a7031d5e8f1723765e62e90c644acd9740080");
 }
 
 }  // namespace

@@ -7,7 +7,7 @@ namespace archipel::extent {
 namespace {
 
 constexpr std::string_view kMagic = "ARCHIPXT";
-constexpr uint8_t kMajor = 0, kMinor = 0;
+constexpr uint8_t kMajor = 1, kMinor = 0;
 constexpr size_t kBodyBytes = kShardHeaderBytes - kTagBytes;
 constexpr size_t kMajorAt = 8;
 
@@ -36,7 +36,7 @@ std::string header_body(const ExtentRef& ref, int shard) {
 
 void apply_mask(const CellKeys& keys, const std::string& name, MutableBytes header) {
   ShardHeader mask;
-  std::string info = "archipel/0 mask" + name;
+  std::string info = "archipel/1 mask" + name;
   crypto::hkdf_sha256(keys.view(), {}, as_bytes(info), mask);
   for (size_t i = 0; i < header.size(); ++i) header[i] = static_cast<uint8_t>(header[i] ^ mask[i]);
 }

@@ -1,9 +1,9 @@
 // The 128-byte header of a data extent's shard blob. It lets a person with the keyring tell what a blob is; readers check it against the
 // ExtentRef and never believe it. Commit blobs have their own header (the journal's).
 //
-// Layout, big-endian: magic "ARCHIPXT" ‖ major u8 = 0 ‖ minor u8 = 0 ‖ suite u16 ‖ kind u8 ‖ n u8 ‖ k u8 ‖ matrix u8 ‖ shard u32 ‖ cell bytes u32 ‖
+// Layout, big-endian: magic "ARCHIPXT" ‖ major u8 = 1 ‖ minor u8 = 0 ‖ suite u16 ‖ kind u8 ‖ n u8 ‖ k u8 ‖ matrix u8 ‖ shard u32 ‖ cell bytes u32 ‖
 // length u64 ‖ epoch u64 ‖ counter u64 ‖ attempt[16] ‖ zeros[48] ‖ GMAC[16] (cells.h, cell 2^64-1) over the 112 bytes before it.
-// All 128 bytes are then XORed with HKDF-SHA256(sub-key "cells/default", no salt, "archipel/0 mask" ‖ name), so that the blob looks random. The
+// All 128 bytes are then XORed with HKDF-SHA256(sub-key "cells/default", no salt, "archipel/1 mask" ‖ name), so that the blob looks random. The
 // repair number is only in the name: the header's bytes under the tag never change for one (attempt, shard).
 #pragma once
 

@@ -7,7 +7,7 @@ namespace archipel::index {
 namespace {
 
 constexpr size_t kHeadFileBytes = 256;
-constexpr std::string_view kHeadMagic = "archipel-head 0\n";
+constexpr std::string_view kHeadMagic = "archipel-head 1\n";
 constexpr size_t kMacBytes = 32;
 constexpr size_t kBootIdBytes = 36;
 

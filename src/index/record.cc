@@ -9,11 +9,11 @@
 namespace archipel::index {
 namespace {
 
-constexpr std::string_view kMagic = "AJ0\n";
-constexpr std::string_view kRecordInfo = "archipel/0 record";
-constexpr std::string_view kMaskInfo = "archipel/0 commit header";
+constexpr std::string_view kMagic = "AJ1\n";
+constexpr std::string_view kRecordInfo = "archipel/1 record";
+constexpr std::string_view kMaskInfo = "archipel/1 commit header";
 constexpr std::string_view kAttemptLabel = "archipel/1 attempt";
-constexpr std::string_view kClaimInfo = "archipel/0 claim";
+constexpr std::string_view kClaimInfo = "archipel/1 claim";
 constexpr size_t kIslandIdBytesMax = 64;
 constexpr size_t kKeyBytesMax = 64u << 10;
 

@@ -1,7 +1,7 @@
 // What the journal writes to islands, byte by byte: commit blobs, epoch-opens and claims (docs/formats/journal.md, protocol §2).
 //
 //   blob   = header[128], masked per name ‖ sealed record ‖ (commits only) this island's cells of the data section
-//   sealed = AES-256-GCM(key = HKDF-SHA256(sub-key "index", salt, "archipel/0 record"), nonce 0,
+//   sealed = AES-256-GCM(key = HKDF-SHA256(sub-key "index", salt, "archipel/1 record"), nonce 0,
 //                        AD = realm ‖ header before masking)
 //
 // The sealed record is the same on every island. Everything that is decoded here came from an island and is hostile:
@@ -23,7 +23,7 @@
 namespace archipel::index {
 
 inline constexpr size_t kHeaderBytes = 128;
-inline constexpr uint16_t kFormatVersion = 0;
+inline constexpr uint16_t kFormatVersion = 1;
 inline constexpr size_t kRecordBytesMax = 16u << 20;    // sealed: recovery holds up to 32 of them
 inline constexpr uint64_t kSectionBytesMax = 9u << 20;  // a 4 MiB batch with the gaps that packing may leave
 inline constexpr size_t kMasksMax = 64;  // earlier commits whose confirmations one record carries

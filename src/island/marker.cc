@@ -6,7 +6,7 @@ namespace archipel::island {
 namespace {
 
 constexpr std::string_view kMagic = "archipel-marker\n";
-constexpr uint16_t kVersion = 0;
+constexpr uint16_t kVersion = 1;
 constexpr size_t kMacBytes = 32;
 
 crypto::Digest32 mac_of(const crypto::Keyring& keys, const std::string& island_id, ByteView body) {

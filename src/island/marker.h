@@ -1,7 +1,7 @@
 // Marker: an island's proof of identity, written when it joins (protocol §1, docs/formats/marker.md). 100
 // bytes and the island's id:
 //
-//   magic "archipel-marker\n" ‖ version u16 = 0 ‖ realm[16] ‖ incarnation[16] ‖ id length u8 ‖ id ‖
+//   magic "archipel-marker\n" ‖ version u16 = 1 ‖ realm[16] ‖ incarnation[16] ‖ id length u8 ‖ id ‖
 //   HMAC-SHA256[32] over all before it
 //
 // under the keyring's sub-key "marker/<island id>". It reveals the realm's random id and the island's

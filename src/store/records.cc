@@ -5,7 +5,7 @@
 namespace archipel::store {
 namespace {
 
-constexpr uint8_t kFormat = 0;
+constexpr uint8_t kFormat = 1;
 constexpr uint8_t kFormatAccountInClear = 0;
 constexpr uint8_t kFormatAccount = 1;
 constexpr uint8_t kKindObject = 1;
@@ -24,6 +24,15 @@ std::unexpected<Error> corrupt(std::string_view what) {
   return fail(Code::corrupt,
               "the view holds a damaged " + std::string(what) +
                   " record; delete the index directory, it will be rebuilt from the journal",
+              "InternalError");
+}
+
+// A record of another format than `known` is not damaged: a later program wrote it.
+Result<void> check_format(uint8_t format, uint8_t known, std::string_view what) {
+  if (format == known) return {};
+  return fail(Code::unsupported,
+              "the view holds a " + std::string(what) + " record of format " + std::to_string(format) +
+                  ", which this program does not know; use the program that wrote it",
               "InternalError");
 }
 
@@ -245,10 +254,10 @@ std::string encode(const BucketRecord& record) {
 Result<BucketRecord> decode_bucket(std::string_view bytes) {
   Reader reader(bytes);
   BucketRecord record;
-  uint8_t format = reader.u8();
+  if (reader.remaining() > 0) RETURN_IF_ERROR(check_format(reader.u8(), kFormat, "bucket"));
   record.owner = reader.bytes(kNameBytesMax);
   record.created_ms = static_cast<UnixMs>(reader.u64());
-  if (format != kFormat || !reader.done()) return corrupt("bucket");
+  if (!reader.done()) return corrupt("bucket");
   return record;
 }
 
@@ -280,13 +289,13 @@ Result<Account> decode_account(std::string_view bytes, std::string access_key, c
         "an account of this realm was written by a pre-release that did not seal secrets; this version "
         "does not read it: make a new realm",
         "InternalError");
+  if (reader.ok()) RETURN_IF_ERROR(check_format(format, kFormatAccount, "account"));
   account.id = reader.bytes(kNameBytesMax);
   account.display_name = reader.bytes(kNameBytesMax);
   reader.fixed(nonce);
   std::string_view sealed = reader.bytes(kNameBytesMax);
   account.access_key = std::move(access_key);
-  if (format != kFormatAccount || !reader.done() || sealed.size() < crypto::kTagBytes)
-    return corrupt("account");
+  if (!reader.done() || sealed.size() < crypto::kTagBytes) return corrupt("account");
   account.secret_key.resize(sealed.size() - crypto::kTagBytes);
   std::string ad = account_data(account);
   bool opened = crypto::Aead(keys.subkey(kAccountsKey), crypto::Aead::Use::open)
@@ -315,7 +324,7 @@ std::string encode(const VersionRecord& record) {
 Result<VersionRecord> decode_version(std::string_view bytes, Depth depth) {
   Reader reader(bytes);
   VersionRecord record;
-  uint8_t format = reader.u8();
+  if (reader.remaining() > 0) RETURN_IF_ERROR(check_format(reader.u8(), kFormat, "version"));
   uint8_t kind = reader.u8();
   reader.fixed(record.version_id);
   record.info.modified_ms = static_cast<UnixMs>(reader.u64());
@@ -323,8 +332,7 @@ Result<VersionRecord> decode_version(std::string_view bytes, Depth depth) {
   record.info.etag = reader.bytes(kNameBytesMax);
   uint8_t checksum = reader.u8();
   record.info.checksum.value = reader.bytes(64);
-  if (!reader.ok() || format != kFormat || kind != kKindObject ||
-      checksum > static_cast<uint8_t>(Checksum::Kind::sha256))
+  if (!reader.ok() || kind != kKindObject || checksum > static_cast<uint8_t>(Checksum::Kind::sha256))
     return corrupt("version");
   record.info.checksum.kind = static_cast<Checksum::Kind>(checksum);
   if (depth == Depth::listing) return record;

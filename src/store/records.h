@@ -1,4 +1,4 @@
-// Records: the values of the view, byte by byte in docs/formats/view.md (v0, not frozen).
+// Records: the values of the view, byte by byte in docs/formats/view.md.
 //
 // Decoders take bytes that came out of the journal, authenticated; they still believe nothing: any length, count or sum that does
 // not fit is `corrupt`, never a crash. Pure functions; thread-safe.

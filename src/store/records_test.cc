@@ -92,8 +92,11 @@ TEST(Records, RefuseWhatDoesNotAddUp) {
   version.slices[0].kek_slot = 256;
   EXPECT_FALSE(decode_version(encode(version)));
   std::string newer = encode(version_of(large_slice(1, 1)));
-  newer[0] = 1;
-  EXPECT_FALSE(decode_version(newer));
+  newer[0] = 2;
+  EXPECT_EQ(decode_version(newer).error().code, Code::unsupported);
+  std::string bucket = encode(BucketRecord{"owner", 1});
+  bucket[0] = 2;
+  EXPECT_EQ(decode_bucket(bucket).error().code, Code::unsupported);
 }
 
 TEST(AccountRecords, HideTheirSecretAndRefuseChanges) {
