@@ -54,6 +54,7 @@ class Recovery {
   io::Task<bool> start_from_snapshot();
   io::Task<Result<void>> try_snapshot(const SnapshotManifest& manifest);
   bool snapshot_after(const Applied& position) const;
+  bool truncated_after(const Applied& position) const;
   std::unexpected<Error> with_snapshot_trouble(Error error) const;
   io::Task<Result<void>> find_highest_open();
   io::Task<Result<void>> walk_back();
@@ -271,15 +272,16 @@ io::Task<Result<void>> Recovery::choose_start() {
   if (index_) {
     Result<bool> good = co_await index_is_on_the_chain(*index_, &start_);
     if (!good && !snapshot_after(*index_)) co_return fail(good.error());
-    if (good && *good) {
+    if (good && *good && !truncated_after(*index_)) {
       seq_ = index_->seq;
       hash_ = index_->hash;
       co_return {};
     }
   }
   if (index_ || !applied) {
-    log::warn("journal.index_rebuilt",
-              {{"reason", applied ? "it is not a state of this journal" : applied.error().message}});
+    log::warn(
+        "journal.index_rebuilt",
+        {{"reason", applied ? "it is not a state of this journal, or an old one" : applied.error().message}});
     Result<void> reset = co_await in_.workers.run([this] { return in_.view.reset(); });
     if (!reset) co_return fail(reset.error());
   }
@@ -295,6 +297,14 @@ bool Recovery::snapshot_after(const Applied& position) const {
   if (in_.slot == nullptr || in_.slot->snapshots.empty()) return false;
   const Applied& newest = in_.slot->snapshots.front().position;
   return std::tie(newest.epoch, newest.seq) > std::tie(position.epoch, position.seq);
+}
+
+// The journal from there on may be gone: what lies below the older of two kept snapshots can have been deleted. So it is after a crash of the
+// machine that cost the view much, or where DIR is an old copy.
+bool Recovery::truncated_after(const Applied& position) const {
+  if (in_.slot == nullptr || in_.slot->snapshots.size() < 2) return false;
+  const Applied& older = in_.slot->snapshots.back().position;
+  return std::tie(older.epoch, older.seq) > std::tie(position.epoch, position.seq);
 }
 
 // True: the view is as of a snapshot, and replay goes on from there.
