@@ -275,12 +275,16 @@ void SimIsland::carry_out(std::shared_ptr<SimPlace> place, std::shared_ptr<Call<
 }
 
 template <class T, class Work>
-void SimIsland::send(std::shared_ptr<SimPlace> place, std::shared_ptr<Call<T>> call, Work work) {
+void SimIsland::send(std::shared_ptr<SimPlace> place, std::shared_ptr<const bool> alive,
+                     std::shared_ptr<Call<T>> call, Work work) {
   if (place->happens(Fault::lose_request)) return;
   io::SimLoop& loop = place->loop_;
   const TimePoint arrives = loop.now() + place->travel();
-  loop.run_at(arrives, [p = std::move(place), c = std::move(call), w = std::move(work)]() mutable {
+  loop.run_at(arrives, [p = std::move(place), a = std::move(alive), c = std::move(call),
+                        w = std::move(work)]() mutable {
     if (p->happens(Fault::partition)) return;
+    // Its sender died meanwhile: half of what was sent had not left the machine.
+    if (!*a && p->dice_.chance(1, 2)) return;
     if (!p->happens(Fault::slow_disk)) return carry_out<T>(std::move(p), std::move(c), std::move(w));
     io::SimLoop& l = p->loop_;
     const TimePoint done = l.now() + p->dice_.between(Duration(0), kSlowDiskMax);
@@ -298,7 +302,7 @@ io::Task<Result<T>> SimIsland::call(Work work, Deadline deadline) {
     co_return fail(Code::unavailable, "island " + id() + ": this process is dead");
   }
   auto under_way = std::make_shared<Call<T>>();
-  send<T>(place_, under_way, std::move(work));
+  send<T>(place_, alive_, under_way, std::move(work));
   co_await Waiting<T>{under_way, std::min(deadline, loop.now() + kPatience)};
   if (!under_way->answer) co_return fail(Code::timeout, "island " + id() + ": no answer by the deadline");
   co_return std::move(*under_way->answer);

@@ -2,7 +2,7 @@
 // network by one gateway process. For tests only.
 //
 // Every request and every reply travels for a while of virtual time, can overtake others, and can be lost; a request that was sent is carried out
-// even if its sender has died or given up meanwhile. Faults are rates that are switched on and off, or events; each is counted when it really
+// even if its sender has given up, and half the time if it has died meanwhile. Faults are rates that are switched on and off, or events; each is counted when it really
 // did something, for coverage reports. A place without faults obeys the contract of Island.
 #pragma once
 
@@ -154,7 +154,8 @@ class SimIsland final : public Island {
   template <class T, class Work>
   io::Task<Result<T>> call(Work work, Deadline deadline);
   template <class T, class Work>
-  static void send(std::shared_ptr<SimPlace> place, std::shared_ptr<Call<T>> call, Work work);
+  static void send(std::shared_ptr<SimPlace> place, std::shared_ptr<const bool> alive,
+                   std::shared_ptr<Call<T>> call, Work work);
   template <class T, class Work>
   static void carry_out(std::shared_ptr<SimPlace> place, std::shared_ptr<Call<T>> call, Work work);
   template <class T>

@@ -181,7 +181,12 @@ void History::on_log(log::Level level, std::string_view name, log::Fields fields
     for (const log::Field& field : fields) line += fmt::format(" {}={}", field.key, field.value);
     self->note(line);
   }
-  if (name == "journal.open") ++self->stats_.epochs;
+  if (name == "journal.open") {
+    ++self->stats_.epochs;
+    for (const log::Field& field : fields)
+      self->stats_.starts_from_snapshots += field.key == "snapshot" && field.value != "0";
+  }
+  if (name == "journal.snapshot") ++self->stats_.snapshots;
   if (name == "island.lied") {
     for (const log::Field& field : fields)
       if (field.key == "island") self->blame(field.value);
@@ -1081,6 +1086,8 @@ Outcome History::run() {
   stats_.orphans_deleted = world_.collected.orphans;
   stats_.commits_deleted = world_.collected.commits;
   stats_.deleted_twice = world_.collected.deleted_twice;
+  stats_.streams_moved = world_.compacted.streams;
+  stats_.streams_left_behind = world_.compacted.left_behind;
   for (const auto& place : world_.places) {
     stats_.wrong_answers += place->wrong_answers();
     for (size_t f = 0; f < island::kFaults; ++f) {
@@ -1090,7 +1097,7 @@ Outcome History::run() {
   }
   for (uint64_t& with : stats_.histories_with) with = with > 0;
   stats_.violations = !violations_.empty();
-  return {std::move(violations_), stats_};
+  return {std::move(violations_), !done, stats_};
 }
 
 }  // namespace
@@ -1124,6 +1131,10 @@ void Stats::add(const Stats& o) {
   orphans_deleted += o.orphans_deleted;
   commits_deleted += o.commits_deleted;
   deleted_twice += o.deleted_twice;
+  snapshots += o.snapshots;
+  starts_from_snapshots += o.starts_from_snapshots;
+  streams_moved += o.streams_moved;
+  streams_left_behind += o.streams_left_behind;
   turns += o.turns;
   virtual_ms += o.virtual_ms;
 }
@@ -1132,11 +1143,7 @@ Outcome run_history(const Plan& plan, bool trace) {
   // On the heap: what a stalled history leaves behind points into it.
   auto history = std::make_unique<History>(plan, trace);
   Outcome outcome = history->run();
-  for (const std::string& text : outcome.violations) {
-    if (text.starts_with("stalled") || text.starts_with("goes in circles"))
-      static_cast<void>(history.release());
-    break;
-  }
+  if (outcome.left_in_the_middle) static_cast<void>(history.release());
   return outcome;
 }
 

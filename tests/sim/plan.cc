@@ -221,6 +221,14 @@ Plan make_plan(uint64_t seed, size_t ops) {
   plan.rejoin_wiped = dice.chance(2, 3);
   plan.slow_soft = dice.chance(1, 4);
   plan.extent_plain = static_cast<uint64_t>(plan.code.k) * 65536 * (1 + dice.pick(2));
+  plan.collect_every = dice.between(milliseconds(200), seconds(5));
+  plan.grace = dice.chance(1, 2) ? Duration(0) : dice.between(milliseconds(1), seconds(5));
+  plan.delete_again = dice.between(seconds(1), seconds(20));
+  plan.truncation_delay = dice.chance(1, 2) ? Duration(0) : dice.between(milliseconds(1), seconds(20));
+  plan.compact_every = dice.between(milliseconds(500), seconds(10));
+  plan.snapshot_commits = 2 + dice.pick(40);
+  plan.slot_commits = 1 + dice.pick(30);
+  plan.live_percent_max = dice.chance(1, 2) ? 50 : 99;
   const bool large = dice.chance(1, 8);
   const uint64_t keys = dice.chance(1, 2) ? 3 : kKeys;
   for (size_t i = 0; i < ops; ++i)

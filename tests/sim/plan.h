@@ -74,6 +74,10 @@ struct Plan {
   bool rejoin_wiped = true;
   bool slow_soft = false;  // long soft deadlines: commits wait for everybody
   uint64_t extent_plain = 0;
+  // What takes hours or days in production, so that it happens within a history.
+  Duration collect_every{}, grace{}, delete_again{}, truncation_delay{}, compact_every{};
+  uint64_t snapshot_commits = 0, slot_commits = 0;
+  int live_percent_max = 0;
   std::vector<Op> ops;
   std::vector<Happening> happenings;
 };

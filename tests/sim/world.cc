@@ -1,5 +1,7 @@
 #include "sim/world.h"
 
+#include "store/snapshot_hooks.h"
+
 namespace archipel::sim {
 namespace {
 
@@ -73,20 +75,44 @@ io::Task<Result<void>> Process::start() {
   if (!store) co_return fail(store.error());
   store_ = std::move(*store);
   world_.created = world_.created || open();
-  make_collector(store_options.pins);
+  make_background(store_options.pins, ack);
   journal_.committer->on_view_changed([this] { return refresh(this); });
   collector_->start();
+  compactor_->start();
+  snapshots_->start();
   co_return Result<void>();
 }
 
-// What takes days takes seconds here.
-void Process::make_collector(std::shared_ptr<store::Pins> pins) {
-  store::CollectorOptions options;
-  options.interval = std::chrono::seconds(4);
-  options.grace = std::chrono::seconds(3);
-  options.again = std::chrono::seconds(20);
-  options.batch = 20;
-  collector_ = store::make_collector({.options = options,
+void Process::make_background(std::shared_ptr<store::Pins> pins, const extent::AckRule& ack) {
+  const Plan& plan = world_.plan;
+  store::SnapshotHooks hooks = store::journal_snapshots(*journal_.committer, plan.truncation_delay);
+  store::CompactionOptions compaction;
+  compaction.interval = plan.compact_every;
+  compaction.live_percent_max = plan.live_percent_max;
+  compaction.garbage_bytes_min = 1;
+  compaction.extent_bytes = plan.extent_plain;
+  compaction.duty_percent = 50;
+  compactor_ = store::make_compactor({.options = compaction,
+                                      .keys = *world_.keys,
+                                      .kv = *journal_.kv,
+                                      .committer = *journal_.committer,
+                                      .fanout = *fanout_,
+                                      .reader = *reader_,
+                                      .placement = placement_,
+                                      .code = plan.code,
+                                      .ack = ack,
+                                      .pins = pins,
+                                      .workers = workers_,
+                                      .random = *random_,
+                                      .home = world_.loop,
+                                      .clock = world_.clock,
+                                      .limit = hooks.limit});
+  store::CollectorOptions collection;
+  collection.interval = plan.collect_every;
+  collection.grace = plan.grace;
+  collection.again = plan.delete_again;
+  collection.batch = 20;
+  collector_ = store::make_collector({.options = collection,
                                       .keys = *world_.keys,
                                       .kv = *journal_.kv,
                                       .committer = *journal_.committer,
@@ -96,7 +122,28 @@ void Process::make_collector(std::shared_ptr<store::Pins> pins) {
                                       .workers = workers_,
                                       .home = world_.loop,
                                       .clock = world_.clock,
-                                      .snapshots = {}});
+                                      .snapshots = std::move(hooks)});
+  index::SnapshotOptions options;
+  options.commits_max = plan.snapshot_commits;
+  options.slot_commits = plan.slot_commits;
+  options.truncation_delay = plan.truncation_delay;
+  options.chunk_segments = 1;
+  options.retry_pause = std::chrono::seconds(2);
+  snapshots_ = index::make_snapshot_keeper({.write = {.keys = *world_.keys,
+                                                      .placement = placement_,
+                                                      .code = plan.code,
+                                                      .ack = ack,
+                                                      .fanout = *fanout_,
+                                                      .committer = *journal_.committer,
+                                                      .kv = *journal_.kv,
+                                                      .workers = workers_,
+                                                      .random = *random_,
+                                                      .clock = world_.clock},
+                                            .home = world_.loop,
+                                            .progress = journal_.progress,
+                                            .slot = journal_.slot,
+                                            .w = ack.w},
+                                           options);
 }
 
 io::Task<void> Process::refresh(Process* self) {
@@ -115,11 +162,20 @@ io::Task<void> Process::close() {
     world_.collected.deleted_twice += counts.deleted_twice;
     world_.collected.islands_deletes += counts.islands_deletes;
   }
+  if (compactor_) {
+    co_await compactor_->close();
+    world_.compacted.passes += compactor_->counts().passes;
+    world_.compacted.streams += compactor_->counts().streams;
+    world_.compacted.left_behind += compactor_->counts().left_behind;
+  }
   if (store_) co_await store_->drain();
+  if (snapshots_) co_await snapshots_->close();
   if (journal_.committer) co_await journal_.committer->close();
   co_await fanout_->drain();
   if (reader_) co_await reader_->drain();
   collector_.reset();
+  compactor_.reset();
+  snapshots_.reset();
   store_.reset();
   reader_.reset();
   journal_ = index::Journal();

@@ -7,12 +7,14 @@
 
 #include "index/journal.h"
 #include "index/sim_dir.h"
+#include "index/snapshot_keeper.h"
 #include "io/sim/sim_loop.h"
 #include "io/sync.h"
 #include "island/health.h"
 #include "island/sim_island.h"
 #include "sim/plan.h"
 #include "store/collector.h"
+#include "store/compaction.h"
 #include "store/store.h"
 
 namespace archipel::sim {
@@ -31,6 +33,7 @@ struct World {
   uint64_t processes = 0;              // started so far
   bool created = false;                // the realm exists
   store::Collector::Counts collected;  // by processes that have ended
+  store::Compactor::Counts compacted;
 
   int honest_faults() const;  // islands but the liar on which any honest fault is switched on
   void heal();
@@ -79,7 +82,7 @@ class Process {
 
  private:
   static io::Task<void> refresh(Process* self);
-  void make_collector(std::shared_ptr<store::Pins> pins);
+  void make_background(std::shared_ptr<store::Pins> pins, const extent::AckRule& ack);
 
   World& world_;
   const uint64_t number_;
@@ -93,6 +96,8 @@ class Process {
   std::unique_ptr<extent::ExtentReader> reader_;
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<store::Collector> collector_;
+  std::unique_ptr<store::Compactor> compactor_;
+  std::unique_ptr<index::SnapshotKeeper> snapshots_;
   bool fresh_ = false;
   size_t users_ = 0;
   io::Event idle_;
