@@ -29,6 +29,7 @@
 #include "io/workers.h"
 #include "store/collector.h"
 #include "store/compaction.h"
+#include "store/repair_records.h"
 #include "store/snapshot_hooks.h"
 #include "store/store.h"
 
@@ -221,6 +222,7 @@ io::Task<Result<void>> Gateway::open() {
   std::string token = new_realm_token(config());
   options.create = access(token.c_str(), F_OK) == 0;
   options.rejoin_wiped = options_.demo;
+  options.rebuilt = store::rebuilt_shards;
   extent::AckRule ack = options.ack;
   auto journal = co_await index::open_journal(options, *keys_, *placement_, *fanout_, *workers_, home(),
                                               system_random(), system_clock());

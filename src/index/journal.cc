@@ -78,6 +78,7 @@ class Opener {
   io::Task<Result<void>> continue_chain();
   static io::Task<Result<void>> load(Opener* self, const SnapshotManifest& manifest, Kv& kv);
   Result<void> refuse_if_unreadable(const EpochOpen& current, uint64_t tail_seq) const;  // on a worker
+  Result<uint32_t> rebuilt_shards() const;
   io::Task<Result<void>> write_markers(IslandReport::State joined_as);
   std::vector<RosterEntry> next_roster(const EpochOpen* current) const;
   io::Task<Result<void>> put(Sealed sealed, const OpenBits& open, Buffer section);
@@ -287,20 +288,32 @@ io::Task<Result<void>> Opener::open_epoch(EpochOpen open, std::vector<Mutation> 
   co_return kept;
 }
 
+// Islands that came back empty and hold everything again, as they are now. On a worker.
+Result<uint32_t> Opener::rebuilt_shards() const {
+  if (!options_.rebuilt) return 0;
+  std::vector<island::Incarnation> now;
+  for (const IslandSeen& seen : seen_)
+    now.push_back(seen.state == Seen::present ? seen.incarnation : island::Incarnation{});
+  return options_.rebuilt(*view_->kv().snapshot(), now);
+}
+
 // Wipes add up: an epoch whose shards are left on fewer than k islands can be read no more, and rejoining what is missing would say that
 // nothing is wrong.
 Result<void> Opener::refuse_if_unreadable(const EpochOpen& current, uint64_t tail_seq) const {
   ASSIGN_OR_RETURN(std::vector<EpochOpen> opens, read_opens(*view_->kv().snapshot()));
+  ASSIGN_OR_RETURN(const uint32_t rebuilt, rebuilt_shards());
   for (const EpochHeld& epoch : epochs_held(std::move(opens), current, tail_seq)) {
     int left = 0;
     std::string missing;
     for (size_t i = 0; i < seen_.size(); ++i) {
       const RosterEntry& then = epoch.open.roster[i];
-      if (then.state != RosterEntry::State::counted) continue;
-      if (seen_[i].state == Seen::present && seen_[i].incarnation == then.incarnation) {
+      const bool counted = then.state == RosterEntry::State::counted;
+      const bool holds = seen_[i].incarnation == then.incarnation ? counted : (rebuilt >> i & 1) != 0;
+      if (seen_[i].state == Seen::present && holds) {
         ++left;
         continue;
       }
+      if (!counted) continue;
       missing += (missing.empty() ? "" : ", ") + then.island +
                  (seen_[i].state == Seen::present ? " (wiped, and rejoined empty)"
                   : seen_[i].state == Seen::lost  ? " (lost: no marker)"
@@ -414,7 +427,8 @@ io::Task<Result<CommitterParts>> Opener::hand_over() {
     auto snapshot = view_->kv().snapshot();
     ASSIGN_OR_RETURN(uint64_t missing, debt_shards(*snapshot, options_.code.n));
     ASSIGN_OR_RETURN(std::vector<EpochOpen> opens, read_opens(*snapshot));
-    return missing + wiped_shards(epochs_held(std::move(opens), open_, 0), open_.roster);
+    ASSIGN_OR_RETURN(const uint32_t rebuilt, rebuilt_shards());
+    return missing + wiped_shards(epochs_held(std::move(opens), open_, 0), open_.roster, rebuilt);
   });
   if (!debt) co_return fail(debt.error());
   uint32_t counted = 0;

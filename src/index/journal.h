@@ -34,6 +34,10 @@ struct JournalOptions {
   bool rejoin_wiped =
       false;  // demo: an island without marker is rejoined empty under a new incarnation, and reported
   std::shared_ptr<Progress> progress = {};  // made by open_journal
+  // Which shards' islands hold everything again that was written before they joined empty, in the incarnations `now` (zeros: not known): a
+  // mask. Repair's knowledge, out of the view. Null: none does. Any worker.
+  std::function<Result<uint32_t>(const Snapshot& view, const std::vector<island::Incarnation>& now)> rebuilt =
+      {};
 };
 
 struct IslandReport {

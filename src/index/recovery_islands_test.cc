@@ -56,6 +56,41 @@ TEST(Recovery, WipesAddUpToDebtAndAreRefusedWhereTheyWouldLoseData) {
   with_rig("wipedtwice", wiped_twice);
 }
 
+// The same, but repair filled the first three before the others were wiped.
+io::Task<void> wiped_and_rebuilt(Rig& rig) {
+  CO_ASSERT_TRUE(co_await rig.start());
+  CO_ASSERT_TRUE(co_await rig.put_body("a", std::string(9000, 'a')));
+  co_await rig.stop();
+  const auto whole = rig.stored();
+  for (size_t i : {0u, 1u, 2u}) rig.islands[i]->wipe();
+  CO_ASSERT_TRUE(co_await rig.start());
+  for (size_t i : {0u, 1u, 2u}) {
+    for (const auto& [name, bytes] : whole[i]) rig.islands[i]->blobs().emplace(name, bytes);
+  }
+  std::vector<IslandSeen> seen = co_await read_markers(*rig.keys, rig.placement, *io::Loop::current());
+  co_await rig.stop();
+  rig.options.rebuilt = [seen](const Snapshot&, const std::vector<island::Incarnation>& now) {
+    uint32_t mask = 0;
+    for (size_t i : {0u, 1u, 2u}) mask |= (now[i] == seen[i].incarnation ? 1u : 0u) << i;
+    return Result<uint32_t>(mask);
+  };
+  for (size_t i : {3u, 4u, 5u}) rig.islands[i]->wipe();
+  const bool started = co_await rig.start();
+  EXPECT_TRUE(started) << rig.failure->describe();
+  CO_ASSERT_TRUE(started);
+  EXPECT_EQ(debt_now(), 3);  // of the three that are empty now
+  Result<std::string> body = co_await rig.body("a");
+  CO_ASSERT_TRUE(body.has_value());
+  EXPECT_EQ(*body, std::string(9000, 'a'));
+  // Another incarnation is not the one that was rebuilt.
+  co_await rig.stop();
+  rig.islands[0]->wipe();
+  EXPECT_FALSE(co_await rig.start());
+}
+TEST(Recovery, WipesDoNotAddUpOverWhatWasRebuilt) {
+  with_rig("rebuilt", wiped_and_rebuilt);
+}
+
 io::Task<void> four_gone(Rig& rig) {
   CO_ASSERT_TRUE(co_await rig.start());
   CO_ASSERT_TRUE(co_await rig.put("a", "1"));

@@ -106,4 +106,16 @@ Result<RebuildRecord> decode_rebuild(std::string_view bytes) {
   return record;
 }
 
+Result<uint32_t> rebuilt_shards(const index::Snapshot& snapshot,
+                                const std::vector<island::Incarnation>& now) {
+  uint32_t mask = 0;
+  for (size_t i = 0; i < now.size(); ++i) {
+    ASSIGN_OR_RETURN(std::optional<std::string> bytes, snapshot.get(rebuild_key(static_cast<int>(i))));
+    if (!bytes) continue;
+    ASSIGN_OR_RETURN(RebuildRecord record, decode_rebuild(*bytes));
+    if (record.done && record.incarnation == now[i]) mask |= 1u << i;
+  }
+  return mask;
+}
+
 }  // namespace archipel::store

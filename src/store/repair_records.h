@@ -43,5 +43,7 @@ struct RebuildRecord {
 std::string rebuild_key(int shard);
 std::string encode(const RebuildRecord& record);
 Result<RebuildRecord> decode_rebuild(std::string_view bytes);
+// Shards whose islands, in the incarnations `now`, came back empty once and hold everything again: a mask. For JournalOptions::rebuilt.
+Result<uint32_t> rebuilt_shards(const index::Snapshot& snapshot, const std::vector<island::Incarnation>& now);
 
 }  // namespace archipel::store
