@@ -13,9 +13,10 @@
 namespace archipel::store {
 
 struct DeleteRule {
-  uint32_t per_second = 200;                        // at each island
-  int at_once = 4;                                  // at each island
-  Duration deadline = std::chrono::seconds(30);     // of one DELETE
+  // At each island. More than the commits that a gateway can sustain, or the journal would grow for ever.
+  uint32_t per_second = 1000;
+  int at_once = 4;                                  // at each island: fewer than its clients need
+  Duration deadline = std::chrono::seconds(10);     // of one DELETE; a gateway that stops waits for it
   Duration retry_after = std::chrono::seconds(60);  // an island that failed is left alone for so long
 };
 

@@ -19,7 +19,7 @@ constexpr size_t kStreamsPerCommitMax = 2000;  // their versions stay well insid
 constexpr uint64_t kVersionBytesPerCommitMax = 1u << 20;
 constexpr uint64_t kGapMax =
     extent::kSegmentSealed;  // dead bytes that are read along rather than asked for around
-constexpr Duration kReadDeadlineHere = std::chrono::seconds(60);
+constexpr Duration kReadDeadlineHere = std::chrono::seconds(20);
 
 struct Metrics {
   metrics::Counter passes{"archipel_compaction_passes_total", "Passes of compaction that found enough to do"};
