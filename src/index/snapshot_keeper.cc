@@ -190,6 +190,7 @@ io::Task<Result<void>> Keeper::snapshot() {
   log::info("journal.snapshot",
             {{"snapshot", number}, {"entries", entries}, {"bytes", sealed}, {"milliseconds", took}});
   Result<void> slot = co_await write_slot(options_.slot_deadline);
+  if (!slot) progress_.changed.notify_all();  // keep_slots() goes on with it, even if no commit comes
   co_return slot;
 }
 
