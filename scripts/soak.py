@@ -66,7 +66,7 @@ def parts(minutes):
     fuzz_seconds, model_seconds = max(5, int(60 * minutes / FULL_MINUTES)), max(60, int(600 * minutes / FULL_MINUTES))
     simulated = [["build/sim/archipel_sim", "--seeds", f"1..{seeds}", "--jobs", str(CORES)]]
     adversary = {"ARCHIPEL_FLIPS": "all", "ARCHIPEL_ADVERSARY_FACTOR": str(factor)}
-    flips = ["OfDataShards", "OfJournalBlobs", "OfRandomPairs", "OfMarkers", "OfDir", "OfTheKeyring"]
+    flips = ["OfDataShards", "OfJournalBlobs", "OfRandomPairs", "OfMarkers", "OfDir", "OfHeadSlots", "OfTheKeyring"]
     return [
         Part("simulation", f"{seeds} seeded histories of a whole realm", ["sim archipel_sim"], simulated,
              r"histories in|violation|VIOLATION|CRASH"),

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "crypto/aead.h"
+#include "island/health.h"
 
 namespace archipel::index {
 namespace {
@@ -180,6 +181,7 @@ io::Task<SlotsSeen> read_head_slots(const crypto::Keyring& keys, const extent::P
     const std::string& id = placement.islands[i]->id();
     for (Answer& answer : answers[i]) {
       if (!answer.wrong.empty()) {
+        placement.islands[i]->health().count_wrong_cells(1);
         log::error("island.head_slot_wrong", {{"island", id}, {"reason", answer.wrong}});
         if (out.wrong.empty() || out.wrong.back() != id) out.wrong.push_back(id);
       }

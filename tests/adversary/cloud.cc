@@ -2,6 +2,7 @@
 
 #include <atomic>
 
+#include "index/snapshot_keeper.h"
 #include "island/health.h"
 
 namespace archipel::adversary {
@@ -197,6 +198,29 @@ io::Task<bool> Cloud::stop() {
   reader_.reset();
   journal_ = index::Journal();
   co_return true;
+}
+
+io::Task<Result<void>> Cloud::snapshot() {
+  index::SnapshotOptions options;
+  options.chunk_segments = 1;
+  index::SnapshotKeeperParts parts{.write = {.keys = *keys,
+                                             .placement = placement,
+                                             .code = journal_options.code,
+                                             .ack = journal_options.ack,
+                                             .fanout = *fanout_,
+                                             .committer = *journal_.committer,
+                                             .kv = *journal_.kv,
+                                             .workers = *workers_,
+                                             .random = *random,
+                                             .clock = clock},
+                                   .home = loop,
+                                   .progress = journal_.progress,
+                                   .slot = journal_.slot,
+                                   .w = kConfirm};
+  std::unique_ptr<index::SnapshotKeeper> keeper = index::make_snapshot_keeper(std::move(parts), options);
+  Result<void> written = co_await keeper->snapshot_now();
+  co_await keeper->close();
+  co_return written;
 }
 
 io::Task<bool> Cloud::settle() {

@@ -84,6 +84,8 @@ class Cloud {
   io::Task<bool> settle();  // until answers that nobody waits for any more have been looked at
   store::Store& store() { return *store_; }
   index::Journal& journal() { return journal_; }
+  // A snapshot of the view and its head slots, now.
+  io::Task<Result<void>> snapshot();
 
   io::Task<Result<void>> put(std::string key, std::string body);
   io::Task<Result<std::string>> get(std::string key, std::optional<store::Store::Range> range = std::nullopt);
