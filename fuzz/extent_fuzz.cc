@@ -5,6 +5,7 @@
 #include "erasure/coder.h"
 #include "extent/decode.h"
 #include "extent/header.h"
+#include "extent/work_item.h"
 #include "fuzz_support.h"
 
 using namespace archipel;
@@ -134,17 +135,30 @@ void cut_and_paste(ByteView in) {
   for (size_t i = 0; i < 6; ++i) MUST(wrong[i] == 0 || shards[i] != right[i]);
 }
 
+// What the repairing process is handed: a hostile one gains nothing, for it is checked, and canonical.
+void work_item(ByteView in) {
+  Result<WorkItem> decoded = decode_work_item(in);
+  if (!decoded) return;
+  MUST(check_work_item(*decoded).has_value());
+  MUST(encode_work_item(*decoded) == as_text(in));
+  for (int shard = 0; shard < decoded->n(); ++shard)
+    MUST(decoded->blob_bytes(shard) <= island::kBlobBytesMax * 2);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   ByteView in(data + 1, size - 1);
-  switch (data[0] % 3) {
+  switch (data[0] % 4) {
     case 0:
       geometry(in);
       break;
     case 1:
       header(in);
+      break;
+    case 3:
+      work_item(in);
       break;
     default:
       cut_and_paste(in);

@@ -1,6 +1,6 @@
 #include "seeds.h"
 
-#include "extent/geometry.h"
+#include "extent/work_item.h"
 #include "fuzz_support.h"
 #include "index/record.h"
 #include "index/snapshot_entries.h"
@@ -108,6 +108,24 @@ std::string geometry(uint32_t cell_bytes, uint64_t length) {
   return out;
 }
 
+std::string work_item(bool journal) {
+  extent::WorkItem item;
+  item.ref.geometry = {{6, 3}, 100, 1000};
+  item.ref.id = {2, 7};
+  const std::vector<island::BlobName> names(6, std::string(40, 'a'));
+  item.names = names;
+  if (journal) {
+    item.ref.kind = extent::ExtentRef::Kind::section;
+    item.ref.base = 128 + 200;
+    item.record.emplace();
+    item.record->bytes = 200;
+    item.record->headers.resize(6);
+  } else {
+    item.next_names = names;
+  }
+  return extent::encode_work_item(item);
+}
+
 // Length, cell size, then steps of seven bytes.
 std::string program(std::string_view steps) {
   std::string out;
@@ -157,6 +175,8 @@ std::map<std::pair<std::string, std::string>, std::string> seeds() {
                                                          "\x03\x03\x00\x07\x00\x00\x00",
                                                          21)));
   extent("program_foreign") = for_decoder(2, program(std::string("\x06\x00\x00\x00\x00\x00\x00", 7)));
+  extent("work_item") = for_decoder(3, work_item(false));
+  extent("work_item_journal") = for_decoder(3, work_item(true));
   auto files = [&](const char* name) -> std::string& { return out[{"files", name}]; };
   files("marker") = for_decoder(0, std::string(30, '\0') + "\x01");
   std::string cost;
