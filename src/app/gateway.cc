@@ -101,6 +101,7 @@ class Gateway {
   static io::Task<void> refresh(Gateway* self);
   static io::Task<void> write_account_later(Gateway* self);
   void add_routes();
+  static io::Task<void> snapshot_now(Gateway* self, AdminReply& reply);
   Result<void> listen();
   static io::Task<void> serve_on(Gateway* gateway, Core* core);
   static io::Task<void> handle(Gateway* gateway, http::Exchange& exchange);
@@ -371,10 +372,21 @@ io::Task<Result<void>> Gateway::ensure_account() {
   co_return Result<void>{};
 }
 
+// Before a long maintenance, say: the next start then reads little of the journal.
+io::Task<void> Gateway::snapshot_now(Gateway* self, AdminReply& reply) {
+  Result<void> written = co_await self->snapshots_->snapshot_now();
+  if (!written) {
+    co_await reply.refuse(503, written.error().message);
+    co_return;
+  }
+  [[maybe_unused]] auto sent = co_await reply.line("{\"event\":\"done\"}");
+}
+
 // What commands may ask of a running gateway (app/admin.h). Handlers run on the home loop.
 void Gateway::add_routes() {
   commands_ = std::make_unique<Admin>(home());
   commands_->add("GET", "/metrics", tell_metrics);
+  commands_->add("POST", "/snapshot", [this](AdminReply& reply) { return snapshot_now(this, reply); });
 }
 
 Result<void> Gateway::listen() {

@@ -65,6 +65,8 @@ class RocksSnapshot final : public Snapshot {
     options.snapshot = snapshot_;
     rocksdb::Slice end = slice(to);
     if (!to.empty()) options.iterate_upper_bound = &end;
+    // Who goes through everything, as a snapshot of the journal does, must not take the cache from those who read objects.
+    options.fill_cache = !to.empty();
     std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator(options));
     std::string seek_to;
     for (at->Seek(slice(from)); at->Valid();) {

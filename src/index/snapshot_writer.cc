@@ -9,7 +9,7 @@ namespace {
 
 using extent::kSegmentPlain;
 
-constexpr int64_t kPutsAtOnce = 2;  // chunks on their way to islands, while the next is made
+constexpr int64_t kPutsAtOnce = 1;  // chunks on their way to islands, while the next is made
 
 // Takes the view's entries in order, a chunk at a time. On workers, one call after the other.
 class ChunkScanner {

@@ -23,8 +23,8 @@ struct SnapshotWriteParts {
   Clock& clock;
 };
 
-// Every chunk is on at least ack.w islands when it returns; nothing names them yet: that is for adopt_snapshot(). Memory: at most three
-// chunks, once plain and n/k times coded. On one loop; `stop` outlives the task, and ends it soon once true.
+// Every chunk is on at least ack.w islands when it returns; nothing names them yet: that is for adopt_snapshot(). Memory: at most two
+// chunks, n/k times coded, and one plain. On one loop; `stop` outlives the task, and ends it soon once true.
 // Errors: unavailable when islands or the journal fail, or the epoch changes meanwhile; cancelled; limit for an entry longer than a chunk;
 // io or corrupt of the view.
 io::Task<Result<SnapshotManifest>> write_snapshot(SnapshotWriteParts parts, uint64_t number,
