@@ -30,6 +30,8 @@ class RepairLedger {
   explicit RepairLedger(const std::vector<std::string>& islands);
   ~RepairLedger();
 
+  // The mask of all shards.
+  uint32_t all() const { return (1u << islands_.size()) - 1; }
   // Adds to what is known of `key`; the older time holds.
   void owe(const ExtentKey& key, uint32_t missing, UnixMs since_ms);
   // These shards are there now.

@@ -12,6 +12,7 @@ using extent::ShardState;
 constexpr size_t kSettledMax =
     100'000;  // commits remembered until their m/debt records go; others go after the next start
 constexpr size_t kTidyPerCommitMax = 256;
+constexpr size_t kDroppedAtOnceMax = 4096;
 
 uint32_t all_shards(int n) {
   return (1u << n) - 1;
@@ -38,6 +39,7 @@ struct Change {
   extent::RepairException
       found;  // what held when the extent was read: what was moved has the repair number after
   UnixMs now_ms = 0;
+  bool registered = true;  // a snapshot's chunk is in no registry
 
   extent::RepairException apply(extent::RepairException to) const {
     if (to.confirmed != 0 || moved != 0) to.confirmed |= repaired;
@@ -57,7 +59,8 @@ Result<void> build_exception(const Change& change, const index::View& view,
   const ExtentKey key = key_of(change.ref);
   ASSIGN_OR_RETURN(std::optional<std::string> live, view.get(live_key(key)));
   ASSIGN_OR_RETURN(std::optional<std::string> doomed, view.get(doomed_key(key)));
-  if (!live && !doomed) return fail(Code::precondition, "the extent was deleted meanwhile");
+  if (change.registered && !live && !doomed)
+    return fail(Code::precondition, "the extent was deleted meanwhile");
   ASSIGN_OR_RETURN(std::optional<std::string> before, view.get(exception_key(key)));
   ExceptionRecord record{0, {change.ref.confirmed, {}}};
   if (before) {
@@ -186,6 +189,10 @@ io::Task<void> Repairer::repair(Job* job) {
     if (!needed) job->outcome.failed = needed.error().message;
     co_return;
   }
+  if (!p_.committer.open()) {
+    job->outcome.failed = "nothing is repaired while the journal is closed: " + p_.committer.closed_because();
+    co_return;
+  }
   extent::PutBack put = co_await extent::put_back(cells, job->item, job->verdict, std::move(*rebuilt));
   job->outcome.failed = put.failed;
   job->outcome.refused = put.failed.empty() ? 0 : job->verdict.broken() & ~put.repaired;
@@ -221,7 +228,8 @@ io::Task<void> Repairer::take_back(const Job* job, uint32_t moved) {
 io::Task<Result<void>> Repairer::record(const Job* job, uint32_t repaired, uint32_t moved) {
   const ScrubTarget& target = job->work.target;
   if (repaired == 0 || target.journal()) co_return Result<void>{};
-  const Change change{target.ref, repaired, moved, job->where, p_.clock.unix_ms()};
+  const Change change{target.ref, repaired,           moved,
+                      job->where, p_.clock.unix_ms(), target.kind != ScrubTarget::Kind::snapshot};
   if (change.apply(job->where) == job->where) co_return Result<void>{};
   index::Intent intent;
   intent.build = [change](const index::View& view, const std::vector<index::SmallLocation>&,
@@ -245,6 +253,42 @@ void Repairer::settle(const Job& job) {
   if (target.kind != ScrubTarget::Kind::commit || job.item == nullptr) return;
   const bool whole = (job.outcome.repaired | job.verdict.good()) == all_shards(job.item->n());
   if (whole && settled_.size() < kSettledMax) settled_.push_back({target.epoch, target.number});
+}
+
+io::Task<void> Repairer::drop_exceptions() {
+  auto look = [this]() -> Result<std::vector<ExtentKey>> {
+    const TargetView at = p_.view();
+    std::set<ExtentKey> chunks;
+    if (at.snapshots.extents) {
+      ASSIGN_OR_RETURN(std::vector<extent::ExtentRef> refs, at.snapshots.extents(*at.view));
+      for (const extent::ExtentRef& ref : refs) chunks.insert(key_of(ref));
+    }
+    std::vector<ExtentKey> all, orphans;
+    auto add = [&](const ExtentKey& key, const ExceptionRecord&) { all.push_back(key); };
+    RETURN_IF_ERROR(scan_exceptions(*at.view, add));
+    for (const ExtentKey& key : all) {
+      ASSIGN_OR_RETURN(std::optional<std::string> live, at.view->get(live_key(key)));
+      ASSIGN_OR_RETURN(std::optional<std::string> doomed, at.view->get(doomed_key(key)));
+      if (!live && !doomed && !chunks.contains(key) && orphans.size() < kDroppedAtOnceMax)
+        orphans.push_back(key);
+    }
+    return orphans;
+  };
+  Result<std::vector<ExtentKey>> orphans = co_await p_.workers.run(look);
+  if (!orphans || orphans->empty()) co_return;
+  index::Intent intent;
+  intent.build = [orphans = *orphans](const index::View&, const std::vector<index::SmallLocation>&,
+                                      std::vector<index::Mutation>& out) {
+    // Ids are never used again: what had no record has none now.
+    for (const ExtentKey& key : orphans) out.push_back({exception_key(key), std::nullopt});
+    return Result<void>{};
+  };
+  auto committed = co_await p_.committer.commit(std::move(intent));
+  if (!committed) co_return;
+  for (const ExtentKey& key : *orphans) {
+    p_.table->erase(key.kind, key.id);
+    p_.ledger->forget(key);
+  }
 }
 
 void Repairer::forget(const index::CommitPosition& commit) {

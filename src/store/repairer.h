@@ -57,6 +57,8 @@ class Repairer {
 
   // A commit that is not wanted any more: no debt is kept for it.
   void forget(const index::CommitPosition& commit);
+  // Drops exceptions of extents that have been deleted at all islands. Now and then; cost: a scan of f/.
+  io::Task<void> drop_exceptions();
   // Deletes what the journal still says to be missing of commits that were repaired. Call now and then, and last.
   io::Task<void> tidy();
 

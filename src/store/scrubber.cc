@@ -179,7 +179,7 @@ class ScrubberImpl final : public Scrubber {
   TimePoint debts_again_{};
   std::vector<Rebuild> empty_;
   uint64_t epoch_seen_ = 0;
-  TimePoint rebuild_kept_{};
+  TimePoint rebuild_kept_{}, drop_at_{};
   bool closing_ = false, passing_ = false;
   int passes_ = 0;
   io::Event changed_;
@@ -247,11 +247,20 @@ io::Task<std::vector<Repairer::Outcome>> ScrubberImpl::process_all(const std::ve
 
 io::Task<void> ScrubberImpl::mend(ScrubberImpl* self) {
   while (!self->closing_) {
+    if (!self->p_.committer.open()) {  // nothing is written before recovery has decided, or without the lease
+      self->p_.ledger->publish(self->p_.clock.unix_ms());
+      co_await self->sleep(self->options_.tick);
+      continue;
+    }
     bool more = co_await self->look_at_suspects();
     const bool repaid = co_await self->repay_debts();
     const bool rebuilt = co_await self->rebuild_empty();
     more = more || repaid || rebuilt;
     if (!self->closing_) co_await self->repairer_.tidy();
+    if (!self->closing_ && self->p_.home.now() >= self->drop_at_) {
+      self->drop_at_ = self->p_.home.now() + self->options_.drop_every;
+      co_await self->repairer_.drop_exceptions();
+    }
     self->p_.ledger->publish(self->p_.clock.unix_ms());
     if (!more) co_await self->sleep(self->options_.tick);
   }
@@ -284,9 +293,7 @@ io::Task<bool> ScrubberImpl::repay_debts() {
   std::vector<Debt> debts = p_.ledger->some(debt_cursor_, shards, kDebtsPerRound);
   if (debts.empty()) {
     if (p_.ledger->take_overflow()) {
-      auto load = [this] {
-        return load_repairs(*p_.kv.snapshot(), static_cast<int>(quiet_until_.size()), *p_.table, *p_.ledger);
-      };
+      auto load = [this] { return load_repairs(*p_.kv.snapshot(), *p_.table, *p_.ledger); };
       [[maybe_unused]] Result<void> loaded = co_await p_.workers.run(load);
     }
     co_return false;
@@ -466,7 +473,7 @@ io::Task<void> ScrubberImpl::patrol(ScrubberImpl* self) {
   while (!self->closing_) {
     const UnixMs now_ms = self->p_.clock.unix_ms();
     const bool due = place.under_way || now_ms >= place.began_ms + pass_ms;
-    if (!due || self->passing_) {
+    if (!due || self->passing_ || !self->p_.committer.open()) {
       co_await self->sleep(self->options_.tick);
       continue;
     }
@@ -551,9 +558,8 @@ uint64_t ScrubReport::repaired() const {
   return sum;
 }
 
-Result<void> load_repairs(const index::Snapshot& snapshot, int n, extent::RepairTable& table,
-                          RepairLedger& ledger) {
-  const uint32_t all = (1u << n) - 1;
+Result<void> load_repairs(const index::Snapshot& snapshot, extent::RepairTable& table, RepairLedger& ledger) {
+  const uint32_t all = ledger.all();
   auto exception = [&](const ExtentKey& key, const ExceptionRecord& record) {
     table.set(key.kind, key.id, record.now);
     ledger.owe(key, all & ~record.now.confirmed, record.since_ms);

@@ -26,6 +26,7 @@ struct ScrubberOptions {
       std::chrono::seconds(30);  // an island that refused a shard is left alone for so long
   Duration yield_max = std::chrono::milliseconds(250);  // that a step waits for clients
   Duration save_every = std::chrono::minutes(1);  // how often the places of patrol and rebuilding are kept
+  Duration drop_every = std::chrono::hours(1);    // how often exceptions of deleted extents are dropped
   std::function<bool()> busy = {};  // whether clients' requests are under way; home loop. Empty: never
 };
 
@@ -68,7 +69,6 @@ struct ScrubberParts {
 std::unique_ptr<Scrubber> make_scrubber(ScrubberParts parts);
 
 // Fills the table and the ledger from the view: before the first read. Blocks: on a worker.
-Result<void> load_repairs(const index::Snapshot& snapshot, int n, extent::RepairTable& table,
-                          RepairLedger& ledger);
+Result<void> load_repairs(const index::Snapshot& snapshot, extent::RepairTable& table, RepairLedger& ledger);
 
 }  // namespace archipel::store
