@@ -14,6 +14,7 @@
 
 #include "app/admin.h"
 #include "app/islands.h"
+#include "app/mending.h"
 #include "app/own_port.h"
 #include "app/private_file.h"
 #include "base/log.h"
@@ -125,6 +126,7 @@ class Gateway {
   std::unique_ptr<extent::ExtentReader> reader_;
   index::Journal journal_;
   std::unique_ptr<store::Store> store_;
+  std::unique_ptr<Mending> mending_;
   std::unique_ptr<store::Collector> collector_;
   std::unique_ptr<index::SnapshotKeeper> snapshots_;
   std::unique_ptr<store::Compactor> compactor_;
@@ -133,6 +135,7 @@ class Gateway {
   std::optional<Core> admin_;  // shares loop 0; only listener and server are used
   std::unique_ptr<Admin> commands_;
 
+  std::atomic<int> requests_{0};      // of clients, under way on all loops
   std::atomic<bool> serving_{false};  // /readyz
   bool stop_ = false;                 // home loop only
   bool account_pending_ = false;      // home loop only
@@ -170,9 +173,12 @@ Result<void> Gateway::run() {
 // The whole life of the gateway, on the home loop: open, serve until told to stop, close.
 io::Task<void> Gateway::live() {
   outcome_ = co_await open();
-  if (outcome_ && !stop_) outcome_ = listen();
-  if (outcome_ && !stop_) {
+  const bool offline = options_.instead != nullptr;
+  if (outcome_ && !stop_ && offline) outcome_ = co_await options_.instead(*mending_);
+  if (outcome_ && !stop_ && !offline) outcome_ = listen();
+  if (outcome_ && !stop_ && !offline) {
     serving_ = true;
+    mending_->start();
     collector_->start();
     snapshots_->start();
     compactor_->start();
@@ -187,9 +193,11 @@ io::Task<void> Gateway::live() {
   for (Core& core : cores_)
     if (core.server) core.server->drain();
   if (admin_) admin_->server->drain();
+  if (stop_ && mending_) co_await mending_->close();  // a pass that a command waits for ends here
   if (commands_) co_await commands_->close();
   while (cores_serving_ > 0) co_await changed_.wait();
   if (compactor_) co_await compactor_->close();
+  if (mending_) co_await mending_->close();
   if (collector_) co_await collector_->close();
   if (store_) co_await store_->drain();
   if (snapshots_) co_await snapshots_->close();
@@ -216,7 +224,9 @@ io::Task<Result<void>> Gateway::open() {
   placement_ = std::make_shared<extent::Placement>(extent::Placement{make_islands(config(), options_.demo)});
   fanout_ = extent::make_fanout(*workers_);
 
+  mending_ = std::make_unique<Mending>(*placement_);
   index::JournalOptions options;
+  options.on_debt = mending_->on_debt(system_clock());
   options.dir = config().dir;
   options.code = config().code;
   options.ack.w = config().code.w();
@@ -245,9 +255,11 @@ io::Task<Result<void>> Gateway::open() {
 
   auto trusted = without_impostors(placement_->islands, journal_.islands);
   placement_ = std::make_shared<extent::Placement>(extent::Placement{std::move(trusted)});
-  reader_ = extent::make_extent_reader(*keys_, placement_, *workers_);
+  CO_RETURN_IF_ERROR(co_await mending_->load(*journal_.kv, *workers_));
+  reader_ = extent::make_extent_reader(*keys_, placement_, *workers_, {}, mending_->table());
   store::StoreOptions store_options;
   store_options.memory_budget_bytes = static_cast<uint64_t>(config().memory_budget_mib) << 20;
+  store_options.ledger = mending_->ledger();
   store_options.pins = std::make_shared<store::Pins>();
   auto store =
       co_await store::open_store(store_options, *keys_, *journal_.kv, *journal_.committer, *fanout_, *reader_,
@@ -256,6 +268,16 @@ io::Task<Result<void>> Gateway::open() {
   store_ = std::move(*store);
   const index::SnapshotOptions snapshot_options;
   make_collection(store_options.pins, ack, snapshot_options.truncation_delay);
+  mending_->make(
+      {.config = config(),
+       .keys = *keys_,
+       .journal = journal_,
+       .placement = placement_,
+       .workers = *workers_,
+       .home = home(),
+       .clock = system_clock(),
+       .snapshots = store::journal_snapshots(*journal_.committer, snapshot_options.truncation_delay),
+       .busy = [this] { return requests_.load(std::memory_order_relaxed) > 0; }});
   snapshots_ = index::make_snapshot_keeper({.write = {.keys = *keys_,
                                                       .placement = placement_,
                                                       .code = config().code,
@@ -298,6 +320,8 @@ io::Task<void> Gateway::write_account_later(Gateway* self) {
 
 // The view moved behind the store: what the store keeps in memory is read again.
 io::Task<void> Gateway::refresh(Gateway* self) {
+  Result<void> repairs = co_await self->mending_->load(*self->journal_.kv, *self->workers_);
+  if (!repairs) log::error("repairs.not_refreshed", {{"reason", repairs.error().message}});
   Result<void> fresh = co_await self->store_->refresh();
   if (!fresh) log::error("store.not_refreshed", {{"reason", fresh.error().message}});
 }
@@ -326,7 +350,7 @@ void Gateway::make_collection(const std::shared_ptr<store::Pins>& pins, const ex
                                       .kv = *journal_.kv,
                                       .committer = *journal_.committer,
                                       .placement = placement_,
-                                      .repairs = nullptr,
+                                      .repairs = mending_->table(),
                                       .pins = pins,
                                       .workers = *workers_,
                                       .home = home(),
@@ -387,6 +411,7 @@ void Gateway::add_routes() {
   commands_ = std::make_unique<Admin>(home());
   commands_->add("GET", "/metrics", tell_metrics);
   commands_->add("POST", "/snapshot", [this](AdminReply& reply) { return snapshot_now(this, reply); });
+  mending_->add_routes(*commands_);
 }
 
 Result<void> Gateway::listen() {
@@ -432,10 +457,13 @@ io::Task<void> Gateway::serve_on(Gateway* gateway, Core* core) {
 io::Task<void> Gateway::handle(Gateway* gateway, http::Exchange& exchange) {
   bool admin =
       !gateway->admin_ && is_admin_on_own_port(exchange.request(), gateway->config().virtual_host_base);
-  if (admin)
+  if (admin) {
     co_await handle_admin(gateway, exchange);
-  else
-    co_await gateway->door_->handle(exchange);
+    co_return;
+  }
+  gateway->requests_.fetch_add(1, std::memory_order_relaxed);
+  co_await gateway->door_->handle(exchange);
+  gateway->requests_.fetch_sub(1, std::memory_order_relaxed);
 }
 
 io::Task<void> Gateway::handle_admin(Gateway* gateway, http::Exchange& exchange) {

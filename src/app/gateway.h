@@ -9,14 +9,19 @@
 #include "app/config.h"
 #include "app/setup.h"
 #include "base/result.h"
+#include "io/task.h"
 
 namespace archipel::app {
+
+class Mending;
 
 struct GatewayOptions {
   Config config;
   bool demo =
       false;  // an island whose directory was wiped rejoins empty by itself; an account "demo" is made
   std::optional<Credentials> demo_credentials;
+  // Offline work: done once the store is open, instead of serving; its result is that of run_gateway(). Home loop.
+  std::function<io::Task<Result<void>>(Mending&)> instead = {};
 };
 
 struct Ready {

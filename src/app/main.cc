@@ -12,6 +12,7 @@
 #include "app/gateway.h"
 #include "app/islands.h"
 #include "app/json.h"
+#include "app/mending.h"
 #include "app/setup.h"
 #include "base/random.h"
 #include "crypto/keyring.h"
@@ -126,6 +127,12 @@ int serve(const std::string& file) {
   return run(std::move(options), "");
 }
 
+int scrub(const std::string& file, bool repair, bool json) {
+  auto config = load_config(file);
+  if (!config) return failed(config.error());
+  return scrub_command(*config, repair, json);
+}
+
 int island_list(const std::string& file, bool json) {
   auto config = load_config(file);
   if (!config) return failed(config.error());
@@ -233,6 +240,18 @@ int main_entry(int argc, char** argv) {
   list_command->add_option("--dir", dir, "a demo's directory, instead of --config")->excludes(config_option);
   list_command->add_flag("--json", json, "one JSON object per line");
 
+  auto* scrub_command_line =
+      footer(app.add_subcommand(
+                 "scrub", "read and verify everything on every island, and rebuild what is wrong or missing"),
+             "archipel scrub --dir archipel-demo");
+  bool repair = true;
+  auto* scrub_config = scrub_command_line->add_option("--config", file, "the gateway's archipel.toml");
+  scrub_command_line->add_option("--dir", dir, "a demo's directory, instead of --config")
+      ->excludes(scrub_config);
+  scrub_command_line->add_flag("--repair,!--no-repair", repair,
+                               "rebuild what is wrong or missing (default), or only tell");
+  scrub_command_line->add_flag("--json", json, "one JSON object per line");
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -243,9 +262,11 @@ int main_entry(int argc, char** argv) {
   if (serve_command->parsed()) return serve(file);
   if (!dir.empty()) file = dir + "/archipel.toml";
   if (file.empty()) {
-    fmt::print(stderr, "archipel: island list needs --config FILE or --dir DIR\n");
+    fmt::print(stderr, "archipel: {} needs --config FILE or --dir DIR\n",
+               scrub_command_line->parsed() ? "scrub" : "island list");
     return 2;
   }
+  if (scrub_command_line->parsed()) return scrub(file, repair, json);
   return island_list(file, json);
 }
 

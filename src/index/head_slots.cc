@@ -100,18 +100,14 @@ Result<HeadSlot> decode(ByteView plain) {
 // One of an island's two slots, as it answered.
 struct Answer {
   std::optional<HeadSlot> slot;
-  bool silent = false;  // neither bytes nor an absence
-  std::string wrong;    // why what came is no slot
+  std::string wrong;  // why what came is no slot
 };
 
 io::Task<void> read_one(const crypto::Keyring* keys, island::Island* island, int slot, io::Workers* workers,
                         Deadline deadline, Answer* out) {
   const std::string name = extent::head_slot_name(*keys, island->id(), slot);
   Result<Buffer> bytes = co_await island->get(name, 0, kSlotBytesMax + 1, deadline);
-  if (!bytes) {
-    out->silent = bytes.error().code != Code::not_found;
-    co_return;
-  }
+  if (!bytes) co_return;
   Result<HeadSlot> opened =
       co_await workers->run([keys, &name, &bytes] { return open_head_slot(*keys, name, *bytes); });
   if (opened) {
@@ -181,14 +177,11 @@ io::Task<SlotsSeen> read_head_slots(const crypto::Keyring& keys, const extent::P
 
   SlotsSeen out;
   std::vector<uint64_t> newest(answers.size(), 0);  // number, by island
-  uint32_t spoilt = 0;
   for (size_t i = 0; i < answers.size(); ++i) {
     const std::string& id = placement.islands[i]->id();
     for (Answer& answer : answers[i]) {
-      if (answer.silent) out.unread |= 1u << i;
       if (!answer.wrong.empty()) {
         placement.islands[i]->health().count_wrong_cells(1);
-        spoilt |= 1u << i;
         log::error("island.head_slot_wrong", {{"island", id}, {"reason", answer.wrong}});
         if (out.wrong.empty() || out.wrong.back() != id) out.wrong.push_back(id);
       }
@@ -197,7 +190,6 @@ io::Task<SlotsSeen> read_head_slots(const crypto::Keyring& keys, const extent::P
       if (!out.best || answer.slot->newer_than(*out.best)) out.best = std::move(answer.slot);
     }
   }
-  if (!out.best) out.unread |= spoilt;
   for (size_t i = 0; out.best && i < answers.size(); ++i) {
     if (seen[i].state != IslandSeen::State::present || newest[i] + kBehindMax >= out.best->number) continue;
     out.old.push_back(placement.islands[i]->id());

@@ -42,9 +42,6 @@ Result<HeadSlot> open_head_slot(const crypto::Keyring& keys, const std::string& 
 struct SlotsSeen {
   std::optional<HeadSlot> best;
   std::vector<std::string> wrong;  // islands with a slot that does not open; said in the log too
-  uint32_t unread =
-      0;  // by shard: present islands that did not say what is in their slots; nor, if no island has a slot that opens, those
-          // that are `wrong`
   std::vector<std::string>
       old;  // islands whose newest slot is more than two writes behind the best, or that have none
 };

@@ -347,7 +347,6 @@ io::Task<Result<void>> Opener::read_chain(Recovered& out) {
   if (!in_use_) {
     SlotsSeen slots = co_await read_head_slots(keys_, placement_, seen_, workers_, home_);
     slot_ = std::move(slots.best);
-    input.slots_unread = slots.unread;
   }
   if (slot_) input.slot = &*slot_;
   input.load_snapshot = [this](const SnapshotManifest& manifest, Kv& kv) { return load(this, manifest, kv); };

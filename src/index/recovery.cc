@@ -57,7 +57,6 @@ class Recovery {
   bool truncated_after(const Applied& position) const;
   std::unexpected<Error> with_snapshot_trouble(Error error) const;
   io::Task<Result<void>> find_highest_open();
-  Result<void> refuse_unless_fresh() const;
   io::Task<Result<void>> walk_back();
   io::Task<Result<void>> choose_start();
   io::Task<Result<bool>> index_is_on_the_chain(const Applied& applied, size_t* at);
@@ -109,7 +108,6 @@ io::Task<Result<Recovered>> Recovery::run() {
 
 io::Task<Result<void>> Recovery::decide() {
   CO_RETURN_IF_ERROR(co_await find_highest_open());
-  CO_RETURN_IF_ERROR(refuse_unless_fresh());
   CO_RETURN_IF_ERROR(co_await choose_start());
   CO_RETURN_IF_ERROR(check_head_against_ancestry());
   for (size_t i = start_; i < path_.size(); ++i) {
@@ -229,28 +227,6 @@ io::Task<Result<void>> Recovery::find_highest_open() {
   std::ranges::sort(out_.claims);
   out_.next_epoch = number + 1;
   co_return {};
-}
-
-// The journal is cut off below snapshots whose head slot is on w islands: who does not see that slot takes what was cut off for void. So as many
-// islands must have shown their slots as must show that there is no later epoch. An exact head needs none: it says what was acknowledged.
-Result<void> Recovery::refuse_unless_fresh() const {
-  const EpochOpen& open = path_.back().open;
-  const bool exact = in_.head && in_.head->exact && in_.head->position.epoch == open.epoch;
-  if (exact || !in_.slots_unread || out_.undecided) return {};
-  Poll poll;
-  poll.heard.resize(open.roster.size());
-  for (size_t i = 0; i < poll.heard.size(); ++i) {
-    const bool unread =
-        (*in_.slots_unread >> i & 1) != 0 || in_.reader.seen()[i].state == IslandSeen::State::silent;
-    poll.heard[i].answer = unread ? Heard::Answer::silent : Heard::Answer::absent;
-    poll.heard[i].reason = "its head slots cannot be read";
-  }
-  if (none_later(in_.reader.count(poll, open, false), code_, in_.attested.at_least.has_value())) return {};
-  return fail(
-      Code::undetermined,
-      "too few islands show their head slots to tell how far the journal had come; islands that could "
-      "settle it: " +
-          in_.reader.unheard(poll));
 }
 
 // Finds the opens of the ancestors down to where replay starts and the head lies.

@@ -79,8 +79,6 @@ struct RecoveryInput {
   Attested attested = {};
   // The best head slot, if one was found: where to look first, a position that was acknowledged, and snapshots to begin a view with.
   const HeadSlot* slot = nullptr;
-  // SlotsSeen::unread; nullopt if slots were not asked for, because the view is this process's own.
-  std::optional<uint32_t> slots_unread = {};
   // Loads a snapshot into an empty view. Needed with a slot.
   std::function<io::Task<Result<void>>(const SnapshotManifest& manifest, Kv& kv)> load_snapshot = {};
 };

@@ -202,43 +202,6 @@ TEST(SnapshotStart, DoesWithSlotsOfOneIsland) {
   with_rig("slots", three_rounds);
 }
 
-// Without any slot the journal seems to begin where it was cut off: everything before would be void.
-TEST(SnapshotStart, IsRefusedWhileNoSlotOpens) {
-  struct Run {
-    static std::vector<std::map<island::BlobName, std::string>>& kept_blobs() {
-      static std::vector<std::map<island::BlobName, std::string>> blobs;
-      return blobs;
-    }
-    static void spoil(Rig& rig, const std::vector<SnapshotManifest>&) {
-      kept_blobs().clear();
-      for (size_t island = 0; island < 6; ++island) {
-        kept_blobs().push_back(rig.islands[island]->blobs());
-        for (int slot : {0, 1})
-          rig.islands[island]->blobs()[slot_name(rig, island, slot)] = std::string(3000, 'f');
-      }
-    }
-    static io::Task<void> run(Rig& rig) {
-      co_await three_rounds(rig);
-      CO_ASSERT_TRUE(rig.failure.has_value());
-      EXPECT_EQ(rig.failure->code, Code::undetermined) << rig.failure->describe();
-      EXPECT_NE(rig.failure->message.find("head slots"), std::string::npos) << rig.failure->message;
-      co_await rig.stop();
-      for (size_t island = 0; island < 6; ++island) {
-        for (int slot : {0, 1}) {
-          const std::string name = slot_name(rig, island, slot);
-          rig.islands[island]->blobs()[name] = kept_blobs()[island][name];
-        }
-      }
-      CO_ASSERT_TRUE(co_await rig.start());
-      EXPECT_EQ(rig.get("after0"), "1");
-      EXPECT_EQ(rig.get("after2"), "1");
-    }
-  };
-  spoiled = {.spoil = Run::spoil};
-  spoiled.starts = false;
-  with_rig("noslots", Run::run);
-}
-
 TEST(SnapshotStart, IsNotMisledByForgedSlots) {
   spoiled = {[](Rig& rig, const std::vector<SnapshotManifest>&) {
     for (size_t island = 0; island < 5; ++island) {
