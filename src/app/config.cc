@@ -227,6 +227,17 @@ struct Loader {
       RETURN_IF_ERROR(t.number("connections", config.connections_max, 16, 1'000'000));
       return {};
     }));
+    RETURN_IF_ERROR(section(root, "collection", [&](Table& t) -> Result<void> {
+      constexpr int kYear = 365 * 24 * 3600;
+      Config::Collection& c = config.collection;
+      RETURN_IF_ERROR(t.number("interval_s", c.interval_s, 1, 24 * 3600));
+      RETURN_IF_ERROR(t.number("grace_s", c.grace_s, 0, kYear));
+      RETURN_IF_ERROR(t.number("repeat_s", c.repeat_s, 1, kYear));
+      RETURN_IF_ERROR(t.number("truncation_delay_s", c.truncation_delay_s, 0, kYear));
+      RETURN_IF_ERROR(t.number("snapshot_mib", c.snapshot_mib, 1, 1 << 20));
+      RETURN_IF_ERROR(t.number("compact_mib", c.compact_mib, 1, 1 << 20));
+      return {};
+    }));
     RETURN_IF_ERROR(section(root, "log", [&](Table& t) { return log(t); }));
     RETURN_IF_ERROR(islands(root));
     config.keyring_path = resolve(config.keyring_path);

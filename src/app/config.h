@@ -32,10 +32,18 @@ struct Config {
   std::optional<std::string>
       credentials_file;  // [owner] credentials_file: the first account, in the form of an AWS credentials file
   int threads = 0;       // [limits] threads: loops; 0 = one per core (at most 64)
-  int memory_budget_mib = 512;        // [limits] memory_budget_mib: bodies in flight, 64..1048576
-  int connections_max = 10'000;       // [limits] connections: client connections, 16..1000000
-  std::string log_level = "info";     // [log] level: debug | info | warn | error
-  bool log_json = false;              // [log] format: "logfmt" | "json"
+  int memory_budget_mib = 512;     // [limits] memory_budget_mib: bodies in flight, 64..1048576
+  int connections_max = 10'000;    // [limits] connections: client connections, 16..1000000
+  std::string log_level = "info";  // [log] level: debug | info | warn | error
+  bool log_json = false;           // [log] format: "logfmt" | "json"
+  struct Collection {              // [collection]: when what is not needed any more is deleted at the islands
+    int interval_s = 60;           // between two rounds; compaction: ten times that
+    int grace_s = 24 * 3600;       // from a delete or overwrite to the DELETEs at islands
+    int repeat_s = 7 * 24 * 3600;  // from those to their repetition
+    int truncation_delay_s = 86'400;  // how long a newer snapshot must have been safe before old commits go
+    int snapshot_mib = 256;           // of journal between two snapshots, at least
+    int compact_mib = 16;             // what a pass of compaction must gain, at least
+  } collection;
   std::vector<IslandConfig> islands;  // [[island]], in shard order
 };
 

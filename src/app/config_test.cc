@@ -47,6 +47,7 @@ TEST(Config, ErrorsNameLineAndColumn) {
       {"[realm]\ncode = [6, 4]\n" + islands(6), ":2:8: code [6, 4] is not admitted"},
       {"[realm]\ncode = \"6,3\"\n" + islands(6), ":2:8: `code` must be [n, k]"},
       {"[limits]\nthreads = 65\n" + islands(6), ":2:11: `threads` must be a whole number from 0 to 64"},
+      {"[collection]\ngrace_s = -1\n" + islands(6), ":2:11: `grace_s` must be a whole number from 0 to"},
       {"[log]\nlevel = \"loud\"\n" + islands(6), ":2:9: `level` must be"},
       {islands(5), "needs exactly 6 islands, 5 are given"},
       {"", "no islands"},

@@ -266,7 +266,9 @@ io::Task<Result<void>> Gateway::open() {
                                  placement_, config().code, ack, *workers_, system_random(), system_clock());
   if (!store) co_return fail(std::move(store).error());
   store_ = std::move(*store);
-  const index::SnapshotOptions snapshot_options;
+  index::SnapshotOptions snapshot_options;
+  snapshot_options.journal_bytes_min = static_cast<uint64_t>(config().collection.snapshot_mib) << 20;
+  snapshot_options.truncation_delay = std::chrono::seconds(config().collection.truncation_delay_s);
   make_collection(store_options.pins, ack, snapshot_options.truncation_delay);
   mending_->make(
       {.config = config(),
@@ -330,7 +332,15 @@ io::Task<void> Gateway::refresh(Gateway* self) {
 void Gateway::make_collection(const std::shared_ptr<store::Pins>& pins, const extent::AckRule& ack,
                               Duration truncation_delay) {
   store::SnapshotHooks snapshots = store::journal_snapshots(*journal_.committer, truncation_delay);
-  compactor_ = store::make_compactor({.options = {},
+  const Config::Collection& settings = config().collection;
+  store::CompactionOptions compacting;
+  compacting.interval = std::chrono::seconds(10 * settings.interval_s);
+  compacting.garbage_bytes_min = static_cast<uint64_t>(settings.compact_mib) << 20;
+  store::CollectorOptions collecting;
+  collecting.interval = std::chrono::seconds(settings.interval_s);
+  collecting.grace = std::chrono::seconds(settings.grace_s);
+  collecting.again = std::chrono::seconds(settings.repeat_s);
+  compactor_ = store::make_compactor({.options = compacting,
                                       .keys = *keys_,
                                       .kv = *journal_.kv,
                                       .committer = *journal_.committer,
@@ -345,7 +355,7 @@ void Gateway::make_collection(const std::shared_ptr<store::Pins>& pins, const ex
                                       .home = home(),
                                       .clock = system_clock(),
                                       .limit = snapshots.limit});
-  collector_ = store::make_collector({.options = {},
+  collector_ = store::make_collector({.options = collecting,
                                       .keys = *keys_,
                                       .kv = *journal_.kv,
                                       .committer = *journal_.committer,

@@ -74,6 +74,14 @@ credentials_file = "credentials"   # the first account, in the form of an AWS cr
 # memory_budget_mib = 512     # bodies in flight, all requests together
 # connections = 10000
 
+[collection]                  # when what is deleted or replaced goes from the islands
+# interval_s = 60             # between two rounds
+# grace_s = 86400             # kept so long after it was deleted
+# repeat_s = 604800           # deleted again after so long, since a late write may have landed
+# truncation_delay_s = 86400  # commits go when newer snapshots have been safe for so long
+# snapshot_mib = 256          # of journal between two snapshots
+# compact_mib = 16            # what moving live bytes together must gain
+
 [log]
 # level = "info"              # debug, info, warn, error
 # format = "logfmt"           # or "json"
