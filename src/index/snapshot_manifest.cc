@@ -239,6 +239,8 @@ Result<std::vector<Mutation>> adopt_snapshot(const View& view, const SnapshotMan
 Result<std::optional<CommitPosition>> truncation_limit(const Snapshot& view, UnixMs journalled_ms,
                                                        Duration delay) {
   ASSIGN_OR_RETURN(std::vector<Limit> limits, collect<Limit>(view, kLimitPrefix, kLimitEnd, decode_limit));
+  // The notes' own times are journalled too. Without them the limit would fall where a clock is set back after ripe notes were dropped.
+  for (const Limit& limit : limits) journalled_ms = std::max(journalled_ms, limit.since_ms);
   std::optional<CommitPosition> out;
   for (const Limit& limit : limits) {
     if (ripe(limit, journalled_ms, delay)) out = std::max(out.value_or(CommitPosition{}), limit.position);
