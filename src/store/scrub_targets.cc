@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "index/epochs.h"
+#include "store/collector_state.h"
 #include "store/keys.h"
 
 namespace archipel::store {
@@ -33,10 +34,16 @@ ScrubTarget target_of(Kind kind, const extent::ExtentRef& ref) {
   return {kind, ref.id.epoch, ref.id.counter, ref.open, ref};
 }
 
-// A little higher than collection's, whose limit goes by the time that was journalled.
+// A little higher than collection's, whose limit goes by the time that was journalled; and not lower where the clock was set back since.
 Result<index::CommitPosition> commit_floor(const TargetView& at) {
   if (!at.snapshots.limit) return index::CommitPosition{};
-  ASSIGN_OR_RETURN(std::optional<index::CommitPosition> limit, at.snapshots.limit(*at.view, at.now_ms));
+  UnixMs latest = at.now_ms;
+  ASSIGN_OR_RETURN(std::optional<std::string> journalled, at.view->get(collector_time_key()));
+  if (journalled) {
+    ASSIGN_OR_RETURN(UnixMs time, decode_time(*journalled));
+    latest = std::max(latest, time);
+  }
+  ASSIGN_OR_RETURN(std::optional<index::CommitPosition> limit, at.snapshots.limit(*at.view, latest));
   return limit.value_or(index::CommitPosition{});
 }
 
