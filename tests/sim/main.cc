@@ -109,6 +109,8 @@ void print_table(const Stats& s, double seconds) {
   fmt::print(
       "snapshots written: {}, starts from one: {}; compaction moved {} streams, {} changed meanwhile\n",
       s.snapshots, s.starts_from_snapshots, s.streams_moved, s.streams_left_behind);
+  fmt::print("asked for at the end: {} shards repaired, then another island lost in {} histories\n",
+             s.shards_repaired, s.second_losses);
   fmt::print("undecided until the liar spoke true: {}, until it was declared lost: {}\n",
              s.settled_by_honesty, s.settled_by_wipe);
   fmt::print("wrong answers told: {}, islands named for it: {} times\n", s.wrong_answers, s.lies_named);

@@ -81,23 +81,20 @@ def main():
     tree = ROOT / "build" / "mutants"
     chosen = [p for p in sorted(PATCHES.glob("*.patch")) if not options.words or any(w in p.name for w in options.words)]
     bad = 0
+    make_tree(tree)
     for patch in chosen:
-        make_tree(tree)
         rule = patch.read_text().splitlines()[0].removeprefix("Rule: ")
         applied = run(["patch", "-p1", "--fuzz=3", "--no-backup-if-mismatch", "-i", str(patch)], tree)
         if applied.returncode != 0:
             print(f"{patch.stem}: DOES NOT APPLY\n{applied.stdout}", flush=True)
             bad += 1
+            make_tree(tree)
             continue
         built = build(tree)
-        if built.returncode != 0:
-            print(f"{patch.stem}: DOES NOT BUILD\n{built.stdout[-3000:]}", flush=True)
-            bad += 1
-            continue
-        killed, seen, seconds = verdict(tree, options)
+        killed, seen, seconds = (False, "DOES NOT BUILD\n" + built.stdout[-3000:], 0) if built.returncode != 0 else verdict(tree, options)
+        run(["patch", "-p1", "--fuzz=3", "--no-backup-if-mismatch", "-R", "-i", str(patch)], tree)
         print(f"{patch.stem}: {'killed' if killed else 'SURVIVED'} in {seconds:.0f} s ({rule})\n    {seen}", flush=True)
         bad += not killed
-    make_tree(tree)
     print(f"{len(chosen) - bad} of {len(chosen)} mutants killed")
     sys.exit(1 if bad else 0)
 

@@ -229,6 +229,8 @@ Plan make_plan(uint64_t seed, size_t ops) {
   plan.snapshot_commits = 2 + dice.pick(40);
   plan.slot_commits = 1 + dice.pick(30);
   plan.live_percent_max = dice.chance(1, 2) ? 50 : 99;
+  plan.scrub = dice.chance(1, 2);
+  plan.scrub_tick = dice.between(milliseconds(20), seconds(1));
   const bool large = dice.chance(1, 8);
   const uint64_t keys = dice.chance(1, 2) ? 3 : kKeys;
   for (size_t i = 0; i < ops; ++i)

@@ -78,6 +78,8 @@ struct Plan {
   Duration collect_every{}, grace{}, delete_again{}, truncation_delay{}, compact_every{};
   uint64_t snapshot_commits = 0, slot_commits = 0;
   int live_percent_max = 0;
+  bool scrub = false;  // a scrubber mends what it finds; at the end a second island may then be lost
+  Duration scrub_tick{};
   std::vector<Op> ops;
   std::vector<Happening> happenings;
 };

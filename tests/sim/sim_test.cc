@@ -18,7 +18,7 @@ TEST_P(Histories, AreExplainedByAStoreThatDoesOneThingAfterTheOther) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, Histories, testing::Range<uint64_t>(1, 201, kPerTest));
+INSTANTIATE_TEST_SUITE_P(Seeds, Histories, testing::Range<uint64_t>(1, 151, kPerTest));
 
 TEST(Simulation, OneSeedIsOneHistory) {
   for (uint64_t seed : {uint64_t{3}, uint64_t{4}}) {

@@ -38,12 +38,16 @@ Process::Process(World& world)
     : world_(world),
       number_(++world.processes),
       random_(seeded_random(world.dice.u64())),
-      workers_(world.loop, world.dice.u64()) {
+      workers_(world.loop, world.dice.u64()),
+      coder_(world.plan.code) {
   auto placement = std::make_shared<extent::Placement>();
   for (auto& place : world.places) {
     islands_.push_back(std::make_shared<island::SimIsland>(place, alive_));
     placement->islands.push_back(islands_.back());
   }
+  std::vector<std::string> ids;
+  for (const auto& island : islands_) ids.push_back(island->id());
+  ledger_ = std::make_shared<store::RepairLedger>(ids);
   placement_ = std::move(placement);
   fanout_ = extent::make_fanout(workers_);
 }
@@ -64,11 +68,15 @@ io::Task<Result<void>> Process::start() {
       options, *world_.keys, *placement_, *fanout_, workers_, world_.loop, *random_, world_.clock);
   if (!journal) co_return fail(journal.error());
   journal_ = std::move(*journal);
-  reader_ = extent::make_extent_reader(*world_.keys, placement_, workers_);
+  Result<void> loaded = co_await workers_.run(
+      [this] { return store::load_repairs(*journal_.kv->snapshot(), *repairs_, *ledger_); });
+  if (!loaded) co_return fail(loaded.error());
+  reader_ = extent::make_extent_reader(*world_.keys, placement_, workers_, {}, repairs_);
   store::StoreOptions store_options;
   store_options.extent_plain_bytes = world_.plan.extent_plain;
   store_options.memory_budget_bytes = 32u << 20;
   store_options.pins = std::make_shared<store::Pins>();
+  store_options.ledger = ledger_;
   auto store = co_await store::open_store(store_options, *world_.keys, *journal_.kv, *journal_.committer,
                                           *fanout_, *reader_, placement_, world_.plan.code, ack, workers_,
                                           *random_, world_.clock);
@@ -80,6 +88,8 @@ io::Task<Result<void>> Process::start() {
   collector_->start();
   compactor_->start();
   snapshots_->start();
+  make_scrubber();
+  if (world_.plan.scrub) scrubber_->start();
   co_return Result<void>();
 }
 
@@ -117,7 +127,7 @@ void Process::make_background(std::shared_ptr<store::Pins> pins, const extent::A
                                       .kv = *journal_.kv,
                                       .committer = *journal_.committer,
                                       .placement = placement_,
-                                      .repairs = nullptr,
+                                      .repairs = repairs_,
                                       .pins = std::move(pins),
                                       .workers = workers_,
                                       .home = world_.loop,
@@ -146,6 +156,39 @@ void Process::make_background(std::shared_ptr<store::Pins> pins, const extent::A
                                            options);
 }
 
+void Process::make_scrubber() {
+  store::ScrubberOptions options;
+  options.patrol_bytes_per_second = 64u << 10;
+  options.pass_every = std::chrono::seconds(20);
+  options.tick = world_.plan.scrub_tick;
+  options.retry_after = std::chrono::seconds(2);
+  options.save_every = std::chrono::seconds(5);
+  store::RepairParts parts{
+      .keys = *world_.keys,
+      .kv = *journal_.kv,
+      .committer = *journal_.committer,
+      .placement = placement_,
+      .coder = coder_,
+      .workers = workers_,
+      .home = world_.loop,
+      .clock = world_.clock,
+      .table = repairs_,
+      .ledger = ledger_,
+      .snapshots = store::journal_snapshots(*journal_.committer, world_.plan.truncation_delay)};
+  scrubber_ = store::make_scrubber({options, std::move(parts), world_.disk.files(alive_)});
+}
+
+io::Task<bool> Process::go_on(std::shared_ptr<const bool> alive) {
+  co_return *alive;
+}
+
+io::Task<Result<store::ScrubReport>> Process::scrub() {
+  store::Scrubber::OnProgress progress = [alive = alive_](const store::ScrubReport&) { return go_on(alive); };
+  Result<store::ScrubReport> report = co_await scrubber_->pass(true, progress);
+  if (report) world_.shards_repaired += report->repaired();
+  co_return report;
+}
+
 io::Task<void> Process::refresh(Process* self) {
   Result<void> fresh = co_await self->store_->refresh();
   CHECK(fresh.has_value());
@@ -153,6 +196,7 @@ io::Task<void> Process::refresh(Process* self) {
 
 io::Task<void> Process::close() {
   while (users_ > 0) co_await idle_.wait();
+  if (scrubber_) co_await scrubber_->close();
   if (collector_) {
     co_await collector_->close();
     const store::Collector::Counts& counts = collector_->counts();
@@ -173,6 +217,7 @@ io::Task<void> Process::close() {
   if (journal_.committer) co_await journal_.committer->close();
   co_await fanout_->drain();
   if (reader_) co_await reader_->drain();
+  scrubber_.reset();
   collector_.reset();
   compactor_.reset();
   snapshots_.reset();

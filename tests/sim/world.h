@@ -15,6 +15,7 @@
 #include "sim/plan.h"
 #include "store/collector.h"
 #include "store/compaction.h"
+#include "store/scrubber.h"
 #include "store/store.h"
 
 namespace archipel::sim {
@@ -34,6 +35,7 @@ struct World {
   bool created = false;                // the realm exists
   store::Collector::Counts collected;  // by processes that have ended
   store::Compactor::Counts compacted;
+  uint64_t shards_repaired = 0;  // by passes that were asked for
 
   int honest_faults() const;  // islands but the liar on which any honest fault is switched on
   void heal();
@@ -63,6 +65,8 @@ class Process {
   const index::Journal& journal() const { return journal_; }
   index::CommitPosition applied() const { return journal_.committer->applied(); }
   uint64_t number() const { return number_; }
+  // A pass over everything that mends what it finds.
+  io::Task<Result<store::ScrubReport>> scrub();
   // Cells that the gateway found wrong, by island.
   uint64_t wrong_cells(size_t island) const { return islands_[island]->health().wrong_cells(); }
 
@@ -82,6 +86,8 @@ class Process {
 
  private:
   static io::Task<void> refresh(Process* self);
+  static io::Task<bool> go_on(std::shared_ptr<const bool> alive);
+  void make_scrubber();
   void make_background(std::shared_ptr<store::Pins> pins, const extent::AckRule& ack);
 
   World& world_;
@@ -98,6 +104,10 @@ class Process {
   std::unique_ptr<store::Collector> collector_;
   std::unique_ptr<store::Compactor> compactor_;
   std::unique_ptr<index::SnapshotKeeper> snapshots_;
+  erasure::Coder coder_;
+  std::shared_ptr<extent::RepairTable> repairs_ = std::make_shared<extent::RepairTable>();
+  std::shared_ptr<store::RepairLedger> ledger_;
+  std::unique_ptr<store::Scrubber> scrubber_;
   bool fresh_ = false;
   size_t users_ = 0;
   io::Event idle_;
