@@ -1,5 +1,5 @@
 // Every bit of everything that is stored, one at a time, and random pairs: right bytes or a named error, and the island named whenever the
-// bytes were looked at. ARCHIPEL_FLIPS=all flips every bit; otherwise a sample that meets every file.
+// bytes were looked at. ARCHIPEL_FLIPS=all flips every bit, a number so many times the sample, which meets every file.
 #include <fmt/format.h>
 
 #include "cloud.h"
@@ -12,6 +12,11 @@ namespace {
 bool every_bit() {
   const char* set = std::getenv("ARCHIPEL_FLIPS");
   return set != nullptr && std::string_view(set) == "all";
+}
+
+size_t times_the_sample() {
+  const char* set = std::getenv("ARCHIPEL_FLIPS");
+  return set == nullptr ? 1 : static_cast<size_t>(std::max(1, std::atoi(set)));
 }
 
 void flip(std::string& bytes, uint64_t bit) {
@@ -52,6 +57,7 @@ std::vector<uint64_t> bits_of(size_t bytes, uint64_t seed, size_t sample) {
     return bits;
   }
   io::Dice dice(seed);
+  sample *= times_the_sample();
   for (size_t i = 0; i < sample; ++i) bits.push_back((bytes * 8 * i + dice.pick(bytes * 8)) / sample);
   return bits;
 }
@@ -166,7 +172,7 @@ io::Task<bool> flip_pairs(Cloud& cloud) {
   const Cloud::Stored before = cloud.save();
   Tally tally;
   io::Dice dice(31);
-  for (size_t pairs = every_bit() ? 20'000 : 150; pairs > 0; --pairs) {
+  for (size_t pairs = every_bit() ? 20'000 : 150 * times_the_sample(); pairs > 0; --pairs) {
     for (int two = 0; two < 2; ++two) {
       Blobs& blobs = cloud.islands[dice.pick(kIslands)]->blobs();
       std::string& bytes = std::next(blobs.begin(), static_cast<ptrdiff_t>(dice.pick(blobs.size())))->second;
