@@ -236,6 +236,45 @@ TEST(SnapshotStart, NamesTheIslandWhoseCellsAreWrong) {
   with_rig("cells", wrong_cells);
 }
 
+// A manifest that is not of this snapshot: nothing of it becomes a view.
+io::Task<void> other_manifests(Rig& rig) {
+  rig.snapshots = on_demand();
+  CO_ASSERT_TRUE(co_await rig.start());
+  CO_ASSERT_TRUE(co_await fill(rig, "a", 40));
+  CO_ASSERT_TRUE(co_await snapshot(rig));
+  const SnapshotManifest good = kept(rig).front();
+  using Change = void (*)(SnapshotManifest&);
+  const std::vector<Change> changes = {
+      [](SnapshotManifest& m) { m.digest[5] ^= 1; },
+      [](SnapshotManifest& m) { ++m.entries; },
+      [](SnapshotManifest& m) { ++m.position.seq; },
+      [](SnapshotManifest& m) { ++m.number; },
+      [](SnapshotManifest& m) { m.stream.salt[0] ^= 1; },
+      [](SnapshotManifest& m) { m.stream.commitment[0] ^= 1; },
+      [](SnapshotManifest& m) { m.wrapped_key[30] ^= 1; },
+      [](SnapshotManifest& m) { std::swap(m.chunks[0], m.chunks[1]); },
+      [](SnapshotManifest& m) {
+        m.chunks.pop_back();
+        m.stream.length = m.chunks.size() * extent::kSegmentPlain;
+        m.stream.segments = m.chunks.size();
+      },
+  };
+  for (size_t i = 0; i <= changes.size(); ++i) {
+    SnapshotManifest changed = good;
+    if (i < changes.size()) changes[i](changed);
+    auto kv = make_map_kv();
+    Result<SnapshotLoaded> loaded =
+        co_await load_snapshot(*rig.keys, rig.placement, *rig.workers, *io::Loop::current(), changed, *kv);
+    EXPECT_EQ(loaded.has_value(), i == changes.size()) << i;
+    Result<std::optional<Applied>> position = read_applied(*kv->snapshot());
+    CO_ASSERT_TRUE(position.has_value());
+    EXPECT_EQ(position->has_value(), i == changes.size()) << i;
+  }
+}
+TEST(SnapshotStart, AManifestThatIsNotOfTheSnapshotGivesNoView) {
+  with_rig("manifests", other_manifests);
+}
+
 // An island that was set back to an older state shows older slots, an older tail and no newer snapshot.
 io::Task<void> rolled_back(Rig& rig) {
   rig.snapshots = on_demand();
