@@ -4,6 +4,7 @@
 #   bench/run.sh              all of the following
 #   bench/run.sh pipeline     sealing + coding + tagging on one core against the roofline of its primitives
 #   bench/run.sh recovery [OBJECTS [OBJECTS A COMMIT]]   a start without index/: by replay and by a snapshot
+#   bench/run.sh scrub        scrub and repair of extents on six directories, per CPU-second, beside their primitives
 #   bench/run.sh s3 [ARG…]    PUT and GET through S3 per server-CPU-second, beside nginx (ARGs: see bench/s3.py --help)
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
@@ -11,8 +12,8 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 which=${1:-all}
 [ $# = 0 ] || shift
 case $which in
-  all | pipeline | recovery | s3) ;;
-  *) echo "bench: '$which' is not a benchmark; say pipeline, recovery, s3 or nothing" >&2; exit 2 ;;
+  all | pipeline | recovery | scrub | s3) ;;
+  *) echo "bench: '$which' is not a benchmark; say pipeline, recovery, scrub, s3 or nothing" >&2; exit 2 ;;
 esac
 if [ "$which" = all ] || [ "$which" = pipeline ]; then
   echo "== the data path on one core =="
@@ -23,6 +24,10 @@ if [ "$which" = all ]; then
   build/release/bench/bench_recovery
 elif [ "$which" = recovery ]; then
   exec build/release/bench/bench_recovery "$@"
+fi
+if [ "$which" = all ] || [ "$which" = scrub ]; then
+  echo "== scrub and repair against their primitives =="
+  build/release/bench/bench_scrub
 fi
 if [ "$which" = all ] || [ "$which" = s3 ]; then
   echo "== PUT and GET on loopback, medians of interleaved rounds =="

@@ -16,7 +16,10 @@ class ScrubPace final : public extent::Pace {
       : loop_(loop), rate_(bytes_per_second), busy_(std::move(busy)), yield_max_(yield_max) {}
 
   io::Task<void> spend(uint64_t bytes) override {
-    const TimePoint until = loop_.now() + yield_max_;
+    moved_ += bytes + kBytesPerCall;
+    const bool turn = moved_ >= kYieldEvery;
+    if (turn) moved_ = 0;
+    const TimePoint until = loop_.now() + (turn ? yield_max_ : Duration(0));
     while (!stopping_ && busy_ && busy_() && loop_.now() < until) {
       [[maybe_unused]] bool woken = co_await stopped_.wait(std::min(until, loop_.now() + kLookEvery));
     }
@@ -36,11 +39,14 @@ class ScrubPace final : public extent::Pace {
 
  private:
   static constexpr Duration kLookEvery = std::chrono::milliseconds(5);
+  static constexpr uint64_t kYieldEvery = 1u << 20;     // bytes between two looks at clients
+  static constexpr uint64_t kBytesPerCall = 64u << 10;  // what a call costs beside its bytes
   io::Loop& loop_;
   const uint64_t rate_;
   const std::function<bool()> busy_;
   const Duration yield_max_;
   TimePoint next_{};
+  uint64_t moved_ = 0;
   bool stopping_ = false;
   io::Event stopped_;
 };

@@ -24,7 +24,7 @@ struct ScrubberOptions {
   Duration tick = std::chrono::seconds(1);      // how often mending looks for work
   Duration retry_after =
       std::chrono::seconds(30);  // an island that refused a shard is left alone for so long
-  Duration yield_max = std::chrono::milliseconds(250);  // that a step waits for clients
+  Duration yield_max = std::chrono::milliseconds(250);  // that one who moves a MiB waits for clients
   Duration save_every = std::chrono::minutes(1);  // how often the places of patrol and rebuilding are kept
   Duration drop_every = std::chrono::hours(1);    // how often exceptions of deleted extents are dropped
   std::function<bool()> busy = {};  // whether clients' requests are under way; home loop. Empty: never
