@@ -54,7 +54,7 @@ class Snapshot(base.Case):
             shutil.rmtree(cloud.island(island))
         cloud.start()
         self.assertRegex(cloud.stderr(), r"event=journal\.open .*snapshot=3")
-        self.assertGreater(writers.verify(self, cloud.client()), 50)
+        self.assertGreater(writers.verify(self, cloud.client()), 20)
         with writers.again() as more:
             more.wait_for(20)
         self.assertEqual(cloud.stop(), 0, cloud.stderr())
