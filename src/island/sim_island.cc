@@ -283,9 +283,10 @@ void SimIsland::send(std::shared_ptr<SimPlace> place, std::shared_ptr<const bool
   loop.run_at(arrives, [p = std::move(place), a = std::move(alive), c = std::move(call),
                         w = std::move(work)]() mutable {
     if (p->happens(Fault::partition)) return;
-    // Its sender died meanwhile: half of what was sent had not left the machine.
+    // Its sender died meanwhile: half of what was sent had not left the machine, and some of it arrives when nobody thinks of it any more.
     if (!*a && p->dice_.chance(1, 2)) return;
-    if (!p->happens(Fault::slow_disk)) return carry_out<T>(std::move(p), std::move(c), std::move(w));
+    const bool late = !*a && p->dice_.chance(1, 4);
+    if (!late && !p->happens(Fault::slow_disk)) return carry_out<T>(std::move(p), std::move(c), std::move(w));
     io::SimLoop& l = p->loop_;
     const TimePoint done = l.now() + p->dice_.between(Duration(0), kSlowDiskMax);
     l.run_at(done, [q = std::move(p), d = std::move(c), x = std::move(w)]() mutable {

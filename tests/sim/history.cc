@@ -110,6 +110,8 @@ class History {
   void disarm();
   void pull_plug();
   void crash_now(Happening::Loss loss);
+  Happening crash_of_next_start();
+  void unread(const Op& op, Process& p, const std::string& why);
   void lose(Happening::Loss loss);
   void blame(const std::string& island);
   static void on_log(log::Level level, std::string_view name, log::Fields fields);
@@ -476,11 +478,28 @@ io::Task<void> History::operate(History* self) {
     self->disarm();
     self->lose(self->ending_.loss);
     co_await io::sleep_until(self->world_.loop.now() + self->ending_.lasts);
+    if (self->ending_.again > 0) {
+      self->arm(self->crash_of_next_start());
+      continue;
+    }
     if (self->queue_.empty()) continue;
     Happening next = self->queue_.front();
     self->queue_.erase(self->queue_.begin());
     self->arm(next);
   }
+}
+
+// As the last, but soon: in the middle of the start.
+Happening History::crash_of_next_start() {
+  Happening next = ending_;
+  --next.again;
+  next.lasts = Duration(0);
+  next.loss = world_.dice.chance(1, 4) ? Happening::Loss::view : Happening::Loss::none;
+  next.machine = world_.dice.chance(1, 3);
+  next.where = static_cast<Happening::Where>(world_.dice.pick(3));
+  static constexpr uint64_t kRanges[] = {250, 5, 15};
+  next.count = 1 + world_.dice.pick(kRanges[static_cast<size_t>(next.where)]);
+  return next;
 }
 
 io::Task<std::shared_ptr<Process>> History::running() {
@@ -707,6 +726,7 @@ io::Task<void> History::get(Op op, std::shared_ptr<Process> p) {
     said(op, opened.error().detail + " " + opened.error().message);
     if (meaning(opened.error()) == Meaning::unclear) {
       count(op, 2);
+      unread(op, *p, opened.error().message);
       co_return;
     }
     count(op, 1);
@@ -753,6 +773,7 @@ io::Task<void> History::get(Op op, std::shared_ptr<Process> p) {
   std::string expected = whole.substr(opened->first, opened->length);
   if (broken) {
     count(op, 2);
+    unread(op, *p, broken->message);
     if (!expected.starts_with(bytes))
       violation(fmt::format("op {}: wrong bytes before a get broke off", op.number));
     co_return;
@@ -761,6 +782,12 @@ io::Task<void> History::get(Op op, std::shared_ptr<Process> p) {
   if (!range && opened->length != whole.size())
     violation(fmt::format("op {}: a get without range yields a part", op.number));
   if (bytes != expected) violation(fmt::format("op {}: wrong bytes", op.number));
+}
+
+// A read failed. With every island well but one, none may.
+void History::unread(const Op& op, Process& p, const std::string& why) {
+  if (plan_.calm && p.open())
+    violation(fmt::format("op {}: not readable although all islands but one are well: {}", op.number, why));
 }
 
 io::Task<void> History::head(Op op, std::shared_ptr<Process> p) {
@@ -1100,6 +1127,7 @@ io::Task<bool> History::live(History* self) {
   co_await self->audit("at the end");
 
   self->note("--- the machine and DIR are lost");
+  if (self->plan_.liar_wiped) self->world_.places[static_cast<size_t>(self->plan_.liar)]->wipe();
   self->crash_now(Happening::Loss::dir);
   if (self->violations_.empty()) co_await self->audit("after the loss of DIR");
   if (self->violations_.empty() && self->plan_.scrub) co_await self->lose_another();

@@ -113,6 +113,7 @@ Happening crash(Dice& dice, bool plug_pulled) {
   static constexpr uint64_t kRanges[] = {600, 12, 40};
   h.count = 1 + dice.pick(kRanges[static_cast<size_t>(h.where)]);
   h.machine = plug_pulled && dice.chance(1, 3);
+  h.again = plug_pulled && dice.chance(1, 2) ? static_cast<int>(1 + dice.pick(3)) : 0;
   static constexpr Happening::Loss kLosses[] = {
       Happening::Loss::none, Happening::Loss::none, Happening::Loss::none, Happening::Loss::none,
       Happening::Loss::view, Happening::Loss::view, Happening::Loss::dir,  Happening::Loss::damaged_view};
@@ -218,6 +219,8 @@ Plan make_plan(uint64_t seed, size_t ops) {
   plan.clients = static_cast<int>(1 + dice.pick(6));
   plan.liar = dice.chance(3, 4) ? static_cast<int>(dice.pick(static_cast<uint64_t>(plan.code.n))) : -1;
   plan.lies_at_end = dice.chance(1, 2);
+  plan.calm = plan.liar >= 0 && dice.chance(1, 3);
+  plan.liar_wiped = plan.liar >= 0 && dice.chance(1, 2);
   plan.rejoin_wiped = dice.chance(2, 3);
   plan.slow_soft = dice.chance(1, 4);
   plan.extent_plain = static_cast<uint64_t>(plan.code.k) * 65536 * (1 + dice.pick(2));
@@ -242,7 +245,7 @@ Plan make_plan(uint64_t seed, size_t ops) {
   };
   add(crash(dice, true));
   for (uint64_t n = dice.pick(3); n > 0; --n) add(crash(dice, dice.chance(4, 5)));
-  for (uint64_t n = 1 + dice.pick(5); n > 0; --n) add(honest_fault(dice, plan.code.n));
+  for (uint64_t n = plan.calm ? 0 : 1 + dice.pick(5); n > 0; --n) add(honest_fault(dice, plan.code.n));
   if (plan.liar >= 0) add_lies(dice, plan, ops, add);
   if (dice.chance(1, 4)) {
     Happening step{};

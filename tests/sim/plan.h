@@ -60,6 +60,7 @@ struct Happening {
   uint32_t per_mille = 0;
   uint64_t count = 0;
   bool machine = false;
+  int again = 0;  // so many of the starts that follow end in a crash too
   Duration lasts{};
 };
 std::string describe(const Happening& happening);
@@ -72,7 +73,9 @@ struct Plan {
   int liar = -1;             // the island that may lie; -1: none does
   bool lies_at_end = false;  // it goes on lying while everything is checked
   bool rejoin_wiped = true;
-  bool slow_soft = false;  // long soft deadlines: commits wait for everybody
+  bool calm = false;        // no island but the liar ever fails: then every read must succeed
+  bool liar_wiped = false;  // the liar loses everything before the last audit
+  bool slow_soft = false;   // long soft deadlines: commits wait for everybody
   uint64_t extent_plain = 0;
   // What takes hours or days in production, so that it happens within a history.
   Duration collect_every{}, grace{}, delete_again{}, truncation_delay{}, compact_every{};
