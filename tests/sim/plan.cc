@@ -224,12 +224,16 @@ Plan make_plan(uint64_t seed, size_t ops) {
   plan.rejoin_wiped = dice.chance(2, 3);
   plan.slow_soft = dice.chance(1, 4);
   plan.extent_plain = static_cast<uint64_t>(plan.code.k) * 65536 * (1 + dice.pick(2));
-  plan.collect_every = dice.between(milliseconds(200), seconds(5));
+  // In every second history the background is busy all the time.
+  const bool busy = dice.chance(1, 2);
+  plan.collect_every =
+      busy ? dice.between(milliseconds(200), seconds(5)) : dice.between(seconds(10), seconds(40));
   plan.grace = dice.chance(1, 2) ? Duration(0) : dice.between(milliseconds(1), seconds(5));
   plan.delete_again = dice.between(seconds(1), seconds(20));
   plan.truncation_delay = dice.chance(1, 2) ? Duration(0) : dice.between(milliseconds(1), seconds(20));
-  plan.compact_every = dice.between(milliseconds(500), seconds(10));
-  plan.snapshot_commits = 2 + dice.pick(40);
+  plan.compact_every =
+      busy ? dice.between(milliseconds(500), seconds(10)) : dice.between(seconds(10), seconds(40));
+  plan.snapshot_commits = busy ? 2 + dice.pick(40) : 40 + dice.pick(100);
   plan.slot_commits = 1 + dice.pick(30);
   plan.live_percent_max = dice.chance(1, 2) ? 50 : 99;
   plan.scrub = dice.chance(1, 2);

@@ -158,7 +158,7 @@ void Process::make_background(std::shared_ptr<store::Pins> pins, const extent::A
 
 void Process::make_scrubber() {
   store::ScrubberOptions options;
-  options.patrol_bytes_per_second = 64u << 10;
+  options.patrol_bytes_per_second = 16u << 10;
   options.pass_every = std::chrono::seconds(20);
   options.tick = world_.plan.scrub_tick;
   options.retry_after = std::chrono::seconds(2);
