@@ -27,6 +27,12 @@ struct Metrics {
   metrics::Counter rounds{"archipel_collect_rounds_total", "Rounds of collection that ended well"};
   metrics::Counter failures{"archipel_collect_rounds_failed_total",
                             "Rounds of collection that ended with an error"};
+  metrics::Counter bytes{
+      "archipel_collect_deleted_bytes_total",
+      "Bytes of doomed extents and sections, over all islands, that were deleted for the first time"};
+  metrics::Gauge doomed_extents{"archipel_collect_doomed_extents",
+                                "Extents and sections without live bytes that wait to be deleted"};
+  metrics::Gauge doomed_bytes{"archipel_collect_doomed_bytes", "Their bytes, over all islands"};
   metrics::Gauge debt{"archipel_collect_debt_deletes",
                       "DELETEs due in the last round that islands did not confirm"};
 };
@@ -152,6 +158,7 @@ io::Task<Result<void>> CollectorImpl::run_once() {
   counts_.islands_deletes = deleter_.deletes();
   metrics.doomed.add(static_cast<int64_t>(counts_.doomed_deleted - before.doomed_deleted));
   metrics.orphans.add(static_cast<int64_t>(counts_.orphans - before.orphans));
+  metrics.bytes.add(static_cast<int64_t>(counts_.deleted_bytes - before.deleted_bytes));
   metrics.commits.add(static_cast<int64_t>(counts_.commits - before.commits));
   metrics.deletes.add(static_cast<int64_t>(deleter_.deletes() - deletes_before));
   metrics.debt.set(static_cast<int64_t>(counts_.debt));
@@ -246,6 +253,7 @@ io::Task<Result<void>> CollectorImpl::retire_snapshots() {
 
 io::Task<Result<void>> CollectorImpl::delete_doomed() {
   std::optional<ExtentKey> from = ExtentKey{};
+  uint64_t extents = 0, bytes = 0;
   while (from && !stop_) {
     const DueRule due{now_ms(), journalled_ms_, p_.options.grace, p_.options.again};
     auto look = [from = *from, due, batch = p_.options.batch](const index::Snapshot& view) {
@@ -254,8 +262,12 @@ io::Task<Result<void>> CollectorImpl::delete_doomed() {
     Result<DoomedPage> page = co_await on_view(look);
     if (!page) co_return fail(page.error());
     from = page->next;
+    extents += page->extents;
+    bytes += page->bytes;
     CO_RETURN_IF_ERROR(co_await delete_page(std::move(*page)));
   }
+  shared_metrics().doomed_extents.set(static_cast<int64_t>(extents));
+  shared_metrics().doomed_bytes.set(static_cast<int64_t>(bytes));
   co_return {};
 }
 
@@ -284,6 +296,12 @@ io::Task<Result<void>> CollectorImpl::delete_page(DoomedPage page) {
 void CollectorImpl::note_deleted(const DoomedPage& page, size_t item, Changes& changes) {
   DoomedRecord record = page.records[item];
   if (page.items[item].left == record.left) return;
+  if (record.stage == DoomedRecord::Stage::doomed) {
+    for (int shard = 0; shard < record.ref.geometry.code.n; ++shard) {
+      const bool gone = ((record.left & ~page.items[item].left) >> shard & 1) != 0;
+      if (gone) counts_.deleted_bytes += stored_bytes(record.ref, shard);
+    }
+  }
   record.left = page.items[item].left;
   KeyChange change{doomed_key(key_of(record.ref)), page.values[item], std::nullopt};
   if (record.left > 0) {

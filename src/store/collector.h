@@ -70,6 +70,7 @@ class Collector {
   // Since it was made.
   struct Counts {
     uint64_t doomed_deleted = 0;   // doomed extents and sections, deleted everywhere for the first time
+    uint64_t deleted_bytes = 0;    // of those, over all islands
     uint64_t orphans = 0;          // ids of closed epochs that nothing referred to
     uint64_t commits = 0;          // commit blobs that were below the limit and not needed
     uint64_t deleted_twice = 0;    // of the first two

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "extent/header.h"
 #include "store/keys.h"
 
 namespace archipel::store {
@@ -32,6 +33,10 @@ Result<std::set<extent::ExtentId>> known_ids(const index::Snapshot& view, Kind k
 
 }  // namespace
 
+uint64_t stored_bytes(const extent::ExtentRef& ref, int shard) {
+  return ref.geometry.shard_bytes(shard) + (ref.kind == Kind::data ? extent::kShardHeaderBytes : ref.base);
+}
+
 Result<DoomedPage> find_doomed(const index::Snapshot& view, const ExtentKey& from, const DueRule& due,
                                size_t batch) {
   CommitSweep sweep;
@@ -56,6 +61,11 @@ Result<DoomedPage> find_doomed(const index::Snapshot& view, const ExtentKey& fro
       return false;
     }
     const bool first = record->stage == DoomedRecord::Stage::doomed;
+    if (first) {
+      ++page.extents;
+      for (int shard = 0; shard < record->ref.geometry.code.n; ++shard)
+        page.bytes += stored_bytes(record->ref, shard);
+    }
     const UnixMs at = record->since_ms + to_ms(first ? due.grace : due.again);
     if (at > due.now_ms) return true;
     if (at > due.journalled_ms) page.tick = true;

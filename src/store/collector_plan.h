@@ -23,7 +23,10 @@ struct DoomedPage {
   Changes dropped;                // sections that the sweep of commits has not reached yet: it will take them
   bool tick = false;              // by the clock all of these are due, by the journal some are not yet
   std::optional<ExtentKey> next;  // where the next page begins
+  uint64_t extents = 0, bytes = 0;  // of all doomed records looked at, due or not; bytes: over all islands
 };
+// What the extent's shard takes at its island, as far as the reference tells: of a commit its section's part and the record before it.
+uint64_t stored_bytes(const extent::ExtentRef& ref, int shard);
 struct DueRule {
   UnixMs now_ms = 0, journalled_ms = 0;
   Duration grace{}, again{};

@@ -58,6 +58,8 @@ TEST(Collector, DeletesWhatWasDoomedAfterTheGraceAndAgainAWeekLater) {
       rig.clock.wall_ms += kDayMs + 1;
       CO_ASSERT_TRUE(co_await rig.collect());
       EXPECT_EQ(rig.collector->counts().doomed_deleted, 6u);  // extents of one stripe each
+      EXPECT_GT(rig.collector->counts().deleted_bytes, 2'000'000u);
+      EXPECT_LT(rig.collector->counts().deleted_bytes, 2'050'000u);
       EXPECT_EQ(rig.data_blobs_missing(), 0u);
       // A late PUT brings some of them back.
       for (const auto& [name, bytes] : stored) rig.islands[3]->blobs().emplace(name, bytes);
