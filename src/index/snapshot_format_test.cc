@@ -174,8 +174,10 @@ class SnapshotKeys : public SnapshotFormat {
   SnapshotKeys() { apply(mutations_of(open_, {})); }
   void apply(const std::vector<Mutation>& mutations) { CHECK(kv_->write(mutations).has_value()); }
   LayeredView view() { return LayeredView(kv_->snapshot(), {}); }
-  Result<void> adopt(uint64_t number, UnixMs now) {
-    ASSIGN_OR_RETURN(std::vector<Mutation> out, adopt_snapshot(view(), manifest(number), now));
+  Result<void> adopt(uint64_t number, UnixMs now, uint32_t confirmed = 0x3f) {
+    SnapshotManifest made = manifest(number);
+    made.chunks[1].confirmed = confirmed;
+    ASSIGN_OR_RETURN(std::vector<Mutation> out, adopt_snapshot(view(), made, now));
     apply(out);
     return {};
   }
@@ -194,6 +196,8 @@ class SnapshotKeys : public SnapshotFormat {
   EpochOpen open_ = [] {
     EpochOpen open;
     open.epoch = 7;
+    for (int i = 0; i < 6; ++i)
+      open.roster.push_back({"island-" + std::to_string(i), {}, RosterEntry::State::counted});
     return open;
   }();
   std::unique_ptr<Kv> kv_ = make_map_kv();
@@ -244,6 +248,27 @@ TEST_F(SnapshotKeys, TheOldersPositionIsTheLimitOnceTheNewersHeadIsOldEnough) {
   note(3, 20'000);
   EXPECT_EQ(limit(26'399), (CommitPosition{7, 10}));
   EXPECT_EQ(limit(26'400), (CommitPosition{7, 20}));
+}
+
+// Commits that all islands have are not given up for snapshots that some do not have.
+TEST_F(SnapshotKeys, NothingIsTruncatedUnderSnapshotsThatIslandsMissed) {
+  ASSERT_TRUE(adopt(1, 0, 0x0f));
+  ASSERT_TRUE(adopt(2, 10'000, 0x1f));
+  note(2, 10'000);
+  EXPECT_FALSE(limit(1'000'000));
+  ASSERT_TRUE(adopt(3, 20'000));
+  note(3, 20'000);
+  EXPECT_EQ(limit(1'000'000), (CommitPosition{7, 20}));
+}
+
+TEST_F(SnapshotKeys, AnIslandThatDoesNotCountIsNotWaitedFor) {
+  open_.roster[4].state = RosterEntry::State::lost;
+  open_.roster[5].state = RosterEntry::State::uncounted;
+  apply(mutations_of(open_, {}));
+  ASSERT_TRUE(adopt(1, 0, 0x0f));
+  ASSERT_TRUE(adopt(2, 10'000, 0x0f));
+  note(2, 10'000);
+  EXPECT_EQ(limit(1'000'000), (CommitPosition{7, 10}));
 }
 
 TEST_F(SnapshotKeys, AClockThatGoesBackMakesNothingRipeSooner) {

@@ -87,6 +87,29 @@ Result<std::vector<T>> collect(const View& view, std::string_view from, std::str
   return out;
 }
 
+// Mask of the islands that the epoch in force counts on.
+Result<uint32_t> counted_islands(const View& view, erasure::Code code) {
+  const uint32_t all = (1u << code.n) - 1;
+  ASSIGN_OR_RETURN(std::optional<std::string> value, view.get(kAppliedKey));
+  if (!value) return all;
+  ASSIGN_OR_RETURN(Applied applied, decode_applied(*value));
+  ASSIGN_OR_RETURN(std::optional<std::string> bytes, view.get(numbered("m/open/", applied.epoch)));
+  if (!bytes) return all;
+  ASSIGN_OR_RETURN(EpochOpen open, decode_open(as_bytes(*bytes)));
+  uint32_t counted = 0;
+  for (size_t i = 0; i < open.roster.size(); ++i)
+    if (open.roster[i].state == RosterEntry::State::counted) counted |= 1u << i;
+  return counted;
+}
+
+// Every island that counts has confirmed every chunk. One that missed some protects less than the commits it would replace, which may be on all
+// of them: losing n - k islands would lose it, and the realm with it.
+bool whole(const SnapshotManifest& manifest, uint32_t counted) {
+  return std::ranges::all_of(manifest.chunks, [counted](const SnapshotManifest::Chunk& chunk) {
+    return (chunk.confirmed & counted) == counted;
+  });
+}
+
 Result<SnapshotManifest> decode_kept(std::string_view, std::string_view value) {
   return decode_manifest(as_bytes(value));
 }
@@ -253,6 +276,9 @@ Result<std::vector<Mutation>> note_head_confirmed(const View& view, uint64_t sna
   ASSIGN_OR_RETURN(std::vector<SnapshotManifest> kept,
                    collect<SnapshotManifest>(view, kKeptPrefix, kKeptEnd, decode_kept));
   if (kept.size() < kSnapshotsKept || kept.back().number != snapshot_number) return std::vector<Mutation>{};
+  ASSIGN_OR_RETURN(uint32_t counted, counted_islands(view, kept.back().code));
+  if (!whole(kept.back(), counted) && !whole(kept[kept.size() - kSnapshotsKept], counted))
+    return std::vector<Mutation>{};
   ASSIGN_OR_RETURN(std::vector<Limit> limits, collect<Limit>(view, kLimitPrefix, kLimitEnd, decode_limit));
   if (!limits.empty()) {
     const Limit& last = limits.back();

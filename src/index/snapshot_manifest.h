@@ -73,6 +73,7 @@ Result<std::optional<CommitPosition>> truncation_limit(const Snapshot& view, Uni
                                                        Duration delay);
 
 // What the commit changes that notes that the newest snapshot's head slot is on w islands since `now_ms`. Nothing to note: no mutations.
+// Neither of the two kept snapshots was confirmed by all islands that count: nothing to note either, until one comes that is.
 // Keeps at most kLimitsWaitingMax such notes: one that comes sooner than a part of `delay` after the last is left out.
 inline constexpr int kLimitsWaitingMax = 64;
 Result<std::vector<Mutation>> note_head_confirmed(const View& view, uint64_t snapshot_number, UnixMs now_ms,
