@@ -180,7 +180,13 @@ io::Task<Result<void>> Cloud::start() {
     co_return fail(opened.error());
   }
   journal_ = std::move(*opened);
-  reader_ = extent::make_extent_reader(*keys, placement, *workers_);
+  repairs_ = std::make_shared<extent::RepairTable>();
+  std::vector<std::string> ids;
+  for (const auto& island : islands) ids.push_back(island->id());
+  ledger_ = std::make_shared<store::RepairLedger>(ids);
+  Result<void> loaded = store::load_repairs(*journal_.kv->snapshot(), *repairs_, *ledger_);
+  if (!loaded) co_return fail(loaded.error());
+  reader_ = extent::make_extent_reader(*keys, placement, *workers_, {}, repairs_);
   auto made = co_await store::open_store(store_options, *keys, *journal_.kv, *journal_.committer, *fanout_,
                                          *reader_, placement, journal_options.code, journal_options.ack,
                                          *workers_, *random, clock);
@@ -198,6 +204,35 @@ io::Task<bool> Cloud::stop() {
   reader_.reset();
   journal_ = index::Journal();
   co_return true;
+}
+
+namespace {
+
+io::Task<bool> go_on(const store::ScrubReport&) {
+  co_return true;
+}
+
+}  // namespace
+
+io::Task<Result<store::ScrubReport>> Cloud::scrub(bool repair) {
+  erasure::Coder coder(journal_options.code);
+  store::ScrubberOptions options;
+  options.patrol_bytes_per_second = 0;
+  store::RepairParts parts{.keys = *keys,
+                           .kv = *journal_.kv,
+                           .committer = *journal_.committer,
+                           .placement = placement,
+                           .coder = coder,
+                           .workers = *workers_,
+                           .home = loop,
+                           .clock = clock,
+                           .table = repairs_,
+                           .ledger = ledger_};
+  std::unique_ptr<store::Scrubber> scrubber =
+      store::make_scrubber({options, std::move(parts), journal_options.files});
+  Result<store::ScrubReport> report = co_await scrubber->pass(repair, go_on);
+  co_await scrubber->close();
+  co_return report;
 }
 
 io::Task<Result<void>> Cloud::snapshot() {

@@ -15,6 +15,7 @@
 #include "index/journal.h"
 #include "io/sim/sim_loop.h"
 #include "island/mem_island.h"
+#include "store/scrubber.h"
 #include "store/store.h"
 
 namespace archipel::adversary {
@@ -84,6 +85,8 @@ class Cloud {
   io::Task<bool> settle();  // until answers that nobody waits for any more have been looked at
   store::Store& store() { return *store_; }
   index::Journal& journal() { return journal_; }
+  // One pass of scrub over everything, with or without repair.
+  io::Task<Result<store::ScrubReport>> scrub(bool repair);
   // A snapshot of the view and its head slots, now.
   io::Task<Result<void>> snapshot();
 
@@ -146,6 +149,8 @@ class Cloud {
   std::unique_ptr<io::SimWorkers> workers_;
   std::unique_ptr<extent::Fanout> fanout_;
   index::Journal journal_;
+  std::shared_ptr<extent::RepairTable> repairs_;
+  std::shared_ptr<store::RepairLedger> ledger_;
   std::unique_ptr<extent::ExtentReader> reader_;
   std::unique_ptr<store::Store> store_;
 };

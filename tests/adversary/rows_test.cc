@@ -45,7 +45,8 @@ io::Task<bool> two_large(Cloud& cloud, Large& out) {
 io::Task<bool> expect_refused(Cloud& cloud, const char* what, bool somewhere = true) {
   Cloud::Verdict verdict = co_await cloud.read_everything();
   EXPECT_TRUE(verdict.clean()) << what << ": " << verdict.complaints.front();
-  EXPECT_EQ(verdict.refused > 0, somewhere) << what;
+  EXPECT_EQ(verdict.refused > 0, somewhere)
+      << what << (verdict.errors.empty() ? "" : ": " + verdict.errors.front());
   for (const std::string& error : verdict.errors)
     EXPECT_NE(error.find("island-"), std::string::npos) << what << " was not attributed: " << error;
   co_return true;
@@ -284,6 +285,63 @@ io::Task<bool> ransom(Cloud& cloud) {
 }
 TEST(Attack, Row19StolenCredentialsOfThreeIslandsTakeNothing) {
   Cloud().run(ransom);
+}
+
+// Repair is fed by islands too: whatever three of them hold, what is rebuilt is right, and is all that is needed when the other three go.
+io::Task<bool> repair_under_attack(Cloud& cloud) {
+  bool populated = co_await cloud.populate();
+  CO_ASSERT(populated);
+  io::Dice dice(61);
+  for (int round = 0; round < 8; ++round) {
+    uint32_t mask = 0;
+    while (std::popcount(mask) < kIslands - kNeeded) mask |= 1u << dice.pick(kIslands);
+    for (size_t i = 0; i < cloud.islands.size(); ++i) {
+      if ((mask >> i & 1) == 0) continue;
+      for (auto& [name, bytes] : cloud.islands[i]->blobs()) {
+        if (bytes.empty() || dice.chance(1, 5)) continue;
+        const size_t at = dice.pick(bytes.size());
+        if (dice.chance(1, 2))
+          bytes[at] = static_cast<char>(bytes[at] ^ 8);
+        else
+          bytes.resize(at);
+      }
+      if (dice.chance(1, 3)) {
+        Blobs& blobs = cloud.islands[i]->blobs();
+        blobs.erase(blobs.begin());
+      }
+    }
+    Result<store::ScrubReport> report = co_await cloud.scrub(true);
+    CO_ASSERT(report.has_value());
+    EXPECT_TRUE(report->whole()) << report->failures.size() << ": "
+                                 << (report->failures.empty() ? "" : report->failures[0]);
+    for (size_t i = 0; i < cloud.islands.size(); ++i) {
+      const bool touched = (mask >> i & 1) != 0;
+      EXPECT_EQ(report->islands[i].wrong + report->islands[i].missing > 0, touched) << "island " << i;
+    }
+    // Those that helped are gone now.
+    for (size_t i = 0; i < cloud.islands.size(); ++i)
+      if ((mask >> i & 1) == 0) cloud.islands[i]->down();
+    co_await expect_refused(cloud, "what was repaired, alone", false);
+    for (auto& island : cloud.islands) island->up();
+    if (testing::Test::HasFailure()) co_return false;
+    // Until nobody is taken for dead any more.
+    uint64_t unreachable = 1;
+    for (int wait = 0; wait < 20 && unreachable > 0; ++wait) {
+      co_await io::sleep_until(cloud.loop.now() + std::chrono::seconds(6));
+      report = co_await cloud.scrub(false);
+      CO_ASSERT(report.has_value());
+      unreachable = 0;
+      for (const auto& island : report->islands) unreachable += island.unreachable;
+    }
+    CO_ASSERT(unreachable == 0);
+  }
+  Result<void> restarted = co_await cloud.restart(true);
+  CO_ASSERT(restarted.has_value());
+  co_await expect_refused(cloud, "after a start from repaired islands", false);
+  co_return true;
+}
+TEST(Attack, RepairIsNeverMisledAndMakesGoodWhatThreeIslandsSpoiled) {
+  Cloud().run(repair_under_attack);
 }
 
 }  // namespace
