@@ -183,7 +183,7 @@ io::Task<Result<void>> CompactorImpl::move_all(MovingStreams found) {
     CO_RETURN_IF_ERROR(co_await move(std::move(batch)));
     const Duration worked = p_.home.now() - started;
     if (at == streams.size()) break;
-    const Duration pause = worked * (100 - p_.options.duty_percent) / p_.options.duty_percent;
+    const Duration pause = pause_after(worked, p_.options.duty_percent);
     if (pause > Duration{}) co_await stopping_.wait(p_.home.now() + pause);
   }
   co_return {};

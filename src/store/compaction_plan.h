@@ -12,6 +12,11 @@ namespace archipel::store {
 
 inline constexpr uint64_t kPassBytesMax = 64u << 20;  // of versions that a pass keeps in memory
 
+// How long to rest after so much work, so that work is at most `duty_percent` (1..100) of the time.
+inline Duration pause_after(Duration worked, int duty_percent) {
+  return worked * (100 - duty_percent) / duty_percent;
+}
+
 // Extents worth emptying, and what all live ones amount to.
 struct Candidates {
   std::set<ExtentKey> extents;
