@@ -10,7 +10,7 @@ Slots can be stale on one island (f), and PUTs land late, within the budget.
 from search import Refused, Violation
 
 LIARS = 1
-OFF, WATCHING, READY, SERVING = 'off', 'watching', 'ready', 'serving'
+OFF, WATCHING, READY, TAKEN, SERVING = 'off', 'watching', 'ready', 'taken', 'serving'
 
 
 class State:
@@ -72,7 +72,9 @@ class Lease:
             elif gate.phase == WATCHING:
                 acts.append(('watch', g))
             elif gate.phase == READY:
-                acts.append(('decide', g))
+                acts.append(('take' if self.looks_twice() else 'decide', g))
+            elif gate.phase == TAKEN:
+                acts.append(('confirm', g))
             else:
                 now = s.time - gate.slept
                 if gate.begun < now and (now < gate.until or self.broken('a lapsed lease is renewed')):
@@ -91,6 +93,12 @@ class Lease:
         if act not in ('tick', 'land'):
             s.gates = s.gates[:g] + (gate.values(),) + s.gates[g + 1:]
         return text
+
+    def looks_twice(self):
+        return self.broken('a start only looks before and after it takes the lease')
+
+    def announces(self):
+        return not self.looks_twice() and not self.broken('starters do not announce themselves')
 
     def tick(self, s, _ch, _g, _gate):
         s.time += 1
@@ -168,7 +176,7 @@ class Lease:
         gate.phase, gate.begun = WATCHING, s.time
         gate.seen = tuple(sorted((i, c) for i, c in shown.items() if i != g))
         text = 'gateway %d begins to watch, %d islands answer' % (g, heard)
-        if not self.broken('starters do not announce themselves'):
+        if self.announces():
             text += ', and announces itself on %s' % self.put(s, ch, g, gate)
             if bin(gate.landed).count('1') < self.w:
                 gate.phase = OFF
@@ -186,7 +194,7 @@ class Lease:
             return 'gateway %d sees gateway %s alive, gives up' % (g, sorted(news))
         if s.time - gate.begun < (self.valid - 1 if self.broken('the watch is shorter than the lease') else self.watching):
             raise Refused('nothing changes')
-        if not self.broken('starters do not announce themselves'):
+        if self.announces():
             mine = max(i for i in shown) == g and len(shown) == 1
             if not mine:
                 raise Refused('its announcement is not what the islands show')
@@ -206,3 +214,26 @@ class Lease:
         s.decided += 1
         gate.phase, gate.order, gate.read_at, gate.until = SERVING, s.decided, s.time, s.time + self.valid
         return 'gateway %d takes the lease on %s, reads the chain and opens an epoch' % (g, landed)
+
+    def take(self, s, ch, g, gate):
+        """Instead of an announcement: writes, and looks again before it reads the chain."""
+        if s.time - gate.read_at >= self.valid:
+            gate.phase = OFF
+            return 'gateway %d was slow, gives up' % g
+        gate.begun, gate.phase = s.time, TAKEN
+        landed = self.put(s, ch, g, gate)
+        if bin(gate.landed).count('1') < self.w:
+            gate.phase = OFF
+        return 'gateway %d takes the lease on %s%s' % (g, landed, ': too few, gives up' if gate.phase == OFF else '')
+
+    def confirm(self, s, ch, g, gate):
+        shown, _ = self.look(s, ch)
+        if shown is None:
+            raise Refused('too few answer')
+        seen = dict(gate.seen)
+        if any(i != g and c > seen.get(i, 0) for i, c in shown.items()):
+            gate.phase = OFF
+            return 'gateway %d sees another lease, gives up' % g
+        s.decided += 1
+        gate.phase, gate.order, gate.read_at, gate.until = SERVING, s.decided, s.time, gate.begun + self.valid
+        return 'gateway %d sees its own lease, reads the chain and opens an epoch' % g

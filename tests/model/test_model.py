@@ -77,6 +77,8 @@ MUTANTS = [
     ('the watch is shorter than the lease', walks, lambda m: Lease(4, 3, mutants=m, **SHORT), 20000),
     ('a copied DIR skips the watch', walks, lambda m: Lease(4, 3, mutants=m, **SHORT), 5000),
     ('the clock stops while the machine sleeps', walks, lambda m: Lease(4, 3, time=14, sleeps=1, mutants=m), 20000),
+    ('a start only looks before and after it takes the lease', walks,
+     lambda m: Lease(3, 3, starters=2, holder=False, valid=2, watching=3, time=8, late=0, mutants=m), 40000),
     ('starters do not announce themselves', walks, lambda m: Lease(3, 3, starters=2, holder=False, valid=2, watching=3, time=8, late=0, mutants=m), 40000),
 ]
 
