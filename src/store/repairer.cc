@@ -12,6 +12,7 @@ using extent::ShardState;
 constexpr size_t kSettledMax =
     100'000;  // commits remembered until their m/debt records go; others go after the next start
 constexpr size_t kTidyPerCommitMax = 256;
+constexpr uint64_t kToldWithin = 1000;  // commits, of the same epoch or from the start of a later one
 constexpr size_t kDroppedAtOnceMax = 4096;
 
 uint32_t all_shards(int n) {
@@ -127,10 +128,12 @@ io::Task<Result<bool>> Repairer::wanted(const ScrubTarget& target) {
 
 io::Task<Repairer::Outcome> Repairer::process(Work work, extent::Pace& pace) {
   const ScrubPosition at = work.target.position();
-  const bool alone = busy_.insert(at).second;
-  if (!alone) co_return nothing_to_do();
+  // Whoever is at it may look at less than this caller wants: a wait, not a skip.
+  while (busy_.contains(at)) co_await idle_.wait();
+  busy_.insert(at);
   Outcome outcome = co_await process_alone(std::move(work), pace);
   busy_.erase(at);
+  idle_.notify_all();
   co_return outcome;
 }
 
@@ -297,30 +300,43 @@ void Repairer::forget(const index::CommitPosition& commit) {
 }
 
 io::Task<void> Repairer::tidy() {
-  if (settled_.empty()) co_return;
-  const std::set<index::CommitPosition> settled(settled_.begin(), settled_.end());
-  // A commit's mask is told by a record after it: a key that is not there yet may come.
-  auto look = [this, &settled]() -> Result<std::vector<index::CommitPosition>> {
-    std::vector<index::CommitPosition> told;
-    auto add = [&](const index::Record::Confirmed& commit, UnixMs) {
-      const index::CommitPosition at{commit.epoch, commit.seq};
-      if (told.size() < kTidyPerCommitMax && settled.contains(at)) told.push_back(at);
-    };
-    RETURN_IF_ERROR(index::scan_debts(*p_.kv.snapshot(), add));
+  const size_t count = std::min(settled_.size(), kTidyPerCommitMax);
+  if (count == 0) co_return;
+  const std::vector<index::CommitPosition> some(settled_.begin(),
+                                                settled_.begin() + static_cast<ptrdiff_t>(count));
+  settled_.erase(settled_.begin(), settled_.begin() + static_cast<ptrdiff_t>(count));
+  auto look = [this, &some]() -> Result<std::vector<bool>> {
+    std::vector<bool> told;
+    auto snapshot = p_.kv.snapshot();
+    for (const index::CommitPosition& at : some) {
+      ASSIGN_OR_RETURN(std::optional<std::string> debt,
+                       snapshot->get(index::settle_debt(at.epoch, at.seq).key));
+      told.push_back(debt.has_value());
+    }
     return told;
   };
-  Result<std::vector<index::CommitPosition>> told = co_await p_.workers.run(look);
-  if (!told || told->empty()) co_return;
+  Result<std::vector<bool>> told = co_await p_.workers.run(look);
+  if (!told) co_return;
+  const index::CommitPosition now = p_.committer.applied();
+  std::vector<index::CommitPosition> ends;
+  for (size_t i = 0; i < count; ++i) {
+    // A commit's mask is told by a record after it: a key that is not there yet may come for a while.
+    const bool may_come = now < index::CommitPosition{some[i].epoch + 1, kToldWithin} &&
+                          (now.epoch > some[i].epoch || now.seq < some[i].seq + kToldWithin);
+    if ((*told)[i])
+      ends.push_back(some[i]);
+    else if (may_come)
+      settled_.push_back(some[i]);
+  }
+  if (ends.empty()) co_return;
   index::Intent intent;
-  intent.build = [told = *told](const index::View&, const std::vector<index::SmallLocation>&,
-                                std::vector<index::Mutation>& out) {
-    for (const index::CommitPosition& at : told) out.push_back(index::settle_debt(at.epoch, at.seq));
+  intent.build = [ends](const index::View&, const std::vector<index::SmallLocation>&,
+                        std::vector<index::Mutation>& out) {
+    for (const index::CommitPosition& at : ends) out.push_back(index::settle_debt(at.epoch, at.seq));
     return Result<void>{};
   };
   auto committed = co_await p_.committer.commit(std::move(intent));
-  if (!committed) co_return;
-  const std::set<index::CommitPosition> gone(told->begin(), told->end());
-  std::erase_if(settled_, [&](const index::CommitPosition& at) { return gone.contains(at); });
+  if (!committed) settled_.insert(settled_.end(), ends.begin(), ends.end());
 }
 
 }  // namespace archipel::store

@@ -30,7 +30,7 @@ struct RepairParts {
   TargetView view() const { return {kv.snapshot(), snapshots, clock.unix_ms()}; }
 };
 
-// On the home loop. Several process() may run side by side; of one target only one at a time, the others find it "gone".
+// On the home loop. Several process() may run side by side; of one target one after the other.
 class Repairer {
  public:
   explicit Repairer(RepairParts parts);
@@ -76,6 +76,7 @@ class Repairer {
   index::JournalWork journal_;
   extent::CellKeys cell_keys_;
   std::set<ScrubPosition> busy_;
+  io::Event idle_;                              // something left busy_
   std::vector<index::CommitPosition> settled_;  // commits whose m/debt record is to go
 };
 
