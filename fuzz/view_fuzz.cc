@@ -3,6 +3,7 @@
 // Properties: what decodes encodes again to something that decodes to the same; every depth of a version agrees; what a version says
 // of its slices adds up.
 #include "fuzz_support.h"
+#include "store/collector_state.h"
 #include "store/keys.h"
 #include "store/records.h"
 #include "store/registry.h"
@@ -53,6 +54,9 @@ void extents(std::string_view in) {
   if (Result<DoomedRecord> doomed = decode_doomed(in)) MUST(encode(*doomed) == in);
   if (Result<ExceptionRecord> owed = decode_exception(in)) MUST(encode(*owed) == in);
   if (Result<RebuildRecord> rebuild = decode_rebuild(in)) MUST(encode(*rebuild) == in);
+  if (Result<EpochSweep> sweep = decode_epoch_sweep(in)) MUST(encode(*sweep) == in);
+  if (Result<CommitSweep> sweep = decode_commit_sweep(in)) MUST(encode(*sweep) == in);
+  if (Result<UnixMs> time = decode_time(in)) MUST(encode_time(*time) == in);
   if (in.starts_with(kLivePrefix) || in.starts_with(kDoomedPrefix))
     if (std::optional<ExtentKey> key = extent_of(in)) MUST(live_key(*key) == in || doomed_key(*key) == in);
 }
