@@ -1,0 +1,255 @@
+"""The view's records (docs/formats/view.md): buckets, versions of objects, slices, storage, exceptions. And a whole realm, put together."""
+import dataclasses
+
+from crypto import SEALED_SEGMENT, Stream
+from erasure import CODES
+from extents import DATA, SECTION, Extents, Reference
+from fields import Damaged, Fields, Unreadable, sized, u8, u16, u32, u64
+from islands import open_islands
+from journal import Journal
+import snapshots
+
+SMALL, LARGE = 1, 2
+SMALL_SEGMENTS_MAX = 4
+SIZE_MAX = 1 << 50
+
+
+@dataclasses.dataclass
+class Piece:
+    """Where one sealed segment lies: `size` bytes of an extent from `offset` on."""
+    ref: Reference
+    offset: int
+    size: int
+
+
+@dataclasses.dataclass
+class Slice:
+    stream: Stream
+    wrapped: bytes
+    kek_slot: int
+    generation: int
+    pieces: list
+
+
+@dataclasses.dataclass
+class Version:
+    """An object's current version."""
+    bucket: bytes
+    key: bytes
+    id: bytes
+    modified: int
+    size: int
+    etag: bytes
+    checksum_kind: int
+    checksum: bytes
+    system: list
+    user: list
+    slices: list
+
+    def place(self):
+        """Where the body begins; objects sorted so are read extent by extent."""
+        for each in self.slices:
+            first = each.pieces[0]
+            return first.ref.epoch, first.ref.kind, first.ref.counter, first.offset
+        return (0,)
+
+
+def read_reference(fields):
+    kind, epoch, counter, attempt = fields.u8(), fields.varint(), fields.varint(), fields.raw(16)
+    if kind not in (DATA, SECTION):
+        fields.fail(f"extent of kind {kind}")
+    n, k, cell_bytes, length, mask, base = fields.u8(), fields.u8(), fields.varint(), fields.varint(), fields.varint(), fields.varint()
+    random_bits = fields.raw(8) if kind == SECTION else b""
+    if kind == DATA and base:
+        fields.fail("base of a data extent is not 0")
+    return Reference(kind, epoch, counter, attempt, n, k, cell_bytes, length, base, random_bits, mask)
+
+
+def read_small(fields, stream):
+    count = fields.varint()
+    if not 1 <= count <= SMALL_SEGMENTS_MAX or count != stream.segments:
+        fields.fail(f"{count} segments in storage, {stream.segments} in the stream")
+    pieces = []
+    for number in range(count):
+        ref, offset, size = read_reference(fields), fields.varint(), fields.varint()
+        if size != stream.sealed_length(number) or offset + size > ref.length:
+            fields.fail(f"segment {number}: {size} bytes at {offset} of {ref}")
+        if offset // ref.cell_bytes != (offset + size - 1) // ref.cell_bytes:
+            fields.fail(f"segment {number} lies across two cells of {ref}")
+        pieces.append(Piece(ref, offset, size))
+    return pieces
+
+
+def read_large(fields, stream):
+    n, k, cell_bytes, extents = fields.u8(), fields.u8(), fields.varint(), fields.count()
+    if cell_bytes != SEALED_SEGMENT:
+        fields.fail(f"cells of {cell_bytes} bytes")
+    pieces = []
+    for _ in range(extents):
+        epoch, counter, attempt = fields.varint(), fields.varint(), fields.raw(16)
+        length, mask, segments = fields.varint(), fields.varint(), fields.varint()
+        if segments == 0 or len(pieces) + segments > stream.segments:
+            fields.fail("storage has other segments than the stream")
+        ref = Reference(DATA, epoch, counter, attempt, n, k, cell_bytes, length, mask=mask)
+        sizes = [stream.sealed_length(len(pieces) + i) for i in range(segments)]
+        if sum(sizes) != length:
+            fields.fail(f"{ref} has {length} bytes for {segments} segments of {sum(sizes)}")
+        pieces += [Piece(ref, i * cell_bytes, size) for i, size in enumerate(sizes)]
+    if len(pieces) != stream.segments:
+        fields.fail(f"{len(pieces)} segments in storage, {stream.segments} in the stream")
+    return pieces
+
+
+def read_slice(fields):
+    data_id, salt, commitment = fields.raw(16), fields.raw(32), fields.raw(32)
+    stream = Stream(data_id, salt, commitment, fields.varint(), fields.varint(), fields.varint())
+    wrapped, slot, generation = fields.raw(60), fields.varint(), fields.varint()
+    if stream.length == 0:
+        fields.fail("an empty slice")
+    storage = fields.u8()
+    if storage not in (SMALL, LARGE):
+        fields.fail(f"storage of format {storage}")
+    pieces = (read_small if storage == SMALL else read_large)(fields, stream)
+    for piece in pieces:
+        if (piece.ref.n, piece.ref.k) not in CODES:
+            fields.fail(f"code ({piece.ref.n}, {piece.ref.k})")
+    return Slice(stream, wrapped, slot, generation, pieces)
+
+
+def read_version(key, value):
+    """The record of `key` = o/ bucket NUL object key NUL."""
+    parts = key[2:].split(b"\0")
+    if len(parts) != 3 or parts[2] or not parts[0]:
+        raise Damaged(f"key {key!r} of the view is not an object's current version")
+    bucket, name = parts[:2]
+    fields = Fields(value, f"record of object {name!r} in bucket {bucket!r}")
+    fields.expect(u8(1), "format")
+    fields.expect(u8(1), "kind of version")
+    version_id, modified, size, etag = fields.raw(16), fields.u64(), fields.varint(), fields.bytes()
+    kind, checksum, system, user = fields.u8(), fields.bytes(), fields.map(), fields.map()
+    slices = [read_slice(fields) for _ in range(fields.count())]
+    fields.end()
+    if sum(s.stream.length for s in slices) != size or size > SIZE_MAX:
+        fields.fail(f"slices do not add up to {size} bytes")
+    return Version(bucket, name, version_id, modified, size, etag, kind, checksum, system, user, slices)
+
+
+def read_owner(value, bucket):
+    fields = Fields(value, f"record of bucket {bucket!r}")
+    fields.expect(u8(1), "format")
+    owner = fields.bytes()
+    fields.u64()
+    fields.end()
+    return owner
+
+
+class Realm:
+    """A keyring, the islands given, and the view that their journal makes."""
+
+    def __init__(self, keyring, paths, report, use_snapshots=True):
+        self.keyring, self.report = keyring, report
+        self.islands = open_islands(paths, keyring, report)
+        self.journal = Journal(keyring, self.islands, report)
+        self.extents = Extents(self)
+        self._section_seen = {}
+        slots = snapshots.find_slots(self.journal, keyring, report)
+        self.view, begin = self._begin(slots if use_snapshots else [])
+        self._replay(begin, slots[0].position if slots else None)
+
+    def islands_of(self, epoch):
+        return self.journal.islands_of(epoch)
+
+    def _begin(self, slots):
+        for manifest in snapshots.candidates(slots, self.journal):
+            try:
+                view = snapshots.load(manifest, self)
+            except Damaged as error:
+                self.report.note(f"snapshot {manifest.number} cannot be read: {error}")
+                continue
+            self.report.count("snapshot_number", manifest.number)
+            return view, manifest.position
+        return {}, self.journal.start()
+
+    def _replay(self, begin, acknowledged):
+        for commit in self.journal.commits(begin, acknowledged):
+            record = commit.record
+            self._section_seen[record.epoch, record.seq] = commit
+            for key, value in commit.mutations:
+                if value is None:
+                    self.view.pop(key, None)
+                else:
+                    self.view[key] = value
+
+    # Extents ----------------------------------------------------------------------------------------------------------------
+
+    def repairs(self, ref):
+        """Repair numbers by shard, as an exception under f/ tells them."""
+        value = self.view.get(b"f/" + u8(ref.kind) + u64(ref.epoch) + u64(ref.counter))
+        if value is None:
+            return ()
+        fields = Fields(value, f"exception of {ref}")
+        fields.expect(u8(1), "format")
+        fields.u64(), fields.u32()
+        numbers = tuple(fields.varint() for _ in range(fields.count()))
+        fields.end()
+        return numbers
+
+    def check_section(self, ref):
+        """A reference to a section against the commit that holds it; its digest too, as far as it can be read."""
+        key = (ref.epoch, ref.counter)
+        commit = self._section_seen.get(key)
+        if commit is None:
+            commit, _ = self.journal.find_commit(ref.epoch, ref.random_bits, ref.counter)
+            if commit is None:
+                raise Damaged(f"commit {key} that holds the section can be read on none of the islands given")
+            self._section_seen[key] = commit
+        if isinstance(commit, Reference):
+            true = commit
+        else:
+            true = self._section_seen[key] = commit.record.section(ref.random_bits)
+            self._check_digest(true, commit.section_digest)
+        if dataclasses.replace(ref, mask=0) != true:
+            raise Damaged(f"{ref}: the header of its commit tells another geometry, attempt or place")
+
+    def _check_digest(self, ref, digest):
+        try:
+            found = self.extents.section_digest(ref)
+        except Damaged as error:
+            self.report.note(f"digest not compared: {error}")
+            return
+        if found != digest:
+            raise Unreadable(f"{ref}: BLAKE2b of the section is not what its commit says")
+        self.report.count("section_digests")
+
+    def read_piece(self, piece):
+        """The sealed bytes of one segment."""
+        ref = dataclasses.replace(piece.ref, mask=0)
+        if ref.kind == SECTION:
+            self.check_section(ref)
+        elif ref.attempt != self.journal.opens[ref.epoch].attempt(ref.counter):
+            raise Damaged(f"{ref}: its attempt is not the one that its epoch's seed makes")
+        return self.extents.read(ref, piece.offset, piece.size, self.repairs(ref))
+
+    # Objects ----------------------------------------------------------------------------------------------------------------
+
+    def owners(self):
+        """{bucket: owner}"""
+        return {key[2:]: read_owner(value, key[2:]) for key, value in self.view.items() if key.startswith(b"b/")}
+
+    def versions(self):
+        """Every object's current version, in order; Damaged ones as (key, error)."""
+        for key in sorted(k for k in self.view if k.startswith(b"o/")):
+            try:
+                yield key, read_version(key, self.view[key])
+            except Damaged as error:
+                yield key, error
+
+    def body(self, version, owner):
+        """The object's bytes, piece by piece, in order."""
+        what = f"object {version.key!r} in bucket {version.bucket!r}"
+        for part, piece in enumerate(version.slices):
+            bound_to = (u8(1) + sized(owner) + sized(version.bucket) + version.id + u32(part) + piece.stream.data_id +
+                        u32(piece.generation) + u16(1))
+            piece.stream.unwrap(self.keyring.kek(piece.kek_slot), piece.wrapped, bound_to, what)
+            for number, place in enumerate(piece.pieces):
+                yield piece.stream.open(number, self.read_piece(place), what)

@@ -1,0 +1,272 @@
+"""The independent decoder (tests/decoder) rebuilds from the keyring and any three islands what clients had stored: listing and bytes."""
+import contextlib
+import itertools
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+
+import base
+import gateway
+import tools
+
+REBUILD = pathlib.Path(__file__).resolve().parent.parent / "decoder" / "rebuild.py"
+REBUILD_SECONDS_MAX = 120
+SIZES = (0, 1, 4 << 10, 128 << 10, (128 << 10) + 1, 1 << 20, 20 << 20)
+# Data on the first three, parity on the last three; every triple has its own way to the bytes.
+TRIPLES = ((0, 1, 2), (3, 4, 5), (0, 2, 4), (1, 3, 5))
+HARD_KEYS = ("slashes//twice", "/first", "last/", "../up", "dir", "dir/below", "umlaut-\u00fc-\u6f22\u5b57-\U0001f600", "%41", "x" * 1024, "\n")
+# A gateway takes a snapshot of its view when the journal has grown by so much since the one before.
+SNAPSHOT_WRITES, SNAPSHOT_BODY, SNAPSHOT_THREADS = 2600, 128 << 10, 6
+
+
+def python():
+    """Debian's interpreter, which sees Debian's packages."""
+    found = "/usr/bin/python3" if pathlib.Path("/usr/bin/python3").exists() else sys.executable
+    done = tools.run([found, "-c", "import argon2, cryptography"])
+    if done.returncode != 0:
+        raise unittest.SkipTest("python3-argon2 and python3-cryptography are needed: " + done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def rebuild(cloud, islands, *options, code=0):
+    """Runs the decoder; returns (lines of the listing, summary)."""
+    command = [python(), REBUILD, "--keyring", cloud.dir / "keyring", "--passphrase-file", cloud.dir / "keyring.passphrase", "--list", "--json",
+               *options, *[cloud.island(i) for i in islands]]
+    done = subprocess.run([str(c) for c in command], stdin=subprocess.DEVNULL, capture_output=True, timeout=REBUILD_SECONDS_MAX, text=True)
+    if done.returncode != code:
+        raise AssertionError(f"rebuild.py ended with exit code {done.returncode}, {code} expected: {done.stderr[-3000:]}")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    return lines[:-1], lines[-1]
+
+
+def flip(path, offset):
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ 1]))
+
+
+def blobs(island):
+    """Blob files of an island, the largest first."""
+    return sorted((p for p in island.rglob("*") if p.is_file() and len(p.name) == 40), key=lambda p: -p.stat().st_size)
+
+
+class Decoder(base.Case):
+    """One demo for all tests: filled, killed, started again, filled further, stopped. From then on only its files are read."""
+
+    @classmethod
+    def setUpClass(cls):
+        python()
+        with contextlib.ExitStack() as stack:
+            cls.cloud = gateway.Gateway()
+            stack.callback(cls.cloud.destroy)
+            cls.stored, cls.listed, cls.synced = {}, {}, None
+            cls.fill()
+            cls.addClassCleanup(stack.pop_all().close)
+
+    @classmethod
+    def must(cls, response, *statuses):
+        if response.status not in statuses:
+            raise AssertionError(response)
+        return response
+
+    @classmethod
+    def put(cls, client, bucket, key, body):
+        cls.must(client.put(bucket, key, body), 200)
+        cls.stored[bucket, key] = body
+
+    @classmethod
+    def fill(cls):
+        client = cls.cloud.start().client(timeout=90)
+        for bucket in ("plain", "odd-keys", "empty"):
+            cls.must(client.make_bucket(bucket), 200)
+        for number, size in enumerate(SIZES):
+            cls.put(client, "plain", f"sizes/{size}.bin", base.pattern(size, number))
+        for kind in ("crc32", "crc32c", "crc64nvme", "sha1", "sha256"):
+            body = base.pattern(70_000, kind)
+            cls.must(client.put_trailer("plain", f"sums/{kind}", body, kind), 200)
+            cls.stored["plain", f"sums/{kind}"] = body
+        for key in HARD_KEYS:
+            cls.put(client, "odd-keys", key, key.encode())
+        cls.cloud.kill()
+        client = cls.cloud.start().client(timeout=90)
+        cls.change(client)
+        for bucket in ("plain", "odd-keys"):
+            cls.listed |= cls.listing(client, bucket)
+        cls.sync()
+        client.close()
+        if cls.cloud.stop() != 0:
+            raise AssertionError("the gateway did not stop cleanly: " + cls.cloud.stderr()[-3000:])
+
+    @classmethod
+    def change(cls, client):
+        """Overwrites, deletes, copies; in the second epoch, of objects of the first."""
+        cls.put(client, "plain", "umlaut-\u00fc/over", b"before")
+        cls.put(client, "plain", "umlaut-\u00fc/over", base.pattern(300_000, "over"))
+        cls.put(client, "plain", "sizes/1.bin", b"y")
+        for key in ("gone", "sums/sha1"):
+            cls.put(client, "plain", key, b"to be deleted")
+            cls.must(client.delete("plain", key), 204)
+            del cls.stored["plain", key]
+        for source, target in (("sizes/1048576.bin", ("plain", "copies/large")), ("sizes/4096.bin", ("odd-keys", "copy-of-small"))):
+            cls.must(client.request("PUT", *target, headers={"x-amz-copy-source": f"/plain/{source}"}), 200)
+            cls.stored[target] = cls.stored["plain", source]
+        # A copy outlives what it was copied from.
+        cls.must(client.delete("plain", "sizes/4096.bin"), 204)
+        del cls.stored["plain", "sizes/4096.bin"]
+
+    @classmethod
+    def listing(cls, client, bucket):
+        root = cls.must(client.request("GET", bucket, query=[("encoding-type", "url"), ("list-type", "2")]), 200).xml()
+        keys = client.list_keys(bucket)
+        entries = root.findall("Contents")
+        assert len(keys) == len(entries)
+        return {(bucket, key): (int(e.findtext("Size")), e.findtext("ETag").strip('"'), e.findtext("LastModified")[:19])
+                for key, e in zip(keys, entries)}
+
+    @classmethod
+    def sync(cls):
+        """What `aws s3 sync` brings, while the gateway runs."""
+        try:
+            aws = tools.program("aws")
+        except unittest.SkipTest as reason:
+            cls.why_not_synced = str(reason)
+            return
+        ready, home = cls.cloud.ready, cls.cloud.home / "synced"
+        home.mkdir()
+        env = tools.clean_environment(AWS_ACCESS_KEY_ID=ready["access_key"], AWS_SECRET_ACCESS_KEY=ready["secret_key"],
+                                      AWS_DEFAULT_REGION=ready["region"], HOME=str(home), PYTHONUTF8="1")
+        done = tools.run([aws, "--endpoint-url", ready["s3"], "s3", "sync", "--only-show-errors", "s3://plain", home / "plain"], env=env)
+        if done.returncode != 0:
+            raise AssertionError(f"aws s3 sync: {done.stdout[-2000:]}")
+        cls.synced = home / "plain"
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory(prefix="archipel-decoder-")
+        self.addCleanup(directory.cleanup)
+        self.out = pathlib.Path(directory.name) / "out"
+
+    def compare(self, lines, except_for=()):
+        """The listing against the gateway's own, and every file against what was put."""
+        told = {(line["bucket"], line["key"]): (line["size"], line["etag"], line["modified"][:19]) for line in lines}
+        self.assertEqual(told, self.listed)
+        self.assertEqual(sorted(told, key=lambda k: (k[0], k[1].encode())), list(told), "not in order")
+        for line in lines:
+            if (line["bucket"], line["key"]) in except_for:
+                self.assertIn("error", line)
+                self.assertFalse((self.out / line["path"]).exists())
+                continue
+            self.assertEqual(base.sha256((self.out / line["path"]).read_bytes()), base.sha256(self.stored[line["bucket"], line["key"]]), line)
+        self.assertEqual(set(told), set(self.stored))
+
+    def names(self, numbers):
+        return [gateway.ISLANDS[n] for n in numbers]
+
+    def test_any_three_islands_give_listing_and_bytes(self):
+        for triple in TRIPLES:
+            with self.subTest(islands=self.names(triple)):
+                lines, summary = rebuild(self.cloud, self.names(triple), "--out", self.out)
+                self.compare(lines)
+                self.assertEqual(summary["objects"], len(self.stored))
+                self.assertEqual(summary["bytes"], sum(map(len, self.stored.values())))
+                self.assertGreaterEqual(summary["epochs"], 2)
+                self.assertEqual(summary["islands_blamed"], {})
+                self.assertEqual(summary["checksums"], 4)
+                self.assertEqual(summary["etags_md5"], len(self.stored))
+                self.assertTrue((self.out / "empty").is_dir())
+                shutil.rmtree(self.out)
+
+    def test_every_three_islands_list_the_same(self):
+        expected, _ = rebuild(self.cloud, gateway.ISLANDS)
+        for triple in itertools.combinations(gateway.ISLANDS, 3):
+            self.assertEqual(rebuild(self.cloud, triple)[0], expected, triple)
+
+    def test_same_files_as_aws_s3_sync(self):
+        if self.synced is None:
+            raise unittest.SkipTest(self.why_not_synced)
+        rebuild(self.cloud, self.names((1, 4, 5)), "--out", self.out)
+        files = {root: {str(p.relative_to(root)): base.sha256(p.read_bytes()) for p in root.rglob("*") if p.is_file()}
+                 for root in (self.synced, self.out / "plain")}
+        self.assertEqual(files[self.synced], files[self.out / "plain"])
+        self.assertEqual(len(files[self.synced]), sum(bucket == "plain" for bucket, _ in self.stored))
+
+    def test_a_flipped_byte_is_decoded_around_and_its_island_named(self):
+        wrong = gateway.ISLANDS[1]
+        largest = blobs(self.cloud.island(wrong))[0]
+        flip(largest, largest.stat().st_size // 2)
+        self.addCleanup(flip, largest, largest.stat().st_size // 2)
+        lines, summary = rebuild(self.cloud, self.names((0, 1, 3, 5)), "--out", self.out)
+        self.compare(lines)
+        self.assertEqual(list(summary["islands_blamed"]), [wrong])
+        self.assertEqual(summary["islands_blamed"][wrong]["wrong"], 1)
+        self.assertEqual(summary["cells_wrong"], 1)
+        # With two good cells and that one, the object is not restored rather than restored wrongly; all others are.
+        shutil.rmtree(self.out)
+        lines, summary = rebuild(self.cloud, self.names((0, 1, 3)), "--out", self.out, code=1)
+        self.assertEqual([where for where, _ in summary["not_restored"]], [f"plain/sizes/{20 << 20}.bin"])
+        self.compare(lines, except_for=[("plain", f"sizes/{20 << 20}.bin")])
+
+    def test_an_island_wrong_in_every_blob_is_named_and_left_out(self):
+        wrong, spoilt = gateway.ISLANDS[2], self.cloud.home / "spoilt"
+        shutil.copytree(self.cloud.island(wrong), spoilt)
+        self.addCleanup(shutil.rmtree, spoilt)
+        for blob in blobs(spoilt):
+            for offset in range(0, blob.stat().st_size, 10_000):
+                flip(blob, offset)
+        lines, summary = rebuild(self.cloud, self.names((0, 4, 5)), "--out", self.out, str(spoilt))
+        self.compare(lines)
+        self.assertEqual(list(summary["islands_blamed"]), [wrong])
+
+    def test_a_wrong_passphrase_and_too_few_islands_are_clear_errors(self):
+        environment = dict(os.environ, ARCHIPEL_PASSPHRASE="not it")
+        done = tools.run([python(), REBUILD, "--keyring", self.cloud.dir / "keyring", self.cloud.island(gateway.ISLANDS[0])], env=environment)
+        self.assertEqual((done.returncode, len(done.stdout.splitlines())), (2, 1), done.stdout)
+        self.assertIn("passphrase", done.stdout)
+        # Two islands tell every key, but give no stripe back but those of a single cell.
+        lines, summary = rebuild(self.cloud, self.names((2, 3)), "--out", self.out, code=1)
+        self.assertTrue(summary["not_restored"] or summary["notes"])
+        for line in lines:
+            if "error" not in line:
+                self.assertEqual((self.out / line["path"]).read_bytes(), self.stored[line["bucket"], line["key"]])
+
+
+class DecoderSnapshot(base.Case):
+    def test_a_snapshot_gives_the_same_as_the_whole_journal(self):
+        python()
+        cloud = self.new_gateway()
+        client = cloud.start().client(timeout=90)
+        self.expect(client.make_bucket("many"), 200)
+        bodies = {f"key-{n}": base.pattern(SNAPSHOT_BODY, n) for n in range(SNAPSHOT_THREADS)}
+
+        def overwrite(key, body):
+            own = cloud.client(timeout=90)
+            for number in range(SNAPSHOT_WRITES // SNAPSHOT_THREADS):
+                assert own.put("many", key, body).status == 200
+                if number % 100 == 0:
+                    assert own.put("many", f"{key}/{number}", key.encode()).status == 200
+            own.close()
+
+        threads = [threading.Thread(target=overwrite, args=item) for item in bodies.items()]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.expect(client.put("many", "last", b"last"), 200)
+        self.assertEqual(cloud.stop(), 0, cloud.stderr())
+        lines, short = rebuild(cloud, gateway.ISLANDS[3:], "--out", cloud.home / "short")
+        whole, long = rebuild(cloud, gateway.ISLANDS[3:], "--no-snapshot", "--out", cloud.home / "long")
+        self.assertEqual(short.get("snapshot_number"), 1, "no snapshot was taken: have the limits changed?")
+        self.assertLess(short["records"], long["records"])
+        self.assertEqual(lines, whole)
+        self.assertIn("last", [line["key"] for line in lines])
+        for line in lines:
+            for out in ("short", "long"):
+                body = (cloud.home / out / line["path"]).read_bytes()
+                self.assertEqual(body, bodies.get(line["key"], line["key"].partition("/")[0].encode()))
