@@ -14,7 +14,7 @@ HEADER = 128
 DATA, SECTION = 0, 1
 STRIPES_KEPT = 256      # x 3 cells of 64 KiB: 48 MiB of decoded stripes
 EXTENTS_OPEN = 64       # x 6 file descriptors
-REPAIRS_TRIED = 4       # where no record can tell the repair number
+REPAIRS_TRIED = 16      # where no record can tell the repair number
 
 
 @dataclasses.dataclass(frozen=True)

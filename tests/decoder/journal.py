@@ -125,6 +125,8 @@ class Commit:
         self.previous = fields.raw(32)
         fields.expect(u64(record.epoch) + u64(record.seq), "epoch and seq")
         self.time, self.section_digest = fields.u64(), fields.raw(32)
+        if record.length == 0 and self.section_digest != blake2b(b""):
+            fields.fail("no section, but a digest of one")
         told = fields.varint()
         if told > TOLD_MAX:
             fields.fail(f"{told} confirmed commits told")

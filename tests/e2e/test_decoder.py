@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -16,13 +17,13 @@ import gateway
 import tools
 
 REBUILD = pathlib.Path(__file__).resolve().parent.parent / "decoder" / "rebuild.py"
+GOLDEN = REBUILD.parent.parent / "golden" / "files"
 REBUILD_SECONDS_MAX = 120
 SIZES = (0, 1, 4 << 10, 128 << 10, (128 << 10) + 1, 1 << 20, 20 << 20)
 # Data on the first three, parity on the last three; every triple has its own way to the bytes.
 TRIPLES = ((0, 1, 2), (3, 4, 5), (0, 2, 4), (1, 3, 5))
 HARD_KEYS = ("slashes//twice", "/first", "last/", "../up", "dir", "dir/below", "umlaut-\u00fc-\u6f22\u5b57-\U0001f600", "%41", "x" * 1024, "\n")
-# A gateway takes a snapshot of its view when the journal has grown by so much since the one before.
-SNAPSHOT_WRITES, SNAPSHOT_BODY, SNAPSHOT_THREADS = 2600, 128 << 10, 6
+WAIT_SECONDS_MAX = 60
 
 
 def python():
@@ -183,9 +184,9 @@ class Decoder(base.Case):
                 self.assertTrue((self.out / "empty").is_dir())
                 shutil.rmtree(self.out)
 
-    def test_every_three_islands_list_the_same(self):
+    def test_ten_other_triples_list_the_same(self):
         expected, _ = rebuild(self.cloud, gateway.ISLANDS)
-        for triple in itertools.combinations(gateway.ISLANDS, 3):
+        for triple in list(itertools.combinations(gateway.ISLANDS, 3))[1::2]:
             self.assertEqual(rebuild(self.cloud, triple)[0], expected, triple)
 
     def test_same_files_as_aws_s3_sync(self):
@@ -237,36 +238,105 @@ class Decoder(base.Case):
                 self.assertEqual((self.out / line["path"]).read_bytes(), self.stored[line["bucket"], line["key"]])
 
 
+class DecoderGolden(base.Case):
+    def test_golden_files_read_as_their_manifest_says(self):
+        done = tools.run([python(), REBUILD.parent / "golden.py", GOLDEN])
+        self.assertEqual(done.returncode, 0, done.stdout)
+
+
 class DecoderSnapshot(base.Case):
+    def begin(self, **settings):
+        """A demo that collects and truncates after seconds instead of days, with short snapshots."""
+        cloud = self.new_gateway()
+        cloud.start()
+        self.assertEqual(cloud.stop(), 0, cloud.stderr())
+        config = cloud.dir / "archipel.toml"
+        text = re.sub(r"(?m)^\[collection\]\n(#.*\n)*", "", config.read_text())
+        config.write_text(text + "\n[collection]\n" + "".join(f"{name} = {value}\n" for name, value in settings.items()))
+        cloud.start()
+        self.expect(cloud.client().make_bucket("many"), 200)
+        return cloud
+
+    def write(self, cloud, stored, number):
+        """Some that are overwritten, some that stay, some that go."""
+        client = cloud.client(timeout=90)
+        for key, size in (("hot", 100_000), (f"cold-{number}", 300), ("large", 400_000)):
+            stored[key] = base.pattern(size, f"{key}/{number}")
+            self.expect(client.put("many", key, stored[key]), 200)
+        if number % 3 == 2:
+            key = f"cold-{number - 1}"
+            self.expect(client.delete("many", key), 204)
+            del stored[key]
+        client.close()
+
+    def compare(self, cloud, lines, out, stored):
+        self.assertEqual({line["key"] for line in lines}, set(stored))
+        for line in lines:
+            self.assertEqual(base.sha256((out / line["path"]).read_bytes()), base.sha256(stored[line["key"]]), line["key"])
+
     def test_a_snapshot_gives_the_same_as_the_whole_journal(self):
         python()
-        cloud = self.new_gateway()
-        client = cloud.start().client(timeout=90)
-        self.expect(client.make_bucket("many"), 200)
-        bodies = {f"key-{n}": base.pattern(SNAPSHOT_BODY, n) for n in range(SNAPSHOT_THREADS)}
-
-        def overwrite(key, body):
-            own = cloud.client(timeout=90)
-            for number in range(SNAPSHOT_WRITES // SNAPSHOT_THREADS):
-                assert own.put("many", key, body).status == 200
-                if number % 100 == 0:
-                    assert own.put("many", f"{key}/{number}", key.encode()).status == 200
-            own.close()
-
-        threads = [threading.Thread(target=overwrite, args=item) for item in bodies.items()]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        self.expect(client.put("many", "last", b"last"), 200)
+        cloud, stored = self.begin(interval_s=1, grace_s=600, repeat_s=600, truncation_delay_s=600, snapshot_mib=1), {}
+        for number in range(40):
+            self.write(cloud, stored, number)
+        self.wait_for(cloud, "archipel_snapshot_written_total")
+        self.write(cloud, stored, 40)
         self.assertEqual(cloud.stop(), 0, cloud.stderr())
         lines, short = rebuild(cloud, gateway.ISLANDS[3:], "--out", cloud.home / "short")
-        whole, long = rebuild(cloud, gateway.ISLANDS[3:], "--no-snapshot", "--out", cloud.home / "long")
-        self.assertEqual(short.get("snapshot_number"), 1, "no snapshot was taken: have the limits changed?")
+        whole, long = rebuild(cloud, gateway.ISLANDS[3:], "--no-snapshot")
+        self.compare(cloud, lines, cloud.home / "short", stored)
+        self.assertGreaterEqual(short["snapshot_number"], 1)
         self.assertLess(short["records"], long["records"])
-        self.assertEqual(lines, whole)
-        self.assertIn("last", [line["key"] for line in lines])
-        for line in lines:
-            for out in ("short", "long"):
-                body = (cloud.home / out / line["path"]).read_bytes()
-                self.assertEqual(body, bodies.get(line["key"], line["key"].partition("/")[0].encode()))
+        self.assertEqual([{**line, "path": None} for line in lines], [{**line, "path": None} for line in whole])
+
+    def test_a_truncated_journal_is_read_from_a_snapshot_on(self):
+        python()
+        cloud, stored = self.begin(interval_s=1, grace_s=1, repeat_s=2, truncation_delay_s=1, snapshot_mib=1, compact_mib=1), {}
+        for number in range(400):
+            self.write(cloud, stored, number)
+            if number > 40 and self.counter(cloud, "archipel_collect_commits_truncated_total"):
+                break
+        self.wait_for(cloud, "archipel_collect_commits_truncated_total")
+        self.assertEqual(cloud.stop(), 0, cloud.stderr())
+        for triple in ((0, 1, 2), (3, 4, 5)):
+            lines, summary = rebuild(cloud, [gateway.ISLANDS[n] for n in triple], "--out", cloud.home / "out")
+            self.compare(cloud, lines, cloud.home / "out", stored)
+            self.assertGreaterEqual(summary["snapshot_number"], 2)
+            self.assertEqual(summary["islands_blamed"], {})
+            shutil.rmtree(cloud.home / "out")
+        # Its beginning is gone: without the snapshot, that is said.
+        with self.assertRaisesRegex(AssertionError, "exit code 2.*cannot be read on any of the islands"):
+            rebuild(cloud, gateway.ISLANDS, "--no-snapshot")
+
+    def counter(self, cloud, name):
+        return sum(int(value) for value in re.findall(rf"(?m)^{name}(?:\{{[^}}]*\}})? (\d+)$", cloud.metrics()))
+
+    def wait_for(self, cloud, name):
+        tick = threading.Event()
+        for _ in range(WAIT_SECONDS_MAX * 4):
+            if self.counter(cloud, name):
+                return
+            tick.wait(0.25)
+        self.fail(f"{name} stays 0: {cloud.stderr()[-2000:]}")
+
+    def test_repaired_shards_are_found_under_their_new_names(self):
+        python()
+        cloud, stored = self.begin(interval_s=1, grace_s=600, repeat_s=600, truncation_delay_s=600, snapshot_mib=1), {}
+        for number in range(30):
+            self.write(cloud, stored, number)
+        self.wait_for(cloud, "archipel_snapshot_written_total")
+        self.assertEqual(cloud.stop(), 0, cloud.stderr())
+        for island in gateway.ISLANDS[:2]:
+            for blob in blobs(cloud.island(island)):
+                flip(blob, blob.stat().st_size - 20)
+        _, summary = rebuild(cloud, gateway.ISLANDS)
+        self.assertEqual(set(summary["islands_blamed"]), set(gateway.ISLANDS[:2]))
+        # Twice: the first may join a pass that is half way through.
+        cloud.start()
+        for _ in range(2):
+            done = tools.run([gateway.binary, "scrub", "--dir", cloud.dir])
+            self.assertEqual(done.returncode, 0, done.stdout[-2000:])
+        self.assertEqual(cloud.stop(), 0, cloud.stderr())
+        lines, summary = rebuild(cloud, gateway.ISLANDS[:3], "--out", cloud.home / "out")
+        self.compare(cloud, lines, cloud.home / "out", stored)
+        self.assertEqual(summary["islands_blamed"], {})

@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+"""Reads the golden files (tests/golden/files) with the independent decoder and compares with what their manifest.json tells.
+
+Example: golden.py tests/golden/files
+"""
+import hashlib
+import itertools
+import json
+import pathlib
+import shutil
+import sys
+import tempfile
+
+import erasure
+import extents
+import journal
+import snapshots
+import view
+from crypto import Keyring, blake2b
+from fields import Report
+from islands import Island
+
+
+class GoldenIsland(Island):
+    """An island without a marker: the widest code has nine, the samples have markers of six."""
+
+    def __init__(self, path, name, keyring):
+        self.path, self.id, self._keyring = path, name, keyring
+        self._names_key = keyring.sub_key("names/" + name)
+
+
+class GoldenRealm:
+    def __init__(self, files, home):
+        self.files, self.told, self.report = files, json.loads((files / "manifest.json").read_text()), Report()
+        shutil.copy(files / "keyring", home / "keyring")
+        (home / "keyring").chmod(0o600)
+        self.keyring = Keyring(home / "keyring", self.told["passphrase"].encode())
+        self.all = [GoldenIsland(home / f"golden-{i}", f"golden-{i}", self.keyring) for i in range(9)]
+        self.use = range(9)
+        for name, entry in self.told["files"].items():
+            self._spread((files / name).read_bytes(), entry)
+
+    def _spread(self, data, entry):
+        """A file holds the blobs of all islands, one after the other."""
+        for island, name, size in zip(self.all, entry.get("names", ()), entry.get("blob_bytes", ())):
+            place = island.path / name[:2] / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(data[:size])
+            data = data[size:]
+
+    def islands_of(self, _epoch):
+        return [island if number in self.use else None for number, island in enumerate(self.all)]
+
+
+def check(condition, what):
+    if not condition:
+        raise SystemExit(f"golden: {what} is not what the manifest says")
+
+
+def check_keys(realm, home):
+    check(realm.keyring.realm.hex() == realm.told["realm"], "the realm")
+    for purpose, key in realm.told["subkeys"].items():
+        check(realm.keyring.sub_key(purpose).hex() == key, f"sub-key {purpose}")
+    for number in range(6):
+        directory = home / f"marked-{number}"
+        directory.mkdir()
+        shutil.copy(realm.files / f"marker_{number}", directory / "marker")
+        check(Island(directory, realm.keyring).id == f"golden-{number}", f"marker {number}")
+
+
+def check_extent(realm, name, entry):
+    """Any k shards give the bytes back, and parity is what the cells say."""
+    ref = extents.Reference(extents.DATA, entry["epoch"], entry["counter"], bytes.fromhex(entry["attempt"]), entry["n"], entry["k"],
+                            entry["cell_bytes"], entry["length"])
+    for number, island in enumerate(realm.all[:ref.n]):
+        check(island.shard_name(ref.epoch, ref.counter, ref.attempt, number, 0) == entry["names"][number], f"name {number} of {name}")
+    for realm.use in itertools.combinations(range(ref.n), ref.k):
+        reader = extents.Extents(realm)
+        check(hashlib.sha256(reader.read(ref, 0, ref.length)).hexdigest() == entry["sha256"], f"{name} from shards {realm.use}")
+        reader.close()
+    realm.use = range(9)
+    shards = extents.Shards(realm, ref, ())
+    for stripe in range(shards.geometry.stripes):
+        cells = shards.stripe(stripe)
+        for shard in range(ref.k, ref.n):
+            check(shards.geometry.encode(stripe, cells, shard) == shards._cell(stripe, shard), f"parity of {name}")
+    shards.close()
+
+
+def check_journal(realm):
+    found = {}
+    for name, kind in (("claim", journal.CLAIM), ("open", journal.OPEN), ("commit", journal.COMMIT)):
+        entry = realm.told["files"][name]
+        for island, blob in zip(realm.all, entry["names"]):
+            found[name] = journal.read_record(island, realm.keyring, blob, kind, 1, 1 if kind == journal.COMMIT else 0)
+            check(found[name] is not None and found[name].hash.hex() == entry["hash"], f"{name} of {island.id}")
+    opened, commit = journal.Open(found["open"]), journal.Commit(found["commit"])
+    check(found["open"].plaintext == (realm.files / "open_plaintext").read_bytes(), "the open's plaintext")
+    check(found["commit"].plaintext == (realm.files / "commit_plaintext").read_bytes(), "the commit's plaintext")
+    check(commit.previous == opened.hash, "the commit's parent")
+    section = found["commit"].section(opened.random_bits)
+    for realm.use in itertools.combinations(range(section.n), section.k):
+        reader = extents.Extents(realm)
+        check(blake2b(reader.read(section, 0, section.length)) == commit.section_digest, "the section's digest")
+        reader.close()
+    return journal.Position(1, opened.random_bits, 1, commit.hash)
+
+
+def check_snapshot(realm, position):
+    entry = realm.told["files"]["head_slot"]
+    slot = snapshots.read_slot((realm.files / "head_slot").read_bytes(), entry["name"], realm.keyring, "the head slot")
+    check(slot.number == entry["number"] and slot.position == position, "the head slot")
+    manifest = snapshots.Manifest((realm.files / "snapshot_manifest").read_bytes())
+    manifest.unwrap(realm.keyring)
+    realm.use, realm.extents = (0, 4, 5), extents.Extents(realm)
+    sealed = realm.extents.cell(manifest.reference(0), 0, repairs=None)
+    plain = manifest.stream.open(0, sealed, "the snapshot")
+    check(plain == (realm.files / "snapshot_chunk_plaintext").read_bytes(), "the snapshot's plaintext")
+    check(hashlib.sha256(hashlib.sha256(plain).digest()).digest() == manifest.digest, "the snapshot's digest")
+    entries = {}
+    snapshots.read_entries(plain, entries, b"", "the snapshot")
+    check(len(entries) == manifest.entries, "the number of the snapshot's entries")
+    realm.extents.close()
+
+
+def check_view(realm):
+    for name, record in realm.told["view"].items():
+        key, value = bytes.fromhex(record["key"]), bytes.fromhex(record["value"])
+        if key.startswith(b"o/"):
+            version = view.read_version(key, value)
+            check(sum(len(s.pieces) for s in version.slices) == sum(s.stream.segments for s in version.slices) > 0, name)
+        if key.startswith(b"b/"):
+            check(view.read_owner(value, key[2:]) == b"golden-owner", name)
+
+
+def main():
+    files = pathlib.Path(sys.argv[1])
+    with tempfile.TemporaryDirectory(prefix="archipel-golden-") as home:
+        home = pathlib.Path(home)
+        realm = GoldenRealm(files, home)
+        check_keys(realm, home)
+        for name, entry in realm.told["files"].items():
+            if "cell_bytes" in entry:
+                check_extent(realm, name, entry)
+        check_snapshot(realm, check_journal(realm))
+        check_view(realm)
+        check(not realm.report.blamed, "a cell")
+    print(f"golden: {len(realm.told['files'])} files, {len(erasure.CODES)} codes, {realm.report.counters['cells_verified']} cells: all as told")
+
+
+if __name__ == "__main__":
+    main()
