@@ -4,6 +4,7 @@
 
 #include "cloud.h"
 #include "crypto/keyring_file.h"
+#include "extent/names.h"
 #include "quiet.h"
 
 namespace archipel::adversary {
@@ -85,7 +86,14 @@ io::Task<bool> start_and_judge(Cloud& cloud, Tally& tally, bool must_serve, std:
   co_return true;
 }
 
+bool is_overwritten(const Cloud& cloud, size_t island, const std::string& name) {
+  const std::string& id = cloud.islands[island]->id();
+  return name == extent::lease_name(*cloud.keys, id) || name == extent::head_slot_name(*cloud.keys, id, 0) ||
+         name == extent::head_slot_name(*cloud.keys, id, 1);
+}
+
 io::Task<bool> flip_journal(Cloud& cloud) {
+  size_t unattributed = 0;
   bool made = co_await small_cloud(cloud, false);
   CO_ASSERT(made);
   co_await cloud.stop();
@@ -104,7 +112,11 @@ io::Task<bool> flip_journal(Cloud& cloud) {
         else
           cloud.dir.lose_view();
         std::string what = fmt::format("bit {} of {} on island {}", bit, name, i);
-        co_await start_and_judge(cloud, tally, true, what, static_cast<int>(i));
+        // What is overwritten all the time (slots, lease) is written anew before anybody scrubs.
+        const bool overwritten = is_overwritten(cloud, i, name);
+        co_await start_and_judge(cloud, tally, true, what,
+                                 overwritten ? std::nullopt : std::optional<int>(static_cast<int>(i)));
+        unattributed += overwritten;
         for (size_t other = 0; other < cloud.islands.size(); ++other)
           EXPECT_TRUE(other == i || cloud.blamed(static_cast<int>(other)) == 0 ||
                       tally.files > before.blobs[0].size())
@@ -117,7 +129,7 @@ io::Task<bool> flip_journal(Cloud& cloud) {
   }
   tally.print("journal blobs");
   EXPECT_EQ(tally.right, tally.bits);
-  EXPECT_EQ(tally.attributed, tally.bits);
+  EXPECT_EQ(tally.attributed + unattributed, tally.bits);
   co_return true;
 }
 
