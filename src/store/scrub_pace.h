@@ -12,16 +12,14 @@ namespace archipel::store {
 class ScrubPace final : public extent::Pace {
  public:
   // bytes_per_second 0: no limit.
-  ScrubPace(io::Loop& loop, uint64_t bytes_per_second, std::function<bool()> busy, Duration yield_max)
-      : loop_(loop), rate_(bytes_per_second), busy_(std::move(busy)), yield_max_(yield_max) {}
+  ScrubPace(io::Loop& loop, uint64_t bytes_per_second, std::function<bool()> busy, Duration yield)
+      : loop_(loop), rate_(bytes_per_second), busy_(std::move(busy)), yield_(yield) {}
 
   io::Task<void> spend(uint64_t bytes) override {
     moved_ += bytes + kBytesPerCall;
-    const bool turn = moved_ >= kYieldEvery;
-    if (turn) moved_ = 0;
-    const TimePoint until = loop_.now() + (turn ? yield_max_ : Duration(0));
-    while (!stopping_ && busy_ && busy_() && loop_.now() < until) {
-      [[maybe_unused]] bool woken = co_await stopped_.wait(std::min(until, loop_.now() + kLookEvery));
+    if (moved_ >= kYieldEvery) {
+      moved_ = 0;
+      co_await yield();
     }
     if (rate_ == 0) co_return;
     const TimePoint at = std::max(next_, loop_.now());
@@ -38,14 +36,25 @@ class ScrubPace final : public extent::Pace {
   }
 
  private:
+  // Waits its turn, one after the other, for as long as clients are at work.
+  io::Task<void> yield() {
+    const TimePoint turn = std::max(turn_, loop_.now()) + yield_;
+    turn_ = turn;
+    while (!stopping_ && busy_ && busy_() && loop_.now() < turn) {
+      [[maybe_unused]] bool woken = co_await stopped_.wait(std::min(turn, loop_.now() + kLookEvery));
+    }
+    if (loop_.now() < turn)
+      turn_ = loop_.now();  // no client is at work any more: nobody has a turn to wait for
+  }
+
   static constexpr Duration kLookEvery = std::chrono::milliseconds(5);
-  static constexpr uint64_t kYieldEvery = 1u << 20;     // bytes between two looks at clients
-  static constexpr uint64_t kBytesPerCall = 64u << 10;  // what a call costs beside its bytes
+  static constexpr uint64_t kYieldEvery = 1u << 20;     // bytes between two turns of clients
+  static constexpr uint64_t kBytesPerCall = 16u << 10;  // what a call costs beside its bytes
   io::Loop& loop_;
   const uint64_t rate_;
   const std::function<bool()> busy_;
-  const Duration yield_max_;
-  TimePoint next_{};
+  const Duration yield_;
+  TimePoint next_{}, turn_{};
   uint64_t moved_ = 0;
   bool stopping_ = false;
   io::Event stopped_;

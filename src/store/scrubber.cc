@@ -114,9 +114,9 @@ class ScrubberImpl final : public Scrubber {
         p_(parts.repair),
         files_(std::move(parts.files)),
         repairer_(std::move(parts.repair)),
-        mend_pace_(p_.home, options_.mend_bytes_per_second, options_.busy, options_.yield_max),
-        patrol_pace_(p_.home, options_.patrol_bytes_per_second, options_.busy, options_.yield_max),
-        pass_pace_(p_.home, 0, options_.busy, options_.yield_max),
+        mend_pace_(p_.home, options_.mend_bytes_per_second, options_.busy, options_.yield),
+        patrol_pace_(p_.home, options_.patrol_bytes_per_second, options_.busy, options_.yield),
+        pass_pace_(p_.home, 0, options_.busy, options_.yield),
         quiet_until_(p_.placement->islands.size()) {}
 
   void start() override {

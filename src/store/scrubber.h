@@ -2,7 +2,7 @@
 //
 // Two tasks on the home loop. *Mending*, at a brisk pace: what reads found wrong; repair debt, as soon as its island answers; islands that came back empty,
 // with the journal first. *Patrol*, at a modest pace: a pass over everything every two weeks, where it was left after a restart. Both let clients go
-// first: while requests are under way each step waits, up to `yield_max`. `archipel scrub` makes a pass of its own, meanwhile the patrol waits.
+// first: while requests are under way every MiB waits its turn, `yield` after the one before. `archipel scrub` makes a pass of its own, meanwhile the patrol waits.
 #pragma once
 
 #include <functional>
@@ -24,7 +24,8 @@ struct ScrubberOptions {
   Duration tick = std::chrono::seconds(1);      // how often mending looks for work
   Duration retry_after =
       std::chrono::seconds(30);  // an island that refused a shard is left alone for so long
-  Duration yield_max = std::chrono::milliseconds(250);  // that one who moves a MiB waits for clients
+  // While clients are at work: a MiB in so much time, some 33 MiB/s; small blobs count for their bytes and 16 KiB.
+  Duration yield = std::chrono::milliseconds(30);
   Duration save_every = std::chrono::minutes(1);  // how often the places of patrol and rebuilding are kept
   Duration drop_every = std::chrono::hours(1);    // how often exceptions of deleted extents are dropped
   std::function<bool()> busy = {};  // whether clients' requests are under way; home loop. Empty: never
