@@ -1,6 +1,8 @@
 // The store: one method, one room. Every error that leaves carries an S3 code.
 #include "store/store.h"
 
+#include <algorithm>
+
 #include "store/env.h"
 
 namespace archipel::store {
@@ -70,7 +72,9 @@ class StoreImpl final : public Store {
   }
 
   io::Task<Result<ObjectInfo>> put(PutRequest request, BodySource& body) override {
+    const std::string bucket = request.bucket;
     Result<ObjectInfo> result = co_await put_object(env_, std::move(request), body);
+    if (gone(result)) co_await forget_bucket(bucket);
     co_return with_code(std::move(result));
   }
   io::Task<Result<Opened>> get(std::string bucket, std::string key, std::optional<Range> range,
@@ -86,12 +90,18 @@ class StoreImpl final : public Store {
   }
   io::Task<Result<std::vector<DeleteOutcome>>> remove(std::string bucket,
                                                       std::vector<std::string> keys) override {
-    Result<std::vector<DeleteOutcome>> result =
-        co_await remove_objects(env_, std::move(bucket), std::move(keys));
+    Result<std::vector<DeleteOutcome>> result = co_await remove_objects(env_, bucket, std::move(keys));
+    bool any_gone = gone(result);
+    if (result)
+      any_gone = std::ranges::any_of(*result, [](const DeleteOutcome& o) { return gone(o.result); });
+    if (any_gone) co_await forget_bucket(bucket);
     co_return with_code(std::move(result));
   }
   io::Task<Result<ObjectInfo>> copy(CopyRequest request) override {
+    const std::string bucket = request.bucket, source = request.source_bucket;
     Result<ObjectInfo> result = co_await copy_object(env_, std::move(request));
+    if (gone(result)) co_await forget_bucket(bucket);
+    if (gone(result)) co_await forget_bucket(source);
     co_return with_code(std::move(result));
   }
   io::Task<Result<ListResult>> list(ListRequest request) override {
@@ -100,6 +110,18 @@ class StoreImpl final : public Store {
   }
 
  private:
+  template <class T>
+  static bool gone(const Result<T>& result) {
+    return !result && result.error().detail == "NoSuchBucket";
+  }
+  // A commit met the end of a bucket that is known here still. Who hears of that end must not see the bucket again afterwards.
+  io::Task<void> forget_bucket(std::string name) {
+    if (!env_.directory.bucket(name)) co_return;
+    auto refresh = [this, &name] { return env_.directory.refresh_bucket(name); };
+    // If the view cannot be read, neither can anything in the bucket.
+    [[maybe_unused]] Result<void> refreshed = co_await env_.workers.run(refresh);
+  }
+
   Env env_;
 };
 
