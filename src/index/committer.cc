@@ -71,7 +71,7 @@ Metrics& shared_metrics() {
   return *all;
 }
 
-class CommitterImpl final : public Committer {
+class CommitterImpl final : public EpochCommitter {
  public:
   explicit CommitterImpl(CommitterParts parts)
       : p_(std::move(parts)),
@@ -94,6 +94,7 @@ class CommitterImpl final : public Committer {
   io::Task<Result<CommitPosition>> commit(Intent intent) override;
   io::Task<Result<NewExtent>> allocate_extent() override;
   io::Task<void> close() override;
+  void stop(Error reason) override { stop_acknowledging(std::move(reason)); }
   CommitPosition applied() const override {
     std::lock_guard lock(applied_mutex_);
     return applied_;
@@ -112,6 +113,12 @@ class CommitterImpl final : public Committer {
   void launch(BuiltBatch built, const std::vector<Pending*>& batch, uint64_t seq,
               std::vector<Record::Confirmed> told);
   Result<void> apply_on_worker(const Flight& flight);
+  bool may_act() const { return p_.lease == nullptr || p_.lease->may_write(); }
+  static Error stale_error() {
+    return {Code::unavailable,
+            "the lease of this gateway is over 30 s old; another may have taken the realm",
+            {}};
+  }
   void acknowledge(Flight& flight);
   void give_up(Flight& flight);
   void stop_acknowledging(Error error);
@@ -334,6 +341,10 @@ io::Task<void> CommitterImpl::finish_in_order(CommitterImpl* self) {
     } else if (flight->state == Flight::State::sending) {
       co_await self->changed_.wait();
       continue;
+    } else if (!self->may_act()) {
+      broken = true;
+      self->stop_acknowledging(stale_error());
+      continue;
     } else {
       Result<void> done =
           co_await self->p_.workers.run([self, &flight] { return self->apply_on_worker(*flight); });
@@ -375,7 +386,10 @@ void CommitterImpl::acknowledge(Flight& flight) {
   metrics_.debt.add(p_.options.code.n - confirmed);
   if (confirmed < p_.options.code.n && p_.options.on_debt)
     p_.options.on_debt(position.epoch, position.seq, flight.mask);
-  for (Pending* pending : flight.accepted) pending->reply(position);
+  // What took so long that the lease is over is there, but it may not be said.
+  Result<CommitPosition> answer = position;
+  if (!may_act()) answer = fail(stale_error());
+  for (Pending* pending : flight.accepted) pending->reply(answer);
   for (auto& [pending, error] : flight.refused) pending->reply(fail(std::move(error)));
 }
 
@@ -442,7 +456,7 @@ io::Task<void> CommitterImpl::close() {
   range_changed_.notify_all();
   co_await scope_.join();
   if (first && p_.unreported) *p_.unreported = std::move(unreported_);
-  if (first) {
+  if (first && may_act()) {
     // What was acknowledged last is known and nothing is under way: the next start may trust this file whatever happens to the machine.
     HeadPosition last{p_.open.epoch, applied_.seq, applied_hash_};
     Result<void> written = co_await p_.workers.run([this, last] { return p_.head->write(last, true, true); });
@@ -453,7 +467,7 @@ io::Task<void> CommitterImpl::close() {
 
 }  // namespace
 
-std::unique_ptr<Committer> make_committer(CommitterParts parts) {
+std::unique_ptr<EpochCommitter> make_committer(CommitterParts parts) {
   return std::make_unique<CommitterImpl>(std::move(parts));
 }
 

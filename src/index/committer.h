@@ -79,6 +79,12 @@ class Committer {
   virtual bool open() const { return true; }
   // Why it is closed, one sentence with the islands that would help; empty while it is open. Any thread.
   virtual std::string closed_because() const { return {}; }
+  // False while what the view shows may be older than what another gateway has acknowledged: the lease of this one is stale. Nothing is served
+  // then. Any thread.
+  virtual bool may_read() const { return true; }
+  // Closes the epoch in order, recovers, and opens the next with the islands `rejoin` in it, which have no marker and join empty. Writes wait
+  // for a moment or are refused. Errors: why the epoch could not be opened; the journal is then closed, and goes on trying without them.
+  virtual io::Task<Result<void>> reopen(std::vector<std::string> rejoin);
   // `hook` is awaited on the home loop whenever a recovery has changed the view behind a running store: before commits are taken again, or
   // when more became known while it is still closed. Set once, before the first commit; what it refers to must outlive close().
   virtual void on_view_changed(std::function<io::Task<void>()> hook) { hook_ = std::move(hook); }
@@ -86,5 +92,9 @@ class Committer {
  protected:
   std::function<io::Task<void>()> hook_;
 };
+
+inline io::Task<Result<void>> Committer::reopen(std::vector<std::string>) {
+  co_return fail(Code::unsupported, "this journal has one epoch only");
+}
 
 }  // namespace archipel::index

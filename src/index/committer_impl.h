@@ -8,6 +8,7 @@
 #include "index/committer.h"
 #include "index/dir.h"
 #include "index/journal.h"
+#include "index/lease.h"
 
 namespace archipel::index {
 
@@ -28,11 +29,18 @@ struct CommitterParts {
   uint64_t debt_shards = 0;  // of earlier commits, for the gauge
   // Acknowledged commits whose masks no record has told: those of the epoch before, and what is left at the end. Null: none, and nobody asks.
   std::shared_ptr<std::vector<Record::Confirmed>> unreported = {};
+  const LeaseGate* lease =
+      nullptr;  // nothing is applied or acknowledged while it does not allow it; null: there is none
   std::function<void(const Error& reason)>
       on_failed;  // called once, on `home`, when a commit missed its deadline: only close() is left to do
 };
 
 // On parts.home. close() must have finished before it is destroyed (CHECK).
-std::unique_ptr<Committer> make_committer(CommitterParts parts);
+class EpochCommitter : public Committer {
+ public:
+  // As when a commit has missed its deadline: nothing more is acknowledged. On parts.home. Idempotent.
+  virtual void stop(Error reason) = 0;
+};
+std::unique_ptr<EpochCommitter> make_committer(CommitterParts parts);
 
 }  // namespace archipel::index

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "crypto/hash.h"
 #include "index/committer.h"
 
 namespace archipel::index {
@@ -17,6 +18,21 @@ struct Undecided {
   int holders = 0;
   UnixMs commit_ms = 0;
   std::vector<Mutation> mutations;
+};
+
+// What a recovery found, for a report.
+struct Findings {
+  CommitPosition tail;  // the last commit that stands; seq 0: of its epoch none does
+  crypto::Digest32 tail_hash{};
+  std::vector<CommitPosition> completed;  // adopted, and written to the islands that did not have them
+  std::optional<CommitPosition> voided;   // found, and void: it and what follows it in its epoch
+  std::vector<uint64_t> claims;           // epoch numbers that were claimed and never opened
+};
+
+// `--gone OLD=NEW`: an island that never comes back, and the one that the configuration has in its place now.
+struct Gone {
+  std::string id;
+  std::string replacement;  // empty: none yet
 };
 
 // What an operator knows and the islands do not tell.

@@ -57,6 +57,8 @@ class DirFiles {
 
   // For messages, and for those who open something in DIR by its path, such as the view.
   virtual std::string path_of(const std::string& name) const = 0;
+  // Tells this very directory from a copy of it, as far as that can be told; the same after a restart. At most 256 bytes, perhaps none.
+  virtual std::string identity() { return {}; }
   // Differs after every start of the machine; at most 36 bytes. Empty if it cannot be told: then nothing that was not synced can be trusted.
   virtual std::string boot_id() = 0;
 };

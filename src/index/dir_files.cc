@@ -1,6 +1,7 @@
 // The real files of DIR.
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -153,6 +154,12 @@ class RealDirFiles final : public DirFiles {
   }
 
   std::string path_of(const std::string& name) const override { return dir_ + "/" + name; }
+
+  std::string identity() override {
+    struct stat status{};
+    if (::stat(dir_.c_str(), &status) != 0) return {};
+    return std::to_string(status.st_dev) + ":" + std::to_string(status.st_ino);
+  }
 
   std::string boot_id() override {
     Descriptor fd(::open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));

@@ -43,7 +43,8 @@ io::Task<Result<CommitterParts>> reopen_epoch(JournalOptions options, const cryp
                                               extent::Placement placement, extent::Fanout& fanout,
                                               io::Workers& workers, io::Loop& home, Random& random,
                                               Clock& clock, Kv& kv, const bool& stop,
-                                              std::shared_ptr<bool> was_open);
+                                              std::shared_ptr<bool> was_open,
+                                              std::shared_ptr<LeaseKeeper> lease);
 
 // One start of the journal, or one opening of a further epoch in the same process.
 class Opener {
@@ -65,7 +66,8 @@ class Opener {
   io::Task<Result<Journal>> run();
   // In a running process that holds the lock, after the epoch's committer has closed, or while it could not be opened yet (`was_open`
   // false). `kv` stays in use meanwhile. `stop`: the process is ending.
-  io::Task<Result<CommitterParts>> run_again(Kv& kv, const bool& stop, bool was_open);
+  io::Task<Result<CommitterParts>> run_again(Kv& kv, const bool& stop, bool was_open,
+                                             std::shared_ptr<LeaseKeeper> lease);
 
  private:
   using Seen = IslandSeen::State;
@@ -88,6 +90,9 @@ class Opener {
   std::string list(Seen state) const;
   std::string reasons(Seen state) const;
   int count(Seen state) const;
+  bool joins(size_t i) const;
+  Result<void> hear_operator();
+  uint32_t present_shards() const;
   ChainReader make_reader() const { return ChainReader(keys_, *coder_, placement_, workers_, home_, seen_); }
 
   JournalOptions options_;
@@ -100,6 +105,7 @@ class Opener {
   Clock& clock_;
 
   std::unique_ptr<DirLock> lock_;
+  std::shared_ptr<LeaseKeeper> lease_;
   std::unique_ptr<HeadFile> head_;
   std::unique_ptr<ViewDir> view_;
   std::unique_ptr<erasure::Coder> coder_;
@@ -115,6 +121,7 @@ class Opener {
   // The view holds what is proven, and can be served whatever else fails.
   bool presentable_ = false;
   std::optional<Undecided> undecided_;
+  Findings findings_;
 };
 
 Result<bool> Opener::open_dir() {
@@ -128,6 +135,55 @@ Result<bool> Opener::open_dir() {
 int Opener::count(Seen state) const {
   return static_cast<int>(
       std::ranges::count_if(seen_, [&](const IslandSeen& s) { return s.state == state; }));
+}
+
+// Does an island without marker join, empty?
+bool Opener::joins(size_t i) const {
+  const std::string& id = placement_.islands[i]->id();
+  return options_.rejoin_wiped || std::ranges::find(options_.rejoin, id) != options_.rejoin.end() ||
+         std::ranges::any_of(options_.gone, [&](const Gone& g) { return g.replacement == id; });
+}
+
+// What was said about islands, against what they show.
+Result<void> Opener::hear_operator() {
+  auto find = [&](const std::string& id) {
+    return static_cast<size_t>(
+        std::ranges::find_if(placement_.islands, [&](const auto& i) { return i->id() == id; }) -
+        placement_.islands.begin());
+  };
+  for (const Gone& gone : options_.gone) {
+    const std::string& configured = gone.replacement.empty() ? gone.id : gone.replacement;
+    const size_t i = find(configured);
+    if (i == seen_.size())
+      return fail(Code::invalid,
+                  "island " + configured + " is not in the configuration; put it where " + gone.id + " was");
+    if (!gone.replacement.empty()) continue;
+    if (seen_[i].state == Seen::present)
+      return fail(Code::invalid,
+                  "island " + gone.id + " answers and has its data: it is not gone. Nothing was written");
+    seen_[i].state = Seen::lost;
+    seen_[i].refused = true;
+    reports_[i].state = IslandReport::State::lost;
+    reports_[i].refused = true;
+  }
+  for (const std::string& id : options_.rejoin) {
+    const size_t i = find(id);
+    if (i == seen_.size()) return fail(Code::invalid, "island " + id + " is not in the configuration");
+    if (seen_[i].state == Seen::present)
+      return fail(Code::invalid,
+                  "island " + id + " has its marker and takes part: there is nothing to rejoin");
+    if (seen_[i].state == Seen::silent)
+      return fail(Code::unavailable, "island " + id + " cannot be rejoined: " + seen_[i].reason);
+  }
+  return {};
+}
+
+uint32_t Opener::present_shards() const {
+  uint32_t mask = 0;
+  for (size_t i = 0; i < seen_.size(); ++i) {
+    if (seen_[i].state == Seen::present) mask |= 1u << i;
+  }
+  return mask;
 }
 
 std::string Opener::list(Seen state) const {
@@ -150,7 +206,8 @@ std::string Opener::reasons(Seen state) const {
 // With fewer than k the chain could not be known; with fewer than w the new epoch not be opened.
 Result<void> Opener::refuse_if_too_few(int present_needed, int able_needed) const {
   const int present = count(Seen::present), lost = count(Seen::lost);
-  const int able = present + (options_.rejoin_wiped ? lost : 0);
+  int able = present;
+  for (size_t i = 0; i < seen_.size(); ++i) able += seen_[i].state == Seen::lost && joins(i) ? 1 : 0;
   const std::string of_all = " of " + std::to_string(options_.code.n) + " islands ";
   std::string facts;
   if (lost > 0) facts += "; lost (no marker): " + list(Seen::lost);
@@ -196,6 +253,7 @@ io::Task<Result<void>> Opener::create() {
   EpochOpen open;
   open.epoch = 1;
   open.roster = next_roster(nullptr);
+  CO_RETURN_IF_ERROR(co_await lease_->take(1, reached_));
   CO_RETURN_IF_ERROR(co_await put(seal_claim(keys_, 1), {}, Buffer()));
   co_return co_await open_epoch(std::move(open), {});
 }
@@ -204,7 +262,8 @@ io::Task<Result<void>> Opener::create() {
 // on, an island that cannot be joined stays lost.
 io::Task<Result<void>> Opener::write_markers(IslandReport::State joined_as) {
   for (size_t i = 0; i < seen_.size(); ++i) {
-    if (seen_[i].state != Seen::lost) continue;
+    const bool wanted = joined_as == IslandReport::State::joined || joins(i);
+    if (seen_[i].state != Seen::lost || seen_[i].refused || !wanted) continue;
     island::Island& island = *placement_.islands[i];
     const island::Incarnation incarnation = random_.bytes<16>();
     const std::string marker = island::encode_marker(keys_, island.id(), incarnation);
@@ -339,10 +398,9 @@ io::Task<Result<void>> Opener::load(Opener* self, const SnapshotManifest& manife
 
 // What happened, as far as the islands that answer tell; brings the view up to what is proven. Writes to no island.
 io::Task<Result<void>> Opener::read_chain(Recovered& out) {
-  CO_RETURN_IF_ERROR(refuse_if_too_few(options_.code.k, 0));
   ChainReader reader = make_reader();
-  RecoveryInput input{reader,         *view_,         placement_,       workers_,
-                      head_->found(), options_.ack.w, options_.attested};
+  RecoveryInput input{reader,         *view_,         placement_,        workers_,
+                      head_->found(), options_.ack.w, options_.attested, options_.gone};
   if (input.head && input.head->position.epoch == 0) input.head.reset();
   if (!in_use_) {
     SlotsSeen slots = co_await read_head_slots(keys_, placement_, seen_, workers_, home_);
@@ -355,6 +413,13 @@ io::Task<Result<void>> Opener::read_chain(Recovered& out) {
   if (!recovered && recovered.error().code != Code::undetermined) co_return fail(recovered.error());
   if (recovered) {
     replayed_ = recovered->replayed;
+    const uint64_t epoch = recovered->current.open.epoch;
+    findings_.tail = {epoch, recovered->tail_seq};
+    findings_.tail_hash = recovered->tail_hash;
+    findings_.claims = recovered->claims;
+    for (const Recovered::Commit& commit : recovered->complete)
+      findings_.completed.push_back({epoch, commit.sealed.header.seq});
+    if (recovered->voided) findings_.voided = CommitPosition{epoch, *recovered->voided};
     snapshot_ = recovered->snapshot;
     if (!in_use_) {
       Result<void> readable = co_await workers_.run(
@@ -378,6 +443,9 @@ io::Task<Result<void>> Opener::read_chain(Recovered& out) {
 }
 
 io::Task<Result<void>> Opener::continue_chain() {
+  CO_RETURN_IF_ERROR(refuse_if_too_few(options_.code.k, 0));
+  // First: another gateway that goes on would make whatever is read here old.
+  CO_RETURN_IF_ERROR(co_await lease_->exclude_others(present_shards(), stop_ != nullptr, stop_));
   Recovered recovered;
   CO_RETURN_IF_ERROR(co_await read_chain(recovered));
   CO_RETURN_IF_ERROR(refuse_if_too_few(options_.code.k, options_.ack.w));
@@ -389,7 +457,7 @@ io::Task<Result<void>> Opener::continue_chain() {
     reports_[i] = {placement_.islands[i]->id(), IslandReport::State::rejoined,
                    "it was rejoined empty: what it held is repair debt", false};
   }
-  if (options_.rejoin_wiped) CO_RETURN_IF_ERROR(co_await write_markers(IslandReport::State::rejoined));
+  CO_RETURN_IF_ERROR(co_await write_markers(IslandReport::State::rejoined));
   if (count(Seen::present) < options_.ack.w) {
     co_return fail(Code::unavailable, "only " + std::to_string(count(Seen::present)) +
                                           " islands can take part, and " + std::to_string(options_.ack.w) +
@@ -402,10 +470,8 @@ io::Task<Result<void>> Opener::continue_chain() {
   open.parent_seq = recovered.tail_seq;
   open.parent_hash = recovered.tail_hash;
   open.roster = next_roster(&current);
-  reached_ = 0;
-  for (size_t i = 0; i < seen_.size(); ++i) {
-    if (seen_[i].state == Seen::present) reached_ |= 1u << i;
-  }
+  reached_ = present_shards();
+  CO_RETURN_IF_ERROR(co_await lease_->take(open.epoch, reached_));
 
   std::vector<uint64_t> claims = recovered.claims;  // numbers have no gaps
   claims.push_back(open.epoch);
@@ -463,6 +529,7 @@ io::Task<Result<void>> Opener::decide(bool view_holds) {
     if (seen_[i].state == Seen::silent) report.state = IslandReport::State::unreachable;
     reports_.push_back(std::move(report));
   }
+  CO_RETURN_IF_ERROR(hear_operator());
   Result<bool> fresh = co_await must_create(view_holds);
   if (!fresh) co_return fail(fresh.error());
   if (*fresh) {
@@ -481,7 +548,10 @@ io::Task<Result<Journal>> Opener::run() {
   coder_ = std::make_unique<erasure::Coder>(options_.code);
   Result<bool> view_holds = co_await workers_.run([this] { return open_dir(); });
   if (!view_holds) co_return fail(view_holds.error());
-  Result<void> decided = co_await decide(*view_holds);
+  lease_ = std::make_shared<LeaseKeeper>(options_.lease, keys_, placement_, options_.code, options_.ack.w,
+                                         options_.files, workers_, home_, random_, clock_);
+  Result<void> decided = co_await lease_->begin();
+  if (decided) decided = co_await decide(*view_holds);
   if (!decided && !presentable_) {
     // A start that was refused leaves the view as it found it.
     Result<void> restored = co_await workers_.run([this] { return view_->restore_old(); });
@@ -494,36 +564,44 @@ io::Task<Result<Journal>> Opener::run() {
   });
   auto was_open = std::make_shared<bool>(decided.has_value());
   Reopen reopen = [options = options_, &keys = keys_, placement = placement_, &fanout = fanout_,
-                   &workers = workers_, &home = home_, &random = random_, &clock = clock_,
-                   was_open](Kv& kv, const bool& stop) {
-    return reopen_epoch(options, keys, placement, fanout, workers, home, random, clock, kv, stop, was_open);
+                   &workers = workers_, &home = home_, &random = random_, &clock = clock_, was_open,
+                   lease = lease_](Kv& kv, const bool& stop, std::vector<std::string> rejoin) {
+    JournalOptions again = options;
+    again.rejoin = std::move(rejoin);
+    return reopen_epoch(std::move(again), keys, placement, fanout, workers, home, random, clock, kv, stop,
+                        was_open, lease);
   };
   Journal journal;
   if (decided) {
     Result<CommitterParts> parts = co_await hand_over();
     if (!parts) co_return fail(parts.error());
-    journal.committer = make_reopening_committer(std::move(*parts), std::move(lock_), std::move(reopen));
+    journal.committer =
+        make_reopening_committer(std::move(*parts), {std::move(lock_), lease_}, std::move(reopen));
   } else {
     log::warn("journal.read_only", {{"reason", decided.error().message}});
     journal.committer = make_closed_committer({workers_, home_, view_->kv(), decided.error()},
-                                              std::move(lock_), std::move(reopen));
+                                              {std::move(lock_), lease_}, std::move(reopen));
   }
   journal.kv = view_->take();
   journal.islands = std::move(reports_);
   journal.epoch = open_.epoch;
   journal.replayed = replayed_;
   journal.undecided = std::move(undecided_);
+  journal.findings = std::move(findings_);
   journal.snapshot = snapshot_;
   journal.progress = options_.progress;
   journal.slot = std::move(slot_);
   co_return journal;
 }
 
-io::Task<Result<CommitterParts>> Opener::run_again(Kv& kv, const bool& stop, bool was_open) {
+io::Task<Result<CommitterParts>> Opener::run_again(Kv& kv, const bool& stop, bool was_open,
+                                                   std::shared_ptr<LeaseKeeper> lease) {
+  lease_ = std::move(lease);
   coder_ = std::make_unique<erasure::Coder>(options_.code);
   options_.create = false;
   view_ = ViewDir::in_use(kv);
   if (was_open) {
+    options_.gone.clear();
     // What vanished while we run may be back in a moment, as what it was: only a start rejoins it empty. What an operator said was said of the
     // state that the start found.
     options_.rejoin_wiped = false;
@@ -544,9 +622,10 @@ io::Task<Result<CommitterParts>> reopen_epoch(JournalOptions options, const cryp
                                               extent::Placement placement, extent::Fanout& fanout,
                                               io::Workers& workers, io::Loop& home, Random& random,
                                               Clock& clock, Kv& kv, const bool& stop,
-                                              std::shared_ptr<bool> was_open) {
+                                              std::shared_ptr<bool> was_open,
+                                              std::shared_ptr<LeaseKeeper> lease) {
   Opener opener(std::move(options), keys, placement, fanout, workers, home, random, clock);
-  Result<CommitterParts> parts = co_await opener.run_again(kv, stop, *was_open);
+  Result<CommitterParts> parts = co_await opener.run_again(kv, stop, *was_open, std::move(lease));
   if (parts) *was_open = true;
   co_return parts;
 }

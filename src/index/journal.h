@@ -10,6 +10,7 @@
 #include "index/decision.h"
 #include "index/dir.h"
 #include "index/head_slots.h"
+#include "index/lease.h"
 #include "index/progress.h"
 #include "io/workers.h"
 
@@ -28,9 +29,13 @@ struct JournalOptions {
   std::function<Result<std::unique_ptr<Kv>>(const std::string& path)> open_view = open_rocks_kv;
   bool create =
       false;  // true: a new realm is made if no island has a marker of this realm and DIR has no head
-  Attested attested = {};  // until the first epoch is open
+  LeaseOptions lease = {};
   // Called on the home loop for every commit that is acknowledged before all n islands confirmed it. May be empty.
   std::function<void(uint64_t epoch, uint64_t seq, uint32_t mask)> on_debt = {};
+  Attested attested = {};       // until the first epoch is open
+  std::vector<Gone> gone = {};  // the same
+  std::vector<std::string> rejoin =
+      {};  // islands without marker that join empty, under a new incarnation; invalid if one has its marker
   bool rejoin_wiped =
       false;  // demo: an island without marker is rejoined empty under a new incarnation, and reported
   std::shared_ptr<Progress> progress = {};  // made by open_journal
@@ -54,6 +59,7 @@ struct Journal {
   std::vector<IslandReport> islands;
   uint64_t epoch = 0;
   uint64_t replayed = 0;  // records applied at this start
+  Findings findings;
   // Set: what this start could not tell. The committer is then closed.
   std::optional<Undecided> undecided;
   uint64_t snapshot = 0;  // the number of the snapshot that was loaded at this start, 0 = none
@@ -67,7 +73,8 @@ struct Journal {
 // what is proven to have been acknowledged, the committer is closed, says why, and tries again in the background until it can open.
 //
 // Errors: unavailable with the islands that would help, when fewer than k have their data or an acknowledged commit is on none of those that
-// answer; undetermined if not even an old state can be shown; corrupt for a rollback or a fork; exists if another process holds DIR/lock.
+// answer; undetermined if not even an old state can be shown; corrupt for a rollback or a fork; exists if another process holds DIR/lock, or
+// renews the lease on another directory: a start watches for a minute where a lease was not released.
 // The references must outlive the journal.
 io::Task<Result<Journal>> open_journal(JournalOptions options, const crypto::Keyring& keys,
                                        const extent::Placement& placement, extent::Fanout& fanout,

@@ -68,10 +68,11 @@ class Recovery {
   io::Task<Result<bool>> judge(FoundCommit& found);
   io::Task<Result<void>> judge_gap(uint64_t gap);
   Result<void> check_at_least(uint64_t epoch, uint64_t seq, const Digest32& hash);
-  Result<void> refuse_below_at_least() const;
+  io::Task<Result<void>> refuse_below_at_least();
   bool is_voided(uint64_t epoch, uint64_t seq) const;
   void undecided(uint64_t epoch, uint64_t seq, std::string message);
 
+  Result<void> check_roster(const EpochOpen& last) const;
   Result<KnownOpen> known(const OpenedBlob& blob) const;
   Result<FoundCommit> link(uint64_t epoch, uint64_t seq, OpenedBlob blob);
   io::Task<Result<void>> apply(std::vector<Mutation> mutations);
@@ -97,6 +98,7 @@ class Recovery {
 
   // Of the last epoch:
   bool exact_ = false;
+  bool at_least_met_ = false;
   uint64_t proven_ = 0;  // commits up to here are known to have been acknowledged
 };
 
@@ -127,7 +129,7 @@ io::Task<Result<void>> Recovery::decide() {
     seq_ = 0;
   }
   CO_RETURN_IF_ERROR(co_await replay_last());
-  CO_RETURN_IF_ERROR(refuse_below_at_least());
+  CO_RETURN_IF_ERROR(co_await refuse_below_at_least());
   CO_RETURN_IF_ERROR(co_await flush());
   out_.tail_seq = seq_;
   out_.tail_hash = hash_;
@@ -146,14 +148,24 @@ Result<KnownOpen> Recovery::known(const OpenedBlob& blob) const {
                                    " k=" + std::to_string(out.open.code.k) +
                                    ", the configuration says otherwise; set it back");
   }
-  for (size_t i = 0; i < out.open.roster.size(); ++i) {
-    const std::string& configured = in_.placement.islands[i]->id();
-    if (out.open.roster[i].island == configured) continue;
-    return fail(Code::invalid, "the journal has island " + out.open.roster[i].island +
-                                   " where the configuration has " + configured +
-                                   "; list the islands in the journal's order");
-  }
   return out;
+}
+
+// The seats of the last roster are the configuration's; earlier ones may have had other islands in them.
+Result<void> Recovery::check_roster(const EpochOpen& last) const {
+  for (size_t i = 0; i < last.roster.size(); ++i) {
+    const std::string& seated = last.roster[i].island;
+    const std::string& configured = in_.placement.islands[i]->id();
+    if (seated == configured) continue;
+    if (std::ranges::any_of(in_.gone,
+                            [&](const Gone& g) { return g.id == seated && g.replacement == configured; }))
+      continue;
+    return fail(Code::invalid, "the journal has island " + seated + " where the configuration has " +
+                                   configured + "; list the islands in the journal's order, or, if " +
+                                   seated + " is gone for good, run recover --gone " + seated + "=" +
+                                   configured);
+  }
+  return {};
 }
 
 // Upwards over computed names from an epoch that must exist: claim e+1, open e+1, ... until a claim is absent.
@@ -224,6 +236,7 @@ io::Task<Result<void>> Recovery::find_highest_open() {
     }
     out_.claims.push_back(claim);
   }
+  CO_RETURN_IF_ERROR(check_roster(path_.back().open));
   std::ranges::sort(out_.claims);
   out_.next_epoch = number + 1;
   co_return {};
@@ -417,26 +430,42 @@ Result<void> Recovery::check_at_least(uint64_t epoch, uint64_t seq, const Digest
   const auto& least = in_.attested.at_least;
   const uint64_t wanted = least && least->epoch != 0 ? least->epoch : path_.back().open.epoch;
   if (!least || epoch != wanted || seq != least->seq) return {};
-  if (hex(hash).starts_with(least->hash)) return {};
+  at_least_met_ = hex(hash).starts_with(least->hash);
+  if (at_least_met_) return {};
   return fail(Code::corrupt, "rollback: " + place(epoch, seq) + " has the hash " + hex(hash) + " and not " +
                                  least->hash + ". Nothing was written");
 }
 
-// At the end: the journal goes at least as far as the operator said.
-Result<void> Recovery::refuse_below_at_least() const {
+// At the end: the journal goes at least as far as the operator said, and what lies before the view's own position is looked at too.
+io::Task<Result<void>> Recovery::refuse_below_at_least() {
   const auto& least = in_.attested.at_least;
-  if (!least) return {};
+  if (!least || at_least_met_) co_return {};
   const uint64_t last = path_.back().open.epoch, wanted = least->epoch != 0 ? least->epoch : last;
-  uint64_t commits = wanted == last ? seq_ : 0;
+  uint64_t commits = wanted == last ? seq_ : least->seq;
   for (size_t i = 1; i < path_.size(); ++i) {
     if (path_[i].open.parent_epoch == wanted) commits = path_[i].open.parent_seq;
   }
-  // What lies before the view's own position was followed when the view was built.
-  const bool before = wanted < path_.front().open.epoch || (index_ && index_->epoch > wanted);
-  if (before || (wanted <= last && commits >= least->seq)) return {};
-  return fail(Code::corrupt,
-              "rollback: the journal goes to " + place(last, seq_) + ", and " + place(wanted, least->seq) +
-                  " was acknowledged; the islands that answer are behind. Nothing was written");
+  if (wanted > last || commits < least->seq) {
+    co_return fail(Code::corrupt,
+                   "rollback: the journal goes to " + place(last, seq_) + ", and " +
+                       place(wanted, least->seq) +
+                       " was acknowledged; the islands that answer are behind. Nothing was written");
+  }
+  std::optional<OpenedBlob> found = co_await in_.reader.find({BlobKind::open, wanted, 0, {}});
+  if (found && least->seq > 0) {
+    CO_ASSIGN_OR_RETURN(EpochOpen open, decode_open(found->plain));
+    found = co_await in_.reader.find({BlobKind::commit, wanted, least->seq, open.bits});
+  }
+  if (!found) {
+    co_return fail(Code::undetermined,
+                   place(wanted, least->seq) +
+                       " is on none of the islands that answer, so that --at-least cannot be "
+                       "checked; name a later commit");
+  }
+  if (hex(found->sealed.hash).starts_with(least->hash)) co_return {};
+  co_return fail(Code::corrupt, "rollback: " + place(wanted, least->seq) + " has the hash " +
+                                    hex(found->sealed.hash) + " and not " + least->hash +
+                                    ". Nothing was written");
 }
 
 io::Task<Result<void>> Recovery::apply(std::vector<Mutation> mutations) {
@@ -568,6 +597,7 @@ io::Task<Result<void>> Recovery::replay_last() {
     if (!adopted) co_return fail(adopted.error());
     if (!*adopted) {
       // It is void, and with it every later commit of this epoch; or it cannot be told, and nothing is built on it.
+      if (!out_.undecided) out_.voided = found.seq;
       seq_ = found.seq - 1;
       hash_ = found.record.prev_hash;
       co_return {};

@@ -64,6 +64,7 @@ struct Recovered {
   // Changes of the view by what was adopted and is not proven to have been acknowledged: to be shown only when the new open is on w islands.
   std::vector<Mutation> unproven;
   uint64_t replayed = 0;
+  std::optional<uint64_t> voided;  // of `current`'s epoch: found, and void
   // Set: the view holds what is proven, and nothing may be written to islands. The tail is then the last that is proven.
   std::optional<Undecided> undecided;
   uint64_t snapshot = 0;  // number of the one that was loaded, 0 = none
@@ -77,6 +78,7 @@ struct RecoveryInput {
   std::optional<HeadFile::Contents> head;  // of an epoch > 0
   int w = 0;                               // confirmations that this gateway demands
   Attested attested = {};
+  std::vector<Gone> gone = {};  // seats of the roster that the configuration has given to others
   // The best head slot, if one was found: where to look first, a position that was acknowledged, and snapshots to begin a view with.
   const HeadSlot* slot = nullptr;
   // Loads a snapshot into an empty view. Needed with a slot.

@@ -11,7 +11,15 @@ namespace archipel::index {
 
 // Runs recovery over a view in use and opens an epoch; on the home loop. Once `stop` is true it begins no further write and fails with
 // unavailable; `stop` outlives the task.
-using Reopen = std::function<io::Task<Result<CommitterParts>>(Kv& kv, const bool& stop)>;
+// `rejoin`: islands that join empty.
+using Reopen = std::function<io::Task<Result<CommitterParts>>(Kv& kv, const bool& stop,
+                                                              std::vector<std::string> rejoin)>;
+
+// What a process holds as long as it may write.
+struct Held {
+  std::unique_ptr<DirLock> lock;
+  std::shared_ptr<LeaseKeeper> lease;  // begun; null: none is kept
+};
 
 // The same for a journal that could not be opened at its start: closed, with the reason, and trying.
 struct ClosedParts {
@@ -20,11 +28,9 @@ struct ClosedParts {
   Kv& kv;
   Error reason;
 };
-std::unique_ptr<Committer> make_closed_committer(ClosedParts parts, std::unique_ptr<DirLock> lock,
-                                                 Reopen reopen);
+std::unique_ptr<Committer> make_closed_committer(ClosedParts parts, Held held, Reopen reopen);
 
-// On parts.home. Holds DIR's lock. close() must have finished before it is destroyed (CHECK).
-std::unique_ptr<Committer> make_reopening_committer(CommitterParts parts, std::unique_ptr<DirLock> lock,
-                                                    Reopen reopen);
+// On parts.home. Renews the lease, and releases it when it is closed. close() must have finished before it is destroyed (CHECK).
+std::unique_ptr<Committer> make_reopening_committer(CommitterParts parts, Held held, Reopen reopen);
 
 }  // namespace archipel::index
