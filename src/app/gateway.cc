@@ -10,10 +10,13 @@
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
+#include <ctime>
 #include <thread>
 
 #include "app/admin.h"
+#include "app/guard.h"
 #include "app/islands.h"
+#include "app/json.h"
 #include "app/mending.h"
 #include "app/own_port.h"
 #include "app/private_file.h"
@@ -28,6 +31,7 @@
 #include "io/signals.h"
 #include "io/sync.h"
 #include "io/workers.h"
+#include "island/health.h"
 #include "store/collector.h"
 #include "store/compaction.h"
 #include "store/repair_records.h"
@@ -42,6 +46,9 @@ constexpr int kWorkerThreads = 8;
 
 // After the journal is closed: how long what is left under way at islands may take. A call to a dead mount may never end.
 constexpr Duration kStragglersMax = std::chrono::seconds(10);
+constexpr Duration kMarkerDeadline = std::chrono::seconds(10);
+constexpr Duration kStartGrace =
+    std::chrono::seconds(2);  // for a start to end by itself when the process is told to
 constexpr Duration kAccountPause = std::chrono::seconds(1);  // between two tries to write an account
 
 log::Level level_of(const std::string& name) {
@@ -70,6 +77,13 @@ void harden_process() {
   }
 }
 
+// What a lease is measured with.
+TimePoint time_asleep_too() {
+  timespec now{};
+  CHECK(clock_gettime(CLOCK_BOOTTIME, &now) == 0);
+  return TimePoint(std::chrono::seconds(now.tv_sec) + Duration(now.tv_nsec));
+}
+
 io::Task<void> tell_metrics(AdminReply& reply) {
   std::string all = metrics::expose();
   if (all.ends_with('\n')) all.pop_back();
@@ -95,6 +109,7 @@ class Gateway {
 
   io::Task<void> live();
   void leave();
+  void leave_half_open();
   io::Task<Result<void>> open();
   void make_collection(const std::shared_ptr<store::Pins>& pins, const extent::AckRule& ack,
                        Duration truncation_delay);
@@ -103,6 +118,8 @@ class Gateway {
   static io::Task<void> write_account_later(Gateway* self);
   void add_routes();
   static io::Task<void> snapshot_now(Gateway* self, AdminReply& reply);
+  static io::Task<void> tell_islands(Gateway* self, AdminReply& reply);
+  static io::Task<void> rejoin(Gateway* self, AdminReply& reply);
   Result<void> listen();
   static io::Task<void> serve_on(Gateway* gateway, Core* core);
   static io::Task<void> handle(Gateway* gateway, http::Exchange& exchange);
@@ -121,6 +138,7 @@ class Gateway {
   std::unique_ptr<crypto::Keyring> keys_;
   std::vector<Core> cores_;
   std::unique_ptr<io::Workers> workers_;
+  std::unique_ptr<Guard> guard_;
   std::shared_ptr<const extent::Placement> placement_;
   std::unique_ptr<extent::Fanout> fanout_;
   std::unique_ptr<extent::ExtentReader> reader_;
@@ -138,6 +156,7 @@ class Gateway {
   std::atomic<int> requests_{0};      // of clients, under way on all loops
   std::atomic<bool> serving_{false};  // /readyz
   bool stop_ = false;                 // home loop only
+  bool opened_ = false;               // home loop only: open() is over
   bool account_pending_ = false;      // home loop only
   size_t cores_serving_ = 0;          // home loop only
   io::Event changed_;                 // stop_ or cores_serving_ changed; home loop only
@@ -173,6 +192,7 @@ Result<void> Gateway::run() {
 // The whole life of the gateway, on the home loop: open, serve until told to stop, close.
 io::Task<void> Gateway::live() {
   outcome_ = co_await open();
+  opened_ = true;
   const bool offline = options_.instead != nullptr;
   if (outcome_ && !stop_ && offline) outcome_ = co_await options_.instead(*mending_);
   if (outcome_ && !stop_ && !offline) outcome_ = listen();
@@ -202,12 +222,20 @@ io::Task<void> Gateway::live() {
   if (store_) co_await store_->drain();
   if (snapshots_) co_await snapshots_->close();
   if (journal_.committer) co_await journal_.committer->close();
+  if (guard_) co_await guard_->close();
   // Everything acknowledged is safe, and the view is in order: stragglers are repair debt, and not worth waiting for without end.
   home().run_at(home().now() + kStragglersMax, [this] { leave(); });
   if (fanout_) co_await fanout_->drain();
   if (reader_) co_await reader_->drain();
   if (outcome_) log::info("gateway.stopped");
   for (Core& core : cores_) core.loop->stop();
+}
+
+// Told to end while it starts: nothing was acknowledged, and the next start finds whatever this one has written.
+void Gateway::leave_half_open() {
+  if (opened_) return;
+  log::warn("gateway.stopped", {{"reason", "it was still starting"}});
+  std::_Exit(0);
 }
 
 // Ends the process with threads inside calls that do not come back.
@@ -221,7 +249,8 @@ void Gateway::leave() {
 
 io::Task<Result<void>> Gateway::open() {
   CO_RETURN_IF_ERROR(make_private_directory(config().dir));
-  placement_ = std::make_shared<extent::Placement>(extent::Placement{make_islands(config(), options_.demo)});
+  guard_ = std::make_unique<Guard>(make_islands(config(), options_.demo), *keys_, home());
+  placement_ = std::make_shared<extent::Placement>(extent::Placement{guard_->islands()});
   fanout_ = extent::make_fanout(*workers_);
 
   mending_ = std::make_unique<Mending>(*placement_);
@@ -234,6 +263,9 @@ io::Task<Result<void>> Gateway::open() {
   options.create = access(token.c_str(), F_OK) == 0;
   options.rejoin_wiped = options_.demo;
   options.rebuilt = store::rebuilt_shards;
+  options.lease.time = time_asleep_too;
+  options.lease.old_gateway_is_dead = options_.old_gateway_is_dead;
+  options.attested = options_.attested;
   extent::AckRule ack = options.ack;
   auto journal = co_await index::open_journal(options, *keys_, *placement_, *fanout_, *workers_, home(),
                                               system_random(), system_clock());
@@ -253,8 +285,8 @@ io::Task<Result<void>> Gateway::open() {
       ready_.notes.push_back(fmt::format("Island {} is unreachable: {}.", island.id, island.reason));
   }
 
-  auto trusted = without_impostors(placement_->islands, journal_.islands);
-  placement_ = std::make_shared<extent::Placement>(extent::Placement{std::move(trusted)});
+  guard_->begin_with(journal_.islands);
+  guard_->start();
   CO_RETURN_IF_ERROR(co_await mending_->load(*journal_.kv, *workers_));
   reader_ = extent::make_extent_reader(*keys_, placement_, *workers_, {}, mending_->table());
   store::StoreOptions store_options;
@@ -422,6 +454,56 @@ void Gateway::add_routes() {
   commands_->add("GET", "/metrics", tell_metrics);
   commands_->add("POST", "/snapshot", [this](AdminReply& reply) { return snapshot_now(this, reply); });
   mending_->add_routes(*commands_);
+  commands_->add("GET", "/islands", [this](AdminReply& reply) { return tell_islands(this, reply); });
+  commands_->add("POST", "/island/rejoin", [this](AdminReply& reply) { return rejoin(this, reply); });
+}
+
+// How each island has been answering this gateway.
+io::Task<void> Gateway::tell_islands(Gateway* self, AdminReply& reply) {
+  for (const auto& island : self->placement_->islands) {
+    island::Health& health = island->health();
+    JsonObject line;
+    line.text("event", "health")
+        .text("id", island->id())
+        .text("breaker", health.breaker_open() ? "open" : "closed");
+    line.number("wrong_cells", static_cast<int64_t>(health.wrong_cells()));
+    for (auto [name, op] : {std::pair("put_p95_us", island::Health::Op::put),
+                            std::pair("get_p95_us", island::Health::Op::get)}) {
+      if (std::optional<Duration> p95 = health.p95(op))
+        line.number(name, std::chrono::duration_cast<std::chrono::microseconds>(*p95).count());
+    }
+    Result<void> said = co_await reply.line(line.str());
+    if (!said) co_return;
+  }
+}
+
+io::Task<void> Gateway::rejoin(Gateway* self, AdminReply& reply) {
+  const std::string id = reply.query("id").value_or("");
+  // Looked at before the epoch is closed for nothing.
+  const auto& islands = self->placement_->islands;
+  auto island = std::ranges::find_if(islands, [&](const auto& i) { return i->id() == id; });
+  if (island == islands.end()) {
+    co_await reply.refuse(
+        409, fmt::format("this gateway has no island '{}'; was it started with another configuration?", id));
+    co_return;
+  }
+  Result<Buffer> marker = co_await (*island)->read_marker(self->home().now() + kMarkerDeadline);
+  if (marker || marker.error().code != Code::not_found) {
+    const std::string why = marker ? "it has a marker" : marker.error().message;
+    co_await reply.refuse(409, fmt::format("island {}: there is nothing to rejoin: {}", id, why));
+    co_return;
+  }
+  std::vector<std::string> rejoining{id};
+  Result<void> done = co_await self->journal_.committer->reopen(std::move(rejoining));
+  if (!done) {
+    const int status = done.error().code == Code::unavailable ? 503 : 409;
+    co_await reply.refuse(status, done.error().message);
+    co_return;
+  }
+  const index::CommitPosition now = self->journal_.committer->applied();
+  JsonObject line;
+  line.text("event", "rejoined").text("id", id).number("epoch", static_cast<int64_t>(now.epoch));
+  [[maybe_unused]] Result<void> said = co_await reply.line(line.str());
 }
 
 Result<void> Gateway::listen() {
@@ -469,11 +551,17 @@ io::Task<void> Gateway::handle(Gateway* gateway, http::Exchange& exchange) {
       !gateway->admin_ && is_admin_on_own_port(exchange.request(), gateway->config().virtual_host_base);
   if (admin) {
     co_await handle_admin(gateway, exchange);
-    co_return;
+  } else if (!gateway->journal_.committer->may_read()) {
+    // Another gateway may have acknowledged what this one does not know of.
+    http::Page page = gateway->door_->page(
+        503, "this gateway's lease is stale: " + gateway->journal_.committer->closed_because());
+    [[maybe_unused]] Result<void> sent =
+        co_await exchange.respond(std::move(page.response), std::move(page.body));
+  } else {
+    gateway->requests_.fetch_add(1, std::memory_order_relaxed);
+    co_await gateway->door_->handle(exchange);
+    gateway->requests_.fetch_sub(1, std::memory_order_relaxed);
   }
-  gateway->requests_.fetch_add(1, std::memory_order_relaxed);
-  co_await gateway->door_->handle(exchange);
-  gateway->requests_.fetch_sub(1, std::memory_order_relaxed);
 }
 
 io::Task<void> Gateway::handle_admin(Gateway* gateway, http::Exchange& exchange) {
@@ -493,9 +581,12 @@ io::Task<void> Gateway::handle_admin(Gateway* gateway, http::Exchange& exchange)
     body = "ok\n";
   } else if (path == "/readyz") {
     bool open = gateway->journal_.committer->open();
-    bool ready = gateway->serving_ && open;
+    bool ready = gateway->serving_ && open && gateway->journal_.committer->may_read();
     response.status = ready ? 200 : 503;
-    if (open)
+    if (!gateway->journal_.committer->may_read())
+      body = fmt::format("nothing is served, the lease is stale: {}\n",
+                         gateway->journal_.committer->closed_because());
+    else if (open)
       body = ready ? "ready\n" : "draining\n";
     else
       body =
@@ -512,6 +603,7 @@ void Gateway::on_signal(int signal) {
   if (signal == SIGHUP) return reload();
   stop_ = true;
   changed_.notify_all();
+  if (!opened_) home().run_at(home().now() + kStartGrace, [this] { leave_half_open(); });
 }
 
 // What can change without a restart: the log. Everything else that differs is named, and keeps its old value until the restart.

@@ -9,6 +9,7 @@
 #include "app/config.h"
 #include "app/setup.h"
 #include "base/result.h"
+#include "index/decision.h"
 #include "io/task.h"
 
 namespace archipel::app {
@@ -20,6 +21,8 @@ struct GatewayOptions {
   bool demo =
       false;  // an island whose directory was wiped rejoins empty by itself; an account "demo" is made
   std::optional<Credentials> demo_credentials;
+  bool old_gateway_is_dead = false;  // an operator says so: a lease that was not released is not watched
+  index::Attested attested = {};     // what else an operator knows
   // Offline work: done once the store is open, instead of serving; its result is that of run_gateway(). Home loop.
   std::function<io::Task<Result<void>>(Mending&)> instead = {};
 };

@@ -8,14 +8,17 @@
 #include <cstdlib>
 #include <optional>
 
+#include "app/admin.h"
 #include "app/config.h"
 #include "app/gateway.h"
 #include "app/islands.h"
 #include "app/json.h"
 #include "app/mending.h"
+#include "app/recover.h"
 #include "app/setup.h"
 #include "base/random.h"
 #include "crypto/keyring.h"
+#include "http/uri.h"
 #include "io/loop.h"
 #include "io/stream.h"
 
@@ -119,11 +122,42 @@ int init(const std::string& file) {
   return 0;
 }
 
-int serve(const std::string& file) {
+// What an operator says that the islands do not tell; serve and recover take it.
+struct OperatorArguments {
+  std::string at_least, adopt, void_from;
+  std::vector<std::string> gone;
+  bool old_gateway_is_dead = false;
+};
+
+Result<index::Attested> attested(const OperatorArguments& said) {
+  index::Attested out;
+  if (!said.at_least.empty()) {
+    ASSIGN_OR_RETURN(out.at_least, parse_at_least(said.at_least));
+  }
+  if (!said.adopt.empty()) {
+    ASSIGN_OR_RETURN(out.adopt, parse_position(said.adopt));
+    if (out.adopt->seq == 0) return fail(Code::invalid, "an epoch cannot be adopted: only a commit can");
+  }
+  if (!said.void_from.empty()) {
+    ASSIGN_OR_RETURN(out.void_from, parse_position(said.void_from));
+  }
+  return out;
+}
+
+int misused_value(const Error& error) {
+  fmt::print(stderr, "archipel: {}\n", error.message);
+  return 2;
+}
+
+int serve(const std::string& file, const OperatorArguments& said) {
+  auto known = attested(said);
+  if (!known) return misused_value(known.error());
   auto config = load_config(file);
   if (!config) return failed(config.error());
   GatewayOptions options;
   options.config = std::move(*config);
+  options.attested = std::move(*known);
+  options.old_gateway_is_dead = said.old_gateway_is_dead;
   return run(std::move(options), "");
 }
 
@@ -133,14 +167,57 @@ int scrub(const std::string& file, bool repair, bool json) {
   return scrub_command(*config, repair, json);
 }
 
-int island_list(const std::string& file, bool json) {
+int recover(const std::string& file, const OperatorArguments& said, std::vector<std::string> rejoin,
+            bool json) {
+  auto known = attested(said);
+  if (!known) return misused_value(known.error());
+  RecoverOptions options;
+  for (const std::string& text : said.gone) {
+    auto gone = parse_gone(text);
+    if (!gone) return misused_value(gone.error());
+    options.gone.push_back(std::move(*gone));
+  }
   auto config = load_config(file);
   if (!config) return failed(config.error());
-  auto passphrase = read_passphrase(*config);
-  if (!passphrase) return failed(passphrase.error());
-  auto keys = crypto::Keyring::load(config->keyring_path, *passphrase);
-  if (!keys) return failed(keys.error());
-  auto states = io::run_blocking([&] { return inspect_islands(*config, **keys); });
+  options.config = std::move(*config);
+  options.attested = std::move(*known);
+  options.old_gateway_is_dead = said.old_gateway_is_dead;
+  options.rejoin = std::move(rejoin);
+  options.json = json;
+  auto open = recover_journal(std::move(options), print_line);
+  if (!open) return failed(open.error());
+  return *open ? 0 : 1;
+}
+
+struct Opened {
+  Config config;
+  std::unique_ptr<crypto::Keyring> keys;
+};
+Result<Opened> open_config(const std::string& file) {
+  Opened out;
+  ASSIGN_OR_RETURN(out.config, load_config(file));
+  ASSIGN_OR_RETURN(std::string passphrase, read_passphrase(out.config));
+  ASSIGN_OR_RETURN(out.keys, crypto::Keyring::load(out.config.keyring_path, passphrase));
+  return out;
+}
+
+Result<void> known_island(const Config& config, const std::string& id) {
+  std::string all;
+  for (const IslandConfig& island : config.islands) {
+    if (island.id == id) return {};
+    all += (all.empty() ? "" : ", ") + island.id;
+  }
+  return fail(Code::invalid, "there is no island '" + id + "' in " + config.file + "; there are " + all);
+}
+
+int island_list(const std::string& file, bool json) {
+  auto opened = open_config(file);
+  if (!opened) return failed(opened.error());
+  auto states = io::run_blocking([&] { return inspect_islands(opened->config, *opened->keys); });
+  // What a gateway that runs on this directory has seen of them; without one there is nothing to say.
+  std::vector<std::string> seen;
+  [[maybe_unused]] auto asked = ask_gateway(opened->config.dir, "GET", "/islands",
+                                            [&](std::string_view line) { seen.emplace_back(line); });
   bool all_ok = true;
   if (!json)
     fmt::print("{:<22} {:<12} {:<6} {:<9} {:<7} {}\n", "ISLAND", "STATE", "PLACE", "OPERATOR", "PARENT",
@@ -158,6 +235,7 @@ int island_list(const std::string& file, bool json) {
           .text("place", s.facts.place)
           .text("operator", s.facts.operator_);
       line.text("parent", s.facts.parent).text("path", s.facts.path);
+      if (s.free_bytes) line.number("free_bytes", static_cast<int64_t>(*s.free_bytes));
       print_line(line.str());
     } else {
       fmt::print("{:<22} {:<12} {:<6} {:<9} {:<7} {}\n", s.facts.id, s.state, or_dash(s.facts.place),
@@ -165,7 +243,51 @@ int island_list(const std::string& file, bool json) {
       if (!s.reason.empty()) fmt::print("  {}\n", s.reason);
     }
   }
+  if (!json && !seen.empty()) fmt::print("\nThe running gateway says:\n");
+  for (const std::string& line : seen) print_line(line);
   return all_ok ? 0 : 1;
+}
+
+int island_check(const std::string& file, const std::string& id, bool json) {
+  auto opened = open_config(file);
+  if (!opened) return failed(opened.error());
+  if (auto known = known_island(opened->config, id); !known) return misused_value(known.error());
+  IslandCheck c =
+      io::run_blocking([&] { return check_island(opened->config, id, *opened->keys, system_random()); });
+  if (json) {
+    JsonObject line;
+    line.text("id", id).text("state", c.state.state).text("reason", c.state.reason).text("lease", c.lease);
+    line.text("epoch_open", c.epoch_open).number("blobs", static_cast<int64_t>(c.blobs));
+    line.number("sampled", static_cast<int64_t>(c.sampled))
+        .number("sample_failed", static_cast<int64_t>(c.sample_failed));
+    line.number("sampled_bytes", static_cast<int64_t>(c.sampled_bytes)).number("median_us", c.median_us);
+    line.number("slowest_us", c.slowest_us);
+    if (c.state.free_bytes) line.number("free_bytes", static_cast<int64_t>(*c.state.free_bytes));
+    print_line(line.str());
+    return c.good() ? 0 : 1;
+  }
+  fmt::print("island      {}\nmarker      {}{}\n", id, c.state.state,
+             c.state.reason.empty() ? "" : ": " + c.state.reason);
+  if (c.state.state == "ok") {
+    fmt::print("lease       {}\n", c.lease);
+    if (!c.epoch_open.empty()) fmt::print("its epoch   {}\n", c.epoch_open);
+    fmt::print("blobs       {} listed; {} read ({} bytes), {} failed; median {} us, slowest {} us\n", c.blobs,
+               c.sampled, c.sampled_bytes, c.sample_failed, c.median_us, c.slowest_us);
+  }
+  if (c.state.free_bytes) fmt::print("free        {} MiB\n", *c.state.free_bytes >> 20);
+  return c.good() ? 0 : 1;
+}
+
+// Beside a running gateway through its socket; otherwise offline, under the lock.
+int island_rejoin(const std::string& file, const std::string& id, bool json) {
+  auto config = load_config(file);
+  if (!config) return failed(config.error());
+  if (auto known = known_island(*config, id); !known) return misused_value(known.error());
+  auto asked = ask_gateway(config->dir, "POST", "/island/rejoin?id=" + http::uri_encode(id),
+                           [](std::string_view line) { print_line(std::string(line)); });
+  if (asked) return 0;
+  if (asked.error().code != Code::not_found) return failed(asked.error());
+  return recover(file, {}, {id}, json);
 }
 
 // One sentence, and where to read on.
@@ -227,18 +349,61 @@ int main_entry(int argc, char** argv) {
   auto* serve_command = footer(app.add_subcommand("serve", "run a gateway"),
                                "archipel serve --config /etc/archipel/archipel.toml");
   serve_command->add_option("--config", file, "the gateway's archipel.toml")->required()->check(not_empty);
+  OperatorArguments said;
+  auto operator_options = [&](CLI::App* command) {
+    command->add_option(
+        "--at-least", said.at_least,
+        "SEQ:HASH or EPOCH:SEQ:HASH of a commit that was acknowledged, as recover printed it: proof that the "
+        "islands are not set back");
+    command->add_flag("--old-gateway-is-dead", said.old_gateway_is_dead,
+                      "do not watch for a minute that a gateway on another directory is gone");
+  };
+  operator_options(serve_command);
+
+  bool json = false;
+  std::string dir;
+  auto with_place = [&](CLI::App* command) {
+    auto* option = command->add_option("--config", file, "the gateway's archipel.toml");
+    command->add_option("--dir", dir, "a demo's directory, instead of --config")->excludes(option);
+    command->add_flag("--json", json, "one JSON object per line");
+  };
+  auto* recover_command =
+      footer(app.add_subcommand(
+                 "recover",
+                 "recover the journal from the islands, say what was found, and what would settle the rest"),
+             "archipel recover --config /etc/archipel/archipel.toml --gone island-3=island-7");
+  with_place(recover_command);
+  operator_options(recover_command);
+  recover_command->add_option(
+      "--gone", said.gone,
+      "OLD=NEW: island OLD never comes back, and the configuration has NEW in its place; or OLD alone");
+  recover_command->add_option("--adopt", said.adopt, "EPOCH:SEQ of the undecided commit: it happened");
+  recover_command->add_option(
+      "--void", said.void_from,
+      "EPOCH:SEQ of the undecided commit: it did not happen, nor what follows it; EPOCH:0: nor the epoch");
 
   auto* island_command =
       footer(app.add_subcommand("island", "look at islands"), "archipel island list --dir archipel-demo");
   island_command->require_subcommand(1);
-  bool json = false;
-  std::string dir;
   auto* list_command = footer(
       island_command->add_subcommand("list", "each island, its reach, and whether its marker is in order"),
       "archipel island list --dir archipel-demo --json");
-  auto* config_option = list_command->add_option("--config", file, "the gateway's archipel.toml");
-  list_command->add_option("--dir", dir, "a demo's directory, instead of --config")->excludes(config_option);
-  list_command->add_flag("--json", json, "one JSON object per line");
+  with_place(list_command);
+  std::string island_id;
+  auto* check_command =
+      footer(island_command->add_subcommand("check",
+                                            "read marker, lease and a sample of blobs of one island, and say "
+                                            "what is wrong and how long it took"),
+             "archipel island check aws-ireland --dir archipel-demo");
+  check_command->add_option("ID", island_id, "the island's id in the configuration")->required();
+  with_place(check_command);
+  auto* rejoin_command = footer(
+      island_command->add_subcommand(
+          "rejoin",
+          "let an island that lost its marker join again, empty; what it held is rebuilt from the others"),
+      "archipel island rejoin aws-ireland --dir archipel-demo");
+  rejoin_command->add_option("ID", island_id, "the island's id in the configuration")->required();
+  with_place(rejoin_command);
 
   auto* scrub_command_line =
       footer(app.add_subcommand(
@@ -259,14 +424,16 @@ int main_entry(int argc, char** argv) {
   }
   if (demo_command->parsed()) return demo(demo_arguments);
   if (init_command->parsed()) return init(file);
-  if (serve_command->parsed()) return serve(file);
+  if (serve_command->parsed()) return serve(file, said);
   if (!dir.empty()) file = dir + "/archipel.toml";
   if (file.empty()) {
-    fmt::print(stderr, "archipel: {} needs --config FILE or --dir DIR\n",
-               scrub_command_line->parsed() ? "scrub" : "island list");
+    fmt::print(stderr, "archipel: say where: --config FILE, or --dir DIR\n");
     return 2;
   }
   if (scrub_command_line->parsed()) return scrub(file, repair, json);
+  if (recover_command->parsed()) return recover(file, said, {}, json);
+  if (check_command->parsed()) return island_check(file, island_id, json);
+  if (rejoin_command->parsed()) return island_rejoin(file, island_id, json);
   return island_list(file, json);
 }
 

@@ -7,7 +7,8 @@ import unittest
 
 import gateway
 
-COMMANDS = ((), ("demo",), ("init",), ("serve",), ("island",), ("island", "list"))
+COMMANDS = ((), ("demo",), ("init",), ("serve",), ("island",), ("island", "list"), ("island", "check"),
+            ("island", "rejoin"), ("recover",))
 SECONDS_MAX = 60
 
 
@@ -44,6 +45,13 @@ class CommandLine(unittest.TestCase):
             (("serve", "--config", "missing"), 1, "missing"),
             (("island", "list"), 2, "--dir"),
             (("island", "list", "--dir", "missing"), 1, "missing/archipel.toml"),
+            (("island", "check", "--dir", "missing"), 2, "required"),
+            (("island", "rejoin", "x", "--dir", "missing"), 1, "missing/archipel.toml"),
+            (("recover",), 2, "--config"),
+            (("recover", "--dir", "missing"), 1, "missing/archipel.toml"),
+            (("recover", "--dir", "missing", "--at-least", "12"), 2, "SEQ:HASH"),
+            (("recover", "--dir", "missing", "--void", "twelve"), 2, "EPOCH:SEQ"),
+            (("recover", "--dir", "missing", "--gone", "a="), 2, "OLD=NEW"),
         )
         for arguments, code, words in cases:
             with self.subTest(arguments=arguments):
