@@ -55,9 +55,9 @@ class Scrubbing:
         while not self.stop.is_set():
             self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
             lines = self.process.communicate()[0].splitlines()
-            if self.process.returncode == 0 and lines:
-                self.passes += 1
-                self.bytes += json.loads(lines[-1])["bytes_read"]
+            self.passes += self.process.returncode == 0
+            told = [json.loads(line) for line in lines if line.endswith("}")]
+            self.bytes += max([line.get("bytes_read", 0) for line in told], default=0)
 
 
 def main():
@@ -88,7 +88,7 @@ def main():
             alone, under = (statistics.median(rates[(op, size, u)]) for u in (False, True))
             name = f"{op.upper()} of {size // 1024} KiB"
             print(f"{name:<18} alone {alone:9.1f}/s   under scrub {under:9.1f}/s   {100 * under / alone:4.0f} %")
-        print(f"{scrubbing.passes} passes of scrub came to their end, {scrubbing.bytes / 1e6:.0f} MB read by them")
+        print(f"{scrubbing.passes} passes of scrub came to their end; {scrubbing.bytes / 1e6:.0f} MB were read by all of them")
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait()
