@@ -12,6 +12,7 @@
 #include "extent/header.h"
 #include "extent/names.h"
 #include "golden/samples.h"
+#include "index/lease.h"
 #include "index/snapshot_entries.h"
 #include "island/marker.h"
 #include "store/keys.h"
@@ -206,6 +207,14 @@ TEST_F(GoldenFiles, TheHeadSlotLeadsToTheSnapshot) {
   ASSERT_TRUE(entries);
   EXPECT_EQ(entries->size(), 4u);
   EXPECT_EQ(entries->front().first, store::bucket_key("golden-bucket"));
+}
+
+TEST_F(GoldenFiles, TheLeaseTellsItsHolder) {
+  auto lease = index::decode_lease(keys(), island_id(0), as_bytes(file("lease")));
+  ASSERT_TRUE(lease) << lease.error().describe();
+  EXPECT_EQ(lease->epoch, 1u);
+  EXPECT_EQ(lease->counter, 42u);
+  EXPECT_FALSE(lease->released);
 }
 
 // Versions that this program does not know are refused by name, not as damage.

@@ -2,6 +2,7 @@
 
 #include "crypto/hash.h"
 #include "extent/names.h"
+#include "index/lease.h"
 #include "index/pack.h"
 #include "index/snapshot_entries.h"
 #include "island/marker.h"
@@ -80,6 +81,7 @@ struct Builder {
   void journal();
   void extents();
   void snapshot();
+  void lease();
   void records();
 };
 
@@ -279,6 +281,16 @@ void Builder::snapshot() {
   files.raw("head_slot", Json().text("island", island_id(0)).text("name", name).number("number", 9).done());
 }
 
+void Builder::lease() {
+  s.files["lease"] = index::encode_lease(*s.keys, island_id(0), {1, random->bytes<16>(), 42, false}, *random);
+  files.raw("lease", Json()
+                         .text("island", island_id(0))
+                         .text("name", extent::lease_name(*s.keys, island_id(0)))
+                         .number("epoch", 1)
+                         .number("counter", 42)
+                         .done());
+}
+
 // The other records of the view.
 void Builder::records() {
   s.account = {"golden-owner", "Golden", "AKIAGOLDENGOLDENGOLD", "a secret access key"};
@@ -355,6 +367,7 @@ Samples::Samples(std::unique_ptr<crypto::Keyring> keyring) : keys(std::move(keyr
   b.extents();
   b.snapshot();
   b.records();
+  b.lease();
   manifest = Json()
                  .text("what", "samples of every format, version 1; docs/formats says what the bytes mean")
                  .text("passphrase", kPassphrase)
