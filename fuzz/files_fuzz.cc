@@ -1,9 +1,10 @@
-// Files and markers that somebody may have changed: an island's marker and the keyring. First byte: which of them.
+// Files and markers that somebody may have changed: an island's marker, the keyring, the lease. First byte: which of them.
 //
 // Properties: no marker but the right one is believed, and its error never repeats hostile bytes; a keyring's cost outside the limits is
 // refused before it is paid for.
 #include "crypto/keyring_file.h"
 #include "fuzz_support.h"
+#include "index/lease.h"
 #include "island/marker.h"
 
 using namespace archipel;
@@ -45,14 +46,40 @@ void keyring(ByteView in) {
   MUST(!decoded);
 }
 
+// The writer's lease: XORed onto a right one, so that mutations get behind the mask.
+void lease(ByteView in) {
+  index::Lease held;
+  held.epoch = 7;
+  held.counter = 3;
+  static const std::unique_ptr<Random> random = seeded_random(19);
+  std::string bytes = index::encode_lease(fuzz::keys(), fuzz::kIsland, held, *random);
+  MUST(bytes.size() == index::kLeaseBytes);
+  Result<index::Lease> right = index::decode_lease(fuzz::keys(), fuzz::kIsland, as_bytes(bytes));
+  MUST(right && *right == held);
+  MUST(!index::decode_lease(fuzz::keys(), "ovh-gravelines", as_bytes(bytes)));
+  MUST(!index::decode_lease(fuzz::keys(), fuzz::kIsland, in));
+  bool changed = false;
+  for (size_t i = 0; i < in.size() && i < bytes.size(); ++i) {
+    bytes[i] = static_cast<char>(bytes[i] ^ static_cast<char>(in[i]));
+    changed = changed || in[i] != 0;
+  }
+  if (changed) MUST(!index::decode_lease(fuzz::keys(), fuzz::kIsland, as_bytes(bytes)));
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   ByteView in(data + 1, size - 1);
-  if (data[0] % 2 == 0)
-    marker(in);
-  else
-    keyring(in);
+  switch (data[0] % 3) {
+    case 0:
+      marker(in);
+      break;
+    case 1:
+      keyring(in);
+      break;
+    default:
+      lease(in);
+  }
   return 0;
 }

@@ -179,6 +179,7 @@ std::map<std::pair<std::string, std::string>, std::string> seeds() {
   extent("work_item_journal") = for_decoder(3, work_item(true));
   auto files = [&](const char* name) -> std::string& { return out[{"files", name}]; };
   files("marker") = for_decoder(0, std::string(30, '\0') + "\x01");
+  files("lease") = for_decoder(2, std::string(50, '\0') + "\x01");
   std::string cost;
   Writer(cost).raw("ARCHKEYR").u16(1).u8(1).u8(1).u32(1).u32(8);
   cost.resize(8336, '\x55');
