@@ -11,13 +11,15 @@ import shutil
 import sys
 import tempfile
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 import erasure
 import extents
 import journal
 import snapshots
 import view
-from crypto import Keyring, blake2b
-from fields import Report
+from crypto import NONCE_0, Keyring, blake2b, hkdf
+from fields import Report, Unreadable, sized, u8, u16, u32, u64, xor
 from islands import Island
 
 
@@ -133,6 +135,40 @@ def check_view(realm):
             check(view.read_owner(value, key[2:]) == b"golden-owner", name)
 
 
+def write_commit(realm, random_bits, seq, previous):
+    """Seals an empty commit onto all islands, as only a holder of the keyring can."""
+    plain = previous + u64(1) + u64(seq) + u64(0) + blake2b(b"") + bytes(2)
+    salt, keyring = hashlib.sha256(previous).digest(), realm.keyring
+    header = (b"AJ1\n" + u16(1) + u8(journal.COMMIT) + u8(0) + u64(1) + u64(seq) + salt + u32(len(plain) + 16) + bytes([6, 3, 1, 0]) +
+              u32(journal.NO_SECTION_CELL) + bytes(60))
+    sealed = AESGCM(hkdf(keyring.sub_key("index"), salt, b"archipel/1 record")).encrypt(NONCE_0, plain, keyring.realm + header)
+    for island in realm.all[:6]:
+        name = island.commit_name(1, random_bits, seq)
+        mask = island.mask(b"archipel/1 commit header" + sized(name.encode()))
+        (island.path / name[:2]).mkdir(exist_ok=True)
+        (island.path / name[:2] / name).write_bytes(xor(header, mask) + sealed)
+
+
+def check_chain(realm, position):
+    """A commit that follows is read; one that names another commit before it is a fork, and no end of the journal."""
+    islands = {island.id: island for island in realm.all[:6]}
+
+    def read():
+        chain = journal.Journal(realm.keyring, islands, realm.report)
+        return len(list(chain.commits(chain.start())))
+
+    check(read() == 1, "the number of commits")
+    write_commit(realm, position.random_bits, 2, position.hash)
+    check(read() == 2, "the number of commits, with one more,")
+    write_commit(realm, position.random_bits, 2, bytes(32))
+    try:
+        read()
+    except Unreadable as error:
+        check("fork" in str(error), "the error of a fork")
+    else:
+        check(False, "a fork that nobody noticed")
+
+
 def main():
     files = pathlib.Path(sys.argv[1])
     with tempfile.TemporaryDirectory(prefix="archipel-golden-") as home:
@@ -142,7 +178,9 @@ def main():
         for name, entry in realm.told["files"].items():
             if "cell_bytes" in entry:
                 check_extent(realm, name, entry)
-        check_snapshot(realm, check_journal(realm))
+        position = check_journal(realm)
+        check_snapshot(realm, position)
+        check_chain(realm, position)
         check_view(realm)
         check(not realm.report.blamed, "a cell")
     print(f"golden: {len(realm.told['files'])} files, {len(erasure.CODES)} codes, {realm.report.counters['cells_verified']} cells: all as told")
