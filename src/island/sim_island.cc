@@ -174,7 +174,7 @@ Result<const std::string*> SimPlace::find(const BlobName& name) {
 
 Buffer SimPlace::answer(const std::string& bytes, uint64_t offset, uint64_t length) {
   const std::string* from = &bytes;
-  if (happens(Fault::foreign)) {
+  if (!blobs_.empty() && happens(Fault::foreign)) {
     from = &std::next(blobs_.begin(), static_cast<std::ptrdiff_t>(dice_.pick(blobs_.size())))->second;
   }
   ByteView all = as_bytes(*from);

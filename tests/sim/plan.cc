@@ -122,6 +122,24 @@ Happening crash(Dice& dice, bool plug_pulled) {
   return h;
 }
 
+// So many islands at once that nothing can be acknowledged, for long enough now and then that a commit misses its deadline.
+void add_outage(Dice& dice, Plan& plan, size_t ops) {
+  const int n = plan.code.n, fewest = n - plan.code.w() + 1;
+  int left = fewest + static_cast<int>(dice.pick(static_cast<uint64_t>(n - fewest + 1)));
+  Happening h{};
+  h.kind = Happening::Kind::fault;
+  h.at_op = static_cast<uint32_t>(dice.pick(ops));
+  h.fault = dice.chance(1, 2) ? Fault::partition : Fault::no_space;
+  h.per_mille = 1000;
+  const Duration about = dice.chance(1, 3) ? seconds(40) : seconds(3);
+  const auto first = dice.pick(static_cast<uint64_t>(n));
+  for (uint64_t i = 0; left > 0; ++i, --left) {
+    h.island = static_cast<uint8_t>((first + i) % static_cast<uint64_t>(n));
+    h.lasts = about + dice.between(Duration(0), seconds(3));
+    plan.happenings.push_back(h);
+  }
+}
+
 void add_lies(Dice& dice, Plan& plan, size_t ops, const auto& add) {
   const auto liar = static_cast<uint8_t>(plan.liar);
   for (uint64_t n = 1 + dice.pick(3); n > 0; --n) add(lie(dice, liar));
@@ -250,6 +268,7 @@ Plan make_plan(uint64_t seed, size_t ops) {
   add(crash(dice, true));
   for (uint64_t n = dice.pick(3); n > 0; --n) add(crash(dice, dice.chance(4, 5)));
   for (uint64_t n = plan.calm ? 0 : 1 + dice.pick(5); n > 0; --n) add(honest_fault(dice, plan.code.n));
+  if (!plan.calm && dice.chance(1, 3)) add_outage(dice, plan, ops);
   if (plan.liar >= 0) add_lies(dice, plan, ops, add);
   if (dice.chance(1, 4)) {
     Happening step{};
