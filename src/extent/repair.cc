@@ -252,7 +252,7 @@ io::Task<PutOne> put_shard(const CellWork& work, const WorkItem& item, const Reb
     out.failed = "island " + island.id() + ": it has not been answering";
     co_return out;
   }
-  if (shard->replaces_wrong && item.journal()) {
+  if (shard->replaces_wrong && item.in_place(shard->shard)) {
     if (!may_replace) {
       out.failed = "island " + island.id() + ": " + item.describe() +
                    " is wrong there, and is left as it is until enough other islands hold it whole";
@@ -264,7 +264,7 @@ io::Task<PutOne> put_shard(const CellWork& work, const WorkItem& item, const Reb
       co_return out;
     }
   }
-  out.moved = shard->replaces_wrong && !item.journal();
+  out.moved = shard->replaces_wrong && !item.in_place(shard->shard);
   island::BlobName name = out.moved ? item.next_names[i] : item.names[i];
   Result<void> put = co_await put_exactly(island, std::move(name), shard->bytes, deadline);
   const TimePoint now = io::Loop::current()->now();

@@ -28,13 +28,17 @@ struct WorkItem {
   ExtentRef ref;
   std::vector<island::BlobName> names;  // by shard: where it lies
   // By shard: where a shard goes whose present name holds wrong bytes (its repair number is one more). Empty for journal blobs, whose names
-  // have no such number.
+  // have no such number. The name it has: it is replaced in place, like those, because its readers know no exceptions (a snapshot's chunks).
   std::vector<island::BlobName> next_names;
   using Record = JournalRecord;
   std::optional<Record> record;  // kind section
 
   int n() const { return ref.geometry.code.n; }
   bool journal() const { return record.has_value(); }
+  bool in_place(int shard) const {
+    const auto i = static_cast<size_t>(shard);
+    return journal() || next_names[i] == names[i];
+  }
   // Of the whole blob of this shard.
   uint64_t blob_bytes(int shard) const { return first_cell_offset() + ref.geometry.shard_bytes(shard); }
   uint64_t first_cell_offset() const { return journal() ? uint64_t{ref.base} : uint64_t{kShardHeaderBytes}; }

@@ -109,11 +109,13 @@ io::Task<Result<void>> Repairer::make_item(Job* job) {
   auto item = std::make_shared<extent::WorkItem>();
   item->ref = target.ref;
   job->where = p_.table->of(target.ref);
+  // A snapshot is loaded where there is no view, and so no exception: its chunks stay under the names that they were written under.
+  const bool stays = target.kind == ScrubTarget::Kind::snapshot;
   for (int shard = 0; shard < item->n(); ++shard) {
     const std::string& id = p_.placement->islands[static_cast<size_t>(shard)]->id();
-    const uint32_t now = job->where.repair(shard);
+    const uint32_t now = stays ? 0 : job->where.repair(shard);
     item->names.push_back(extent::shard_name(p_.keys, id, target.ref, shard, now));
-    item->next_names.push_back(extent::shard_name(p_.keys, id, target.ref, shard, now + 1));
+    item->next_names.push_back(extent::shard_name(p_.keys, id, target.ref, shard, stays ? 0 : now + 1));
   }
   CO_RETURN_IF_ERROR(extent::check_work_item(*item));
   job->item = std::move(item);
