@@ -105,7 +105,25 @@ struct Rebuild {
   JoinedLate who;
   ScrubPosition next;
   bool changed = false;  // since it was kept
+  std::optional<ScrubPosition>
+      left;  // the first that could not be put there, though it may be later: the walk goes back to it
+  TimePoint began{}, rests_until{};  // of the walk
+
+  ScrubPosition safe() const { return left.value_or(next); }  // everything before is there
 };
+
+// Of the shards that one piece of work was to bring: those that are not there now, and may be had later. What too few islands hold while all answer is
+// lost, whoever was wiped.
+uint32_t left_undone(const Repairer::Work& work, const Repairer::Outcome& outcome, int k) {
+  if (outcome.gone) return 0;
+  uint32_t left = work.presumed_missing & ~outcome.repaired;
+  const auto good = std::ranges::count(outcome.states, extent::ShardState::good);
+  const bool all_answer = std::ranges::count(outcome.states, extent::ShardState::unreachable) == 0;
+  if (!outcome.states.empty() && all_answer && good < k) return 0;
+  for (size_t i = 0; i < outcome.states.size(); ++i)
+    if (outcome.states[i] == extent::ShardState::good) left &= ~(1u << i);
+  return left;
+}
 
 class ScrubberImpl final : public Scrubber {
  public:
@@ -338,7 +356,8 @@ io::Task<void> ScrubberImpl::find_empty() {
     auto snapshot = p_.kv.snapshot();
     ASSIGN_OR_RETURN(std::vector<JoinedLate> late, joined_late(*snapshot));
     for (const JoinedLate& who : late) {
-      Rebuild rebuild{who, {}, false};
+      Rebuild rebuild;
+      rebuild.who = who;
       ASSIGN_OR_RETURN(std::optional<std::string> bytes, snapshot->get(rebuild_key(who.shard)));
       if (bytes) {
         ASSIGN_OR_RETURN(RebuildRecord record, decode_rebuild(*bytes));
@@ -353,6 +372,7 @@ io::Task<void> ScrubberImpl::find_empty() {
         return true;
       };
       RETURN_IF_ERROR(scan_targets(p_.view(), rebuild.next, add_one));
+      rebuild.began = p_.home.now();
       found.rebuilds.push_back(rebuild);
       found.counts.push_back(count);
     }
@@ -375,7 +395,7 @@ io::Task<void> ScrubberImpl::find_empty() {
 }
 
 io::Task<void> ScrubberImpl::keep_rebuild(Rebuild rebuild, bool done) {
-  RebuildRecord record{rebuild.who.incarnation, done, rebuild.next};
+  RebuildRecord record{rebuild.who.incarnation, done, rebuild.safe()};
   index::Intent intent;
   intent.build = [record, key = rebuild_key(rebuild.who.shard)](const index::View&,
                                                                 const std::vector<index::SmallLocation>&,
@@ -393,7 +413,8 @@ io::Task<bool> ScrubberImpl::rebuild_empty() {
   const uint32_t able = willing();
   std::vector<Rebuild*> active;
   for (Rebuild& rebuild : empty_)
-    if ((able >> rebuild.who.shard & 1) != 0) active.push_back(&rebuild);
+    if ((able >> rebuild.who.shard & 1) != 0 && p_.home.now() >= rebuild.rests_until)
+      active.push_back(&rebuild);
   if (active.empty() || closing_) co_return false;
   ScrubPosition from = active.front()->next;
   for (const Rebuild* rebuild : active) from = std::min(from, rebuild->next);
@@ -421,10 +442,16 @@ io::Task<bool> ScrubberImpl::rebuild_empty() {
   uint32_t stopped = 0;  // islands that refused something: they stay there
   for (size_t i = 0; i < works.size(); ++i) {
     const uint32_t missing = works[i].presumed_missing;
-    if (missing != 0) stopped |= outcomes[next_outcome++].refused & missing;
+    uint32_t left = 0;
+    if (missing != 0) {
+      const Repairer::Outcome& outcome = outcomes[next_outcome++];
+      stopped |= outcome.refused & missing;
+      left = left_undone(works[i], outcome, p_.coder.code().k);
+    }
     for (Rebuild* rebuild : active) {
       const uint32_t bit = 1u << rebuild->who.shard;
       if ((stopped & bit) != 0 || works[i].target.position() < rebuild->next) continue;
+      if ((left & bit) != 0 && !rebuild->left) rebuild->left = works[i].target.position();
       rebuild->next = after(works[i].target);
       rebuild->changed = true;
       if ((missing & ~listed[i] & bit) != 0) p_.ledger->rebuilt(rebuild->who.shard, 1);
@@ -435,7 +462,15 @@ io::Task<bool> ScrubberImpl::rebuild_empty() {
   if (keep) rebuild_kept_ = p_.home.now();
   std::vector<int> done;
   for (Rebuild* rebuild : active) {
-    const bool finished = end && (stopped >> rebuild->who.shard & 1) == 0;
+    const bool walked = end && (stopped >> rebuild->who.shard & 1) == 0;
+    const bool finished = walked && !rebuild->left;
+    if (walked && !finished) {
+      // Again from there, as long after as this walk took: meanwhile the islands that were missed may be back.
+      const TimePoint now = p_.home.now();
+      rebuild->rests_until = now + std::max(options_.retry_after, now - rebuild->began);
+      rebuild->began = rebuild->rests_until;
+      rebuild->next = *std::exchange(rebuild->left, std::nullopt);
+    }
     if (finished) done.push_back(rebuild->who.shard);
     if (!finished && !(keep && rebuild->changed)) continue;
     rebuild->changed = false;

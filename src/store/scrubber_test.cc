@@ -332,6 +332,41 @@ SCRUB_TEST(RebuildsAWipedIslandWhileAnotherLosesEverythingToo) {
   co_await expect_all(rig, objects);
 }
 
+// What cannot be brought to an island is not left out for ever because the walk went on.
+SCRUB_TEST(DoesNotCallAnIslandRebuiltThatLacksWhatOthersCouldNotGiveThen) {
+  ScrubRig scrub(rig);
+  for (size_t i : {4u, 5u}) rig.islands[i]->down();
+  Objects objects = co_await fill(rig, {900'000});  // on four islands
+  co_await rig.stop();
+  for (size_t i : {4u, 5u}) bring_back(rig, i);
+  rig.islands[0]->wipe();
+  bool started = co_await rig.start();
+  CO_ASSERT_TRUE(started);
+  auto rebuilt = [&] {
+    Result<std::optional<std::string>> bytes = rig.journal.kv->snapshot()->get(rebuild_key(0));
+    Result<RebuildRecord> record = decode_rebuild(bytes && *bytes ? **bytes : "");
+    return record && record->done;
+  };
+  rig.islands[1]->down();  // two are left that hold it
+  co_await scrub.begin();
+  for (int round = 0; round < 300 && !rebuilt(); ++round)
+    co_await io::sleep_until(io::Loop::current()->now() + kTick);
+  EXPECT_FALSE(rebuilt());
+  // Nor by a process that knows only what was journalled.
+  co_await scrub.end();
+  rig.options.ledger.reset();
+  bring_back(rig, 1);
+  co_await rig.restart(false);
+  co_await scrub.begin();
+  for (int round = 0; round < 5000 && !rebuilt(); ++round)
+    co_await io::sleep_until(io::Loop::current()->now() + kTick);
+  EXPECT_TRUE(rebuilt());
+  co_await scrub.end();
+  for (const ScrubTarget& target : scrub.extents())
+    EXPECT_TRUE(rig.islands[0]->blobs().contains(extent::shard_name(*rig.keys, "island-0", target.ref, 0)));
+  co_await expect_all(rig, objects);
+}
+
 SCRUB_TEST(MendsWhatAReadFoundWrong) {
   ScrubRig scrub(rig);
   Objects objects = co_await fill(rig, {900'000});
