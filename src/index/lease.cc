@@ -274,7 +274,9 @@ io::Task<Result<void>> LeaseKeeper::take(uint64_t epoch, uint32_t shards) {
   shards_ = shards;
   Lease lease{epoch, ours_.back(), ++counter_, false};
   Round round = co_await visit_all(shards, lease, &LeaseKeeper::is_cleared);
-  if (round.foreign && !round.foreign->released && !is_cleared(*round.foreign)) {
+  // Released or not: who held the realm since the chain was read has acknowledged what was not seen. (Of a new realm nothing was read.)
+  const bool begun = round.foreign && (epoch > 1 || !round.foreign->released);
+  if (begun && !is_cleared(*round.foreign)) {
     co_return fail(Code::exists,
                    "another gateway, on another directory, has taken this realm meanwhile (epoch " +
                        std::to_string(round.foreign->epoch) + ")");

@@ -297,6 +297,30 @@ TEST(Lease, WithoutWIslandsReadingGoesOn) {
   in_a_realm(too_few_for_the_lease);
 }
 
+// Between the look of one start and its lease, another takes the realm, writes, and stops in order: what the first has read is old.
+io::Task<void> came_and_went(Gateway& a, Gateway& b) {
+  CO_ASSERT_TRUE(co_await a.start());
+  co_await a.stop();
+  b.connect();
+  LeaseKeeper slow({}, *b.realm.keys, b.placement, b.options.code, 4, b.options.files, b.workers,
+                   b.realm.loop, *b.random, b.realm.clock);
+  CO_ASSERT_TRUE((co_await slow.begin()).has_value());
+  CO_ASSERT_TRUE((co_await slow.exclude_others(0x3f, false, nullptr)).has_value());
+  CO_ASSERT_TRUE(co_await a.start());
+  CO_ASSERT_TRUE(co_await a.put("a", "1"));
+  co_await a.stop();
+  Result<void> taken = co_await slow.take(3, 0x3f);
+  EXPECT_FALSE(taken.has_value());
+  if (!taken) EXPECT_EQ(taken.error().code, Code::exists);
+  // After another look it is free.
+  CO_ASSERT_TRUE((co_await slow.exclude_others(0x3f, false, nullptr)).has_value());
+  EXPECT_TRUE((co_await slow.take(3, 0x3f)).has_value());
+  co_await slow.close();
+}
+TEST(Lease, IsNotTakenAfterSomebodyElseCameAndWent) {
+  in_a_realm(came_and_went);
+}
+
 // A commit that islands confirmed only when the lease was over is not acknowledged.
 io::Task<void> put_into(Gateway* a, std::optional<bool>* out) {
   *out = co_await a->put("late", "1");
