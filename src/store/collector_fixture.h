@@ -219,10 +219,10 @@ class CollectorRig : public StoreRig {
       for (const auto& [name, bytes] : island->blobs()) sum += bytes.size();
     return sum;
   }
-  // Blobs at island i that are neither commits nor claims nor opens.
+  // Blobs at island i that are neither commits nor claims nor opens, nor the lease.
   size_t data_blobs(size_t i = 0) const {
     Result<std::vector<index::EpochOpen>> opens = index::read_opens(*journal.kv->snapshot());
-    std::set<std::string> journal_names;
+    std::set<std::string> journal_names = {extent::lease_name(*keys, islands[i]->id())};
     for (const index::EpochOpen& open : *opens) {
       const std::string& id = islands[i]->id();
       journal_names.insert(extent::claim_name(*keys, id, open.epoch));
