@@ -16,7 +16,7 @@ namespace archipel::store {
 namespace {
 
 constexpr size_t kStreamsPerCommitMax = 2000;  // their versions stay well inside a record
-constexpr uint64_t kVersionBytesPerCommitMax = 1u << 20;
+constexpr uint64_t kVersionBytesPerCommitMax = kStreamVersionBytesMax;
 constexpr uint64_t kGapMax =
     extent::kSegmentSealed;  // dead bytes that are read along rather than asked for around
 constexpr Duration kReadDeadlineHere = std::chrono::seconds(20);
@@ -164,7 +164,13 @@ io::Task<Result<MovingStreams>> CompactorImpl::find_streams(std::shared_ptr<cons
 io::Task<Result<void>> CompactorImpl::move_all(MovingStreams found) {
   std::vector<Moving> streams;
   streams.reserve(found.streams.size());
-  for (auto& [id, moving] : found.streams) streams.push_back(std::move(moving));
+  for (auto& [id, moving] : found.streams) {
+    if (moving.stays())
+      ++counts_.left_behind;
+    else
+      streams.push_back(std::move(moving));
+  }
+  Result<void> done;
   std::ranges::sort(streams, {}, [](const Moving& moving) {
     const index::SmallLocation& at = moving.from.small.front();
     return std::pair(key_of(at.section), at.offset);
@@ -175,18 +181,20 @@ io::Task<Result<void>> CompactorImpl::move_all(MovingStreams found) {
     while (at < streams.size() && batch.streams.size() < kStreamsPerCommitMax &&
            batch.bytes < p_.options.extent_bytes && version_bytes < kVersionBytesPerCommitMax) {
       batch.bytes += streams[at].bytes();
-      for (const Moving::Version& version : streams[at].versions)
-        version_bytes += version.key.size() + version.value.size();
+      version_bytes += streams[at].version_bytes;
       batch.streams.push_back(std::move(streams[at++]));
     }
     const TimePoint started = p_.home.now();
-    CO_RETURN_IF_ERROR(co_await move(std::move(batch)));
+    Result<void> moved = co_await move(std::move(batch));
+    // What cannot be read or written now must not keep everything behind it from being compacted, in this pass and in every other.
+    if (!moved && done) done = moved;
+    if (!moved && !p_.committer.open()) break;
     const Duration worked = p_.home.now() - started;
     if (at == streams.size()) break;
     const Duration pause = pause_after(worked, p_.options.duty_percent);
     if (pause > Duration{}) co_await stopping_.wait(p_.home.now() + pause);
   }
-  co_return {};
+  co_return done;
 }
 
 io::Task<Result<void>> CompactorImpl::move(Batch batch) {

@@ -95,8 +95,14 @@ Result<std::optional<std::string>> add_moving(const index::Snapshot& view, const
         if (out.kept_bytes > kPassBytesMax) continue;
         found = out.streams.emplace(id, Moving{id, slice.storage, {}}).first;
       }
+      Moving& moving = found->second;
+      if (moving.stays()) continue;
+      moving.version_bytes += key.size() + value.size();
       out.kept_bytes += key.size() + value.size();
-      found->second.versions.push_back({std::string(key), std::string(value)});
+      moving.versions.push_back({std::string(key), std::string(value)});
+      if (!moving.stays()) continue;
+      out.kept_bytes -= moving.version_bytes;
+      moving.versions = {};
     }
     return true;
   };

@@ -11,6 +11,8 @@
 namespace archipel::store {
 
 inline constexpr uint64_t kPassBytesMax = 64u << 20;  // of versions that a pass keeps in memory
+// Of the versions of one stream, which one commit has to rewrite: one that was copied more often stays where it is.
+inline constexpr uint64_t kStreamVersionBytesMax = 1u << 20;
 
 // How long to rest after so much work, so that work is at most `duty_percent` (1..100) of the time.
 inline Duration pause_after(Duration worked, int duty_percent) {
@@ -41,6 +43,8 @@ struct Moving {
   crypto::DataId data_id{};
   Storage from;
   std::vector<Version> versions;
+  uint64_t version_bytes = 0;
+  bool stays() const { return version_bytes > kStreamVersionBytesMax; }  // `versions` are not kept then
   uint64_t bytes() const;
 };
 struct MovingStreams {

@@ -1,6 +1,7 @@
 // Compaction on a whole store: what is live moves, readable all the while, and what it leaves can be deleted.
 #include "store/compaction.h"
 
+#include "extent/names.h"
 #include "store/collector_fixture.h"
 
 namespace archipel::store {
@@ -118,6 +119,59 @@ TEST(Compaction, MovesASharedStreamForAllItsVersionsOrForNone) {
           co_await rig->store->copy({"bucket", "k7", "bucket", "late", {}, {}, false, {}, {}});
       EXPECT_EQ(code_of(copied), "ok");
       (*objects)["late"] = (*objects)["k7"];
+    }
+  };
+  with_collector(&Body::go);
+}
+
+TEST(Compaction, GoesOnBehindWhatCannotBeRead) {
+  struct Body {
+    static io::Task<void> go(CollectorRig& rig) {
+      Objects objects;
+      CO_ASSERT_TRUE(
+          co_await put_each(&rig, &objects, 900, 0, 400));  // packed into extents of 200,000 bytes
+      rig.raise_limit();
+      std::optional<extent::ExtentRef> first;
+      auto found = scan_live(*rig.journal.kv->snapshot(), {extent::ExtentRef::Kind::section, {}},
+                             [&](const ExtentKey&, const LiveRecord& record) {
+                               first = record.ref;
+                               return false;
+                             });
+      CO_ASSERT_TRUE(found.has_value() && first.has_value());
+      for (int i = 0; i < 6; ++i) {
+        auto& island = rig.islands[static_cast<size_t>(i)];
+        island->forget(extent::shard_name(*rig.keys, island->id(), *first, i));
+      }
+      Result<void> done = co_await rig.compactor->run_once();
+      EXPECT_FALSE(done.has_value());
+      EXPECT_GE(rig.compactor->counts().streams, 100u);
+      objects.erase("k0");
+      CO_ASSERT_TRUE(co_await all_readable(&rig, &objects));
+      rig.expect_true_registry();
+    }
+  };
+  with_collector(&Body::go);
+}
+
+TEST(Compaction, LeavesASmallBodyOfVeryManyCopiesWhereItIs) {
+  struct Body {
+    static io::Task<void> go(CollectorRig& rig) {
+      Objects objects;
+      CO_ASSERT_TRUE(co_await put_each(&rig, &objects, 500, 0, 4));
+      const std::string long_name(900, 'c');
+      for (int i = 0; i < 1000; ++i) {
+        const std::string to = long_name + std::to_string(i);
+        Result<ObjectInfo> copied =
+            co_await rig.store->copy({"bucket", "k1", "bucket", to, {}, {}, false, {}, {}});
+        CO_ASSERT_TRUE(copied.has_value());
+        if (i % 100 == 0) objects[to] = objects["k1"];
+      }
+      rig.raise_limit();
+      CO_ASSERT_TRUE(co_await rig.compact());
+      EXPECT_EQ(rig.compactor->counts().streams, 3u);
+      EXPECT_EQ(rig.compactor->counts().left_behind, 1u);
+      rig.expect_true_registry();
+      CO_ASSERT_TRUE(co_await all_readable(&rig, &objects));
     }
   };
   with_collector(&Body::go);
