@@ -14,6 +14,8 @@ constexpr size_t kSettledMax =
 constexpr size_t kTidyPerCommitMax = 256;
 constexpr uint64_t kToldWithin = 1000;  // commits, of the same epoch or from the start of a later one
 constexpr size_t kDroppedAtOnceMax = 4096;
+// An island that turns every shard wrong must not make numbers, commits and, in the end, DELETEs without bound: from here on in place.
+constexpr uint32_t kRepairNumberMax = 15;
 
 uint32_t all_shards(int n) {
   return (1u << n) - 1;
@@ -115,7 +117,8 @@ io::Task<Result<void>> Repairer::make_item(Job* job) {
     const std::string& id = p_.placement->islands[static_cast<size_t>(shard)]->id();
     const uint32_t now = stays ? 0 : job->where.repair(shard);
     item->names.push_back(extent::shard_name(p_.keys, id, target.ref, shard, now));
-    item->next_names.push_back(extent::shard_name(p_.keys, id, target.ref, shard, stays ? 0 : now + 1));
+    item->next_names.push_back(extent::shard_name(
+        p_.keys, id, target.ref, shard, stays ? 0 : std::min(now + 1, std::max(now, kRepairNumberMax))));
   }
   CO_RETURN_IF_ERROR(extent::check_work_item(*item));
   job->item = std::move(item);

@@ -387,6 +387,26 @@ SCRUB_TEST(MendsWhatAReadFoundWrong) {
   co_await scrub.end();
 }
 
+SCRUB_TEST(AnIslandThatSpoilsAShardAgainAndAgainCostsNoMoreNumbers) {
+  ScrubRig scrub(rig);
+  Objects objects = co_await fill(rig, {900'000});
+  co_await scrub.begin(false);
+  const ScrubTarget target = scrub.extents().at(0);
+  NeverStops pace;
+  for (int round = 1; round <= 20; ++round) {
+    scrub.blob(target, 1)[5000] ^= 1;
+    Repairer::Work work{target, 0, true};
+    Repairer::Outcome outcome = co_await scrub.repairer->process(work, pace);
+    EXPECT_TRUE(outcome.whole()) << outcome.failed;
+    EXPECT_EQ(outcome.repaired, 2u);
+    EXPECT_EQ(scrub.table->of(target.ref).repair(1), std::min<uint32_t>(static_cast<uint32_t>(round), 15));
+  }
+  ScrubReport report = co_await scrub.pass(false);
+  EXPECT_TRUE(report.whole());
+  co_await expect_all(rig, objects);
+  co_await scrub.end();
+}
+
 SCRUB_TEST(BringsNothingBackThatWasDeletedMeanwhile) {
   ScrubRig scrub(rig);
   Objects objects = co_await fill(rig, {900'000});
