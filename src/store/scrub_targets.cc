@@ -34,9 +34,15 @@ ScrubTarget target_of(Kind kind, const extent::ExtentRef& ref) {
   return {kind, ref.id.epoch, ref.id.counter, ref.open, ref};
 }
 
-// A little higher than collection's, whose limit goes by the time that was journalled; and not lower where the clock was set back since.
+// A little higher than collection's limit, which goes by the time that was journalled; and not lower where the clock was set back since, or
+// the delay was made longer: what collection has begun to delete at some island is wanted at none.
 Result<index::CommitPosition> commit_floor(const TargetView& at) {
   if (!at.snapshots.limit) return index::CommitPosition{};
+  CommitSweep sweep;
+  ASSIGN_OR_RETURN(std::optional<std::string> state, at.view->get(commit_sweep_key()));
+  if (state) {
+    ASSIGN_OR_RETURN(sweep, decode_commit_sweep(*state));
+  }
   UnixMs latest = at.now_ms;
   ASSIGN_OR_RETURN(std::optional<std::string> journalled, at.view->get(collector_time_key()));
   if (journalled) {
@@ -44,7 +50,7 @@ Result<index::CommitPosition> commit_floor(const TargetView& at) {
     latest = std::max(latest, time);
   }
   ASSIGN_OR_RETURN(std::optional<index::CommitPosition> limit, at.snapshots.limit(*at.view, latest));
-  return limit.value_or(index::CommitPosition{});
+  return std::max(limit.value_or(index::CommitPosition{}), sweep.first.highest());
 }
 
 // The chunks of kept snapshots, in the order of positions.

@@ -155,6 +155,52 @@ io::Task<void> loads_what_was_repaired(LongLife& rig) {
   co_await rig.shut();
 }
 
+// By hooks with `delay`: the commits that scrub looks for, and how many of them an island lacks.
+struct Sought {
+  size_t commits = 0, lacking = 0;
+};
+Sought commits_sought(LongLife& rig, Duration delay) {
+  const SnapshotHooks hooks = journal_snapshots(*rig.journal.committer, delay);
+  const TargetView at{rig.journal.kv->snapshot(), hooks, rig.clock.wall_ms};
+  Sought sought;
+  auto found = scan_targets(at, {}, [&](const ScrubTarget& target) {
+    if (target.kind != ScrubTarget::Kind::commit) return true;
+    ++sought.commits;
+    const std::string name =
+        extent::commit_blob_name(*rig.keys, rig.islands[0]->id(), target.epoch, target.open, target.number);
+    if (!rig.islands[0]->blobs().contains(name)) ++sought.lacking;
+    return true;
+  });
+  EXPECT_TRUE(found.has_value());
+  auto first = find_target(at, {extent::ExtentRef::Kind::section, {1, 1}});
+  EXPECT_TRUE(first && !*first);
+  return sought;
+}
+
+io::Task<void> longer_delay(LongLife& rig) {
+  CO_ASSERT_TRUE(co_await rig.open());
+  Result<void> made = co_await rig.store->create_bucket("bucket", kAlice);
+  CO_ASSERT_TRUE(made.has_value());
+  for (int round = 0; round < 4; ++round) CO_ASSERT_TRUE(co_await rig.live_two_days(round));
+  CO_ASSERT_TRUE(rig.collector->counts().commits > 0);
+  const Sought before = commits_sought(rig, kDay);
+  const Sought after = commits_sought(rig, 100 * kDay);
+  EXPECT_EQ(before.lacking, 0u);
+  EXPECT_EQ(after.lacking, 0u);
+  EXPECT_GT(after.commits, 0u);
+  co_await rig.shut();
+}
+
+TEST(JournalSnapshots, WhatWasTruncatedIsNotSoughtWhenTheDelayIsMadeLonger) {
+  struct Runner {
+    static io::Task<void> run() {
+      LongLife rig;
+      co_await longer_delay(rig);
+    }
+  };
+  io::run_blocking([] { return Runner::run(); });
+}
+
 TEST(JournalSnapshots, AreLoadedAfterTheirShardsWereRepairedEverywhere) {
   struct Runner {
     static io::Task<void> run() {
