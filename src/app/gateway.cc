@@ -325,7 +325,8 @@ io::Task<Result<void>> Gateway::open() {
                                             .home = home(),
                                             .progress = journal_.progress,
                                             .slot = journal_.slot,
-                                            .w = ack.w},
+                                            .w = ack.w,
+                                            .adopted = mending_->on_snapshot()},
                                            snapshot_options);
   journal_.committer->on_view_changed([this] { return refresh(this); });
   Result<void> account = co_await ensure_account();

@@ -78,6 +78,12 @@ std::function<void(uint64_t, uint64_t, uint32_t)> Mending::on_debt(Clock& clock)
   };
 }
 
+std::function<void(const index::SnapshotManifest&)> Mending::on_snapshot() const {
+  return [table = table_, ledger = ledger_](const index::SnapshotManifest& snapshot) {
+    store::owe_snapshot(snapshot, *table, *ledger);
+  };
+}
+
 io::Task<Result<void>> Mending::load(const index::Kv& kv, io::Workers& workers) {
   auto read = [this, &kv] { return store::load_repairs(*kv.snapshot(), *table_, *ledger_); };
   Result<void> loaded = co_await workers.run(read);

@@ -22,6 +22,8 @@ class Mending {
   const std::shared_ptr<store::RepairLedger>& ledger() const { return ledger_; }
   // For JournalOptions::on_debt.
   std::function<void(uint64_t, uint64_t, uint32_t)> on_debt(Clock& clock) const;
+  // For SnapshotKeeperParts::adopted.
+  std::function<void(const index::SnapshotManifest&)> on_snapshot() const;
   // Reads what the view knows of earlier repairs; again whenever the view moved behind the store. Any loop.
   io::Task<Result<void>> load(const index::Kv& kv, io::Workers& workers);
 

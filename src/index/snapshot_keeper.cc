@@ -196,17 +196,19 @@ io::Task<Result<void>> Keeper::snapshot() {
 
 // The commit from which on the snapshot counts.
 io::Task<Result<void>> Keeper::adopt(SnapshotManifest manifest) {
+  auto shared = std::make_shared<const SnapshotManifest>(std::move(manifest));
   Intent intent;
   intent.own = true;
-  intent.build = [manifest = std::make_shared<const SnapshotManifest>(std::move(manifest)),
-                  now_ms = p_.write.clock.unix_ms()](const View& view, const std::vector<SmallLocation>&,
-                                                     std::vector<Mutation>& out) -> Result<void> {
+  intent.build = [manifest = shared, now_ms = p_.write.clock.unix_ms()](
+                     const View& view, const std::vector<SmallLocation>&,
+                     std::vector<Mutation>& out) -> Result<void> {
     ASSIGN_OR_RETURN(std::vector<Mutation> more, adopt_snapshot(view, *manifest, now_ms));
     std::ranges::move(more, std::back_inserter(out));
     return {};
   };
   Result<CommitPosition> committed = co_await p_.write.committer.commit(std::move(intent));
   if (!committed) co_return fail(committed.error());
+  if (p_.adopted) p_.adopted(*shared);
   co_return {};
 }
 

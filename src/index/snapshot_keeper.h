@@ -33,6 +33,8 @@ struct SnapshotKeeperParts {
   int w = 0;
   // Whether this gateway may still write for the realm: its lease holds. Asked before each slot; none: always.
   std::function<bool()> may_write = {};
+  // A snapshot was adopted: its chunks may be on fewer than all islands. On the home loop.
+  std::function<void(const SnapshotManifest&)> adopted = {};
 };
 
 // On the home loop. close() must have finished before it is destroyed (CHECK).

@@ -181,7 +181,15 @@ Result<std::optional<ScrubTarget>> find_target(const TargetView& at, const Exten
     ASSIGN_OR_RETURN(LiveRecord record, decode_live(*live));
     return target_of(data ? Kind::extent : Kind::commit, record.ref);
   }
-  if (data) return std::nullopt;
+  if (data) {
+    ASSIGN_OR_RETURN(std::optional<std::string> doomed, at.view->get(doomed_key(key)));
+    if (doomed) return std::nullopt;
+    if (!at.snapshots.extents) return std::nullopt;
+    ASSIGN_OR_RETURN(std::vector<extent::ExtentRef> chunks, at.snapshots.extents(*at.view));
+    const auto chunk = std::ranges::find(chunks, key, key_of);
+    if (chunk == chunks.end()) return std::nullopt;
+    return target_of(Kind::snapshot, *chunk);
+  }
   ASSIGN_OR_RETURN(index::CommitPosition floor, commit_floor(at));
   if (index::CommitPosition{key.id.epoch, key.id.counter} < floor) return std::nullopt;
   ASSIGN_OR_RETURN(Chain chain, read_chain(*at.view));

@@ -24,7 +24,7 @@ struct ScrubTarget {
   ScrubPosition position() const { return {static_cast<uint8_t>(kind), epoch, number}; }
   bool journal() const { return kind <= Kind::commit; }
   // The ledger lists what is missing of it.
-  bool listed() const { return kind == Kind::commit || kind == Kind::extent; }
+  bool listed() const { return kind >= Kind::commit; }
   // Commits and extents: the same as in the registry.
   ExtentKey key() const {
     return {journal() ? extent::ExtentRef::Kind::section : extent::ExtentRef::Kind::data, {epoch, number}};
@@ -47,7 +47,7 @@ Result<void> scan_targets(const TargetView& at, const ScrubPosition& from,
 // Whether `target` should still be there, in the newest view. Blocks.
 Result<bool> still_wanted(const TargetView& at, const ScrubTarget& target);
 
-// The commit or live extent of this key; nothing if it is not wanted any more. Blocks.
+// The commit, live extent or snapshot's chunk of this key; nothing if it is not wanted any more. Blocks.
 Result<std::optional<ScrubTarget>> find_target(const TargetView& at, const ExtentKey& key);
 
 // An island that joined empty in an epoch after the first: nothing of the epochs before `joined_epoch` is there but what was rebuilt.

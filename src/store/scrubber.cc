@@ -593,6 +593,12 @@ uint64_t ScrubReport::repaired() const {
   return sum;
 }
 
+void owe_snapshot(const index::SnapshotManifest& snapshot, const extent::RepairTable& table,
+                  RepairLedger& ledger) {
+  for (const extent::ExtentRef& ref : snapshot.refs())
+    ledger.owe(key_of(ref), ledger.all() & ~table.of(ref).confirmed, snapshot.created_ms);
+}
+
 Result<void> load_repairs(const index::Snapshot& snapshot, extent::RepairTable& table, RepairLedger& ledger) {
   const uint32_t all = ledger.all();
   auto exception = [&](const ExtentKey& key, const ExceptionRecord& record) {
@@ -600,6 +606,8 @@ Result<void> load_repairs(const index::Snapshot& snapshot, extent::RepairTable& 
     ledger.owe(key, all & ~record.now.confirmed, record.since_ms);
   };
   RETURN_IF_ERROR(scan_exceptions(snapshot, exception));
+  ASSIGN_OR_RETURN(std::vector<index::SnapshotManifest> kept, index::read_snapshots(snapshot));
+  for (const index::SnapshotManifest& one : kept) owe_snapshot(one, table, ledger);
   auto debt = [&](const index::Record::Confirmed& commit, UnixMs told_ms) {
     ledger.owe({extent::ExtentRef::Kind::section, {commit.epoch, commit.seq}}, all & ~commit.mask, told_ms);
   };

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "index/dir.h"
+#include "index/snapshot_manifest.h"
 #include "store/repairer.h"
 
 namespace archipel::store {
@@ -68,6 +69,10 @@ struct ScrubberParts {
   std::shared_ptr<index::DirFiles> files;  // where the patrol's place is kept
 };
 std::unique_ptr<Scrubber> make_scrubber(ScrubberParts parts);
+
+// Owes every chunk's shards that are not known to be on their islands: of a snapshot that is kept from now on. Any thread.
+void owe_snapshot(const index::SnapshotManifest& snapshot, const extent::RepairTable& table,
+                  RepairLedger& ledger);
 
 // Fills the table and the ledger from the view: before the first read. Blocks: on a worker.
 Result<void> load_repairs(const index::Snapshot& snapshot, extent::RepairTable& table, RepairLedger& ledger);

@@ -1,8 +1,9 @@
 // Snapshots, truncation and collection together: a realm that lives long stays small, and can be had again from its islands alone.
 #include "extent/names.h"
 #include "index/snapshot_keeper.h"
+#include "island/health.h"
 #include "store/collector_fixture.h"
-#include "store/repairer.h"
+#include "store/scrubber.h"
 
 namespace archipel::store {
 namespace {
@@ -32,7 +33,8 @@ class LongLife : public CollectorRig {
                                           .home = *io::Loop::current(),
                                           .progress = journal.progress,
                                           .slot = journal.slot,
-                                          .w = journal_options.ack.w},
+                                          .w = journal_options.ack.w,
+                                          .adopted = adopted},
                                          options);
     keeper->start();
     co_return true;
@@ -65,6 +67,7 @@ class LongLife : public CollectorRig {
   }
 
   std::unique_ptr<index::SnapshotKeeper> keeper;
+  std::function<void(const index::SnapshotManifest&)> adopted;
   std::map<std::string, std::string> kept;
 };
 
@@ -189,6 +192,83 @@ io::Task<void> longer_delay(LongLife& rig) {
   EXPECT_EQ(after.lacking, 0u);
   EXPECT_GT(after.commits, 0u);
   co_await rig.shut();
+}
+
+std::shared_ptr<RepairLedger> new_ledger(const LongLife& rig) {
+  std::vector<std::string> ids;
+  for (const auto& island : rig.islands) ids.push_back(island->id());
+  return std::make_shared<RepairLedger>(ids);
+}
+uint32_t chunks_owed(const std::vector<extent::ExtentRef>& chunks, const RepairLedger& ledger) {
+  uint32_t owed = 0;
+  for (const extent::ExtentRef& ref : chunks) owed |= ledger.missing(key_of(ref));
+  return owed;
+}
+
+// An island is away while a snapshot is written. No patrol runs here.
+io::Task<void> repays_chunks(LongLife& rig) {
+  auto at_once = new_ledger(rig);
+  rig.adopted = [&rig, &at_once](const index::SnapshotManifest& snapshot) {
+    owe_snapshot(snapshot, *rig.repairs, *at_once);
+  };
+  CO_ASSERT_TRUE(co_await rig.open());
+  Result<void> made = co_await rig.store->create_bucket("bucket", kAlice);
+  CO_ASSERT_TRUE(made.has_value());
+  rig.islands[4]->down();
+  CO_ASSERT_TRUE(co_await rig.put("k", pattern(3000, 1)));
+  Result<void> written = co_await rig.keeper->snapshot_now();
+  CO_ASSERT_TRUE(written.has_value());
+  co_await rig.fanout->drain();
+  const SnapshotHooks hooks = journal_snapshots(*rig.journal.committer, kDay);
+  const auto chunks = *hooks.extents(*rig.journal.kv->snapshot());
+  CO_ASSERT_TRUE(!chunks.empty());
+  EXPECT_EQ(chunks_owed(chunks, *at_once), 1u << 4);
+  auto later = new_ledger(rig);
+  Result<void> loaded = load_repairs(*rig.journal.kv->snapshot(), *rig.repairs, *later);
+  CO_ASSERT_TRUE(loaded.has_value());
+  EXPECT_EQ(chunks_owed(chunks, *later), 1u << 4);
+
+  rig.islands[4]->up();
+  for (auto op : {island::Health::Op::put, island::Health::Op::get})
+    rig.islands[4]->health().record(op, io::Loop::current()->now(), std::chrono::milliseconds(1), 1, nullptr);
+  erasure::Coder coder(rig.journal_options.code);
+  ScrubberOptions options;
+  options.patrol_bytes_per_second = 0;
+  options.tick = options.retry_after = std::chrono::milliseconds(2);
+  RepairParts parts{*rig.keys,
+                    *rig.journal.kv,
+                    *rig.journal.committer,
+                    rig.placement,
+                    coder,
+                    *rig.workers,
+                    *io::Loop::current(),
+                    rig.clock,
+                    rig.repairs,
+                    later,
+                    hooks};
+  auto scrubber = make_scrubber({options, parts, nullptr});
+  scrubber->start();
+  for (int round = 0; round < 2000 && chunks_owed(chunks, *later) != 0; ++round)
+    co_await io::sleep_until(io::Loop::current()->now() + std::chrono::milliseconds(2));
+  co_await scrubber->close();
+  EXPECT_EQ(chunks_owed(chunks, *later), 0u);
+  for (const extent::ExtentRef& ref : chunks)
+    EXPECT_TRUE(rig.islands[4]->blobs().contains(rig.names_of(ref)[4]));
+  auto after = new_ledger(rig);
+  loaded = load_repairs(*rig.journal.kv->snapshot(), *rig.repairs, *after);
+  EXPECT_TRUE(loaded.has_value());
+  EXPECT_EQ(chunks_owed(chunks, *after), 0u);
+  co_await rig.shut();
+}
+
+TEST(JournalSnapshots, ChunksThatAnIslandMissedAreRepaidAsSoonAsItAnswers) {
+  struct Runner {
+    static io::Task<void> run() {
+      LongLife rig;
+      co_await repays_chunks(rig);
+    }
+  };
+  io::run_blocking([] { return Runner::run(); });
 }
 
 TEST(JournalSnapshots, WhatWasTruncatedIsNotSoughtWhenTheDelayIsMadeLonger) {
