@@ -337,6 +337,7 @@ io::Task<Result<void>> Opener::open_epoch(EpochOpen open, std::vector<Mutation> 
   open_hash_ = sealed.hash;
   open_ = std::move(open);
   CO_RETURN_IF_ERROR(co_await put(std::move(sealed), {}, Buffer()));
+  lease_->epoch_opened();
   std::ranges::move(mutations_of(open_, open_hash_), std::back_inserter(before));
   Result<void> kept = co_await workers_.run([this, &before]() -> Result<void> {
     // The head first, as for commits. Synced, so that an older file that says "clean" cannot come back after this epoch has acknowledged

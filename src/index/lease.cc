@@ -125,8 +125,21 @@ LeaseKeeper::~LeaseKeeper() {
   CHECK(scope_.active() == 0);
 }
 
-bool LeaseKeeper::is_cleared(const Lease& seen) const {
-  return cleared_ && std::pair(seen.epoch, seen.counter) <= std::pair(cleared_->epoch, cleared_->counter);
+void LeaseKeeper::note(Leases& known, const Lease& seen) {
+  auto [at, added] = known.try_emplace(seen.instance, seen);
+  if (!added && at->second.counter < seen.counter) at->second = seen;
+}
+
+bool LeaseKeeper::is_known(const Leases& known, const Lease& seen) {
+  auto at = known.find(seen.instance);
+  return at != known.end() && seen.counter <= at->second.counter;
+}
+
+std::optional<Lease> LeaseKeeper::rival(const Round& round, uint64_t epoch) const {
+  for (const auto& [instance, lease] : round.foreign) {
+    if (!lease.released && lease.epoch >= epoch && !is_cleared(lease)) return lease;
+  }
+  return std::nullopt;
 }
 
 bool LeaseKeeper::is_ours(const Instance& instance) const {
@@ -196,15 +209,10 @@ io::Task<LeaseKeeper::Round> LeaseKeeper::visit_all(uint32_t shards, std::option
   }
   co_await scope.join();
   Round round;
-  auto newer = [](const std::optional<Lease>& a, const Lease& b) {
-    return !a || std::pair(a->epoch, a->counter) < std::pair(b.epoch, b.counter);
-  };
   for (const Visit& one : all) {
     round.answered += one.answered ? 1 : 0;
     round.written += one.written ? 1 : 0;
-    if (!one.seen) continue;
-    if (newer(round.newest, *one.seen)) round.newest = one.seen;
-    if (!is_ours(one.seen->instance) && newer(round.foreign, *one.seen)) round.foreign = one.seen;
+    if (one.seen && !is_ours(one.seen->instance)) note(round.foreign, *one.seen);
   }
   co_return round;
 }
@@ -218,16 +226,17 @@ io::Task<Result<void>> LeaseKeeper::exclude_others(uint32_t shards, bool once, c
                                             " islands say whether another gateway is running, and " +
                                             std::to_string(code_.k) + " are needed");
     }
-    // An older one than what is known of our own was left behind by a gateway that is over.
-    const bool over = !round.foreign || round.foreign->released ||
-                      round.newest->epoch > round.foreign->epoch ||
-                      (epoch_ != 0 && epoch_ > round.foreign->epoch);
-    if (over || options_.old_gateway_is_dead) {
-      watched_.reset();
-      cleared_ = round.foreign;
+    std::vector<Lease> unclear;
+    for (const auto& [instance, lease] : round.foreign) {
+      if (!lease.released && !is_cleared(lease)) unclear.push_back(lease);
+    }
+    if (unclear.empty() || options_.old_gateway_is_dead) {
+      watched_.clear();
+      for (const auto& [instance, lease] : round.foreign) note(cleared_, lease);
       gate_.read_until(began + options_.valid_for);
       co_return {};
     }
+    const uint64_t epoch = std::ranges::max(unclear, {}, &Lease::epoch).epoch;
     // A watch begins and ends with a reading that whoever writes cannot have missed.
     if (round.answered < code_.n - w_ + 1 + kLiars) {
       co_return fail(
@@ -235,32 +244,37 @@ io::Task<Result<void>> LeaseKeeper::exclude_others(uint32_t shards, bool once, c
           "another gateway held this realm, and too few islands answer to be sure that it is gone; "
           "bring back more, or say --old-gateway-is-dead. Nothing was written");
     }
-    // Older ones, from islands that had not answered or lie, say nothing.
-    auto age = [](const Lease& lease) { return std::pair(lease.epoch, lease.counter); };
-    if (!watched_ || age(*round.foreign) > age(*watched_)) {
-      const bool renewed = watched_.has_value();
-      watched_ = round.foreign;
+    // Another instance may be one that begins, or was left on an island that had not answered: it too must be quiet for the whole watch.
+    bool changed = false, renewed = false;
+    for (const Lease& lease : unclear) {
+      if (is_known(watched_, lease)) continue;
+      changed = true;
+      renewed = renewed || watched_.contains(lease.instance);
+      note(watched_, lease);
+    }
+    if (changed) {
       watched_since_ = time();
       if (renewed && !once) {
         co_return fail(
             Code::exists,
             "another gateway, on another directory, holds this realm and has just renewed its lease "
             "(epoch " +
-                std::to_string(round.foreign->epoch) + "); stop it first. Nothing was written");
+                std::to_string(epoch) + "); stop it first. Nothing was written");
       }
-      if (!once)
-        log::warn("lease.watching", {{"epoch", round.foreign->epoch}, {"for", seconds(options_.watch)}});
+      if (!once) log::warn("lease.watching", {{"epoch", epoch}, {"for", seconds(options_.watch)}});
     }
     const Duration quiet = time() - watched_since_;
     if (quiet >= options_.watch) {
-      log::warn("lease.taken_over", {{"epoch", round.foreign->epoch}, {"quiet", seconds(quiet)}});
-      cleared_ = watched_;
+      log::warn("lease.taken_over", {{"epoch", epoch}, {"quiet", seconds(quiet)}});
+      for (const auto& [instance, lease] : round.foreign) note(cleared_, lease);
+      for (const auto& [instance, lease] : watched_) note(cleared_, lease);
+      watched_.clear();
       gate_.read_until(began + options_.valid_for);
       co_return {};
     }
     if (once) {
       co_return fail(Code::exists, "another gateway, on another directory, has taken this realm (epoch " +
-                                       std::to_string(round.foreign->epoch) + ")");
+                                       std::to_string(epoch) + ")");
     }
     if (stop != nullptr && *stop) co_return fail(Code::cancelled, "the gateway is shutting down");
     co_await stop_.wait(home_.now() + options_.watch_every);
@@ -275,11 +289,11 @@ io::Task<Result<void>> LeaseKeeper::take(uint64_t epoch, uint32_t shards) {
   Lease lease{epoch, ours_.back(), ++counter_, false};
   Round round = co_await visit_all(shards, lease, &LeaseKeeper::is_cleared);
   // Released or not: who held the realm since the chain was read has acknowledged what was not seen. (Of a new realm nothing was read.)
-  const bool begun = round.foreign && (epoch > 1 || !round.foreign->released);
-  if (begun && !is_cleared(*round.foreign)) {
+  for (const auto& [instance, seen] : round.foreign) {
+    if (is_cleared(seen) || (epoch == 1 && seen.released)) continue;
     co_return fail(Code::exists,
                    "another gateway, on another directory, has taken this realm meanwhile (epoch " +
-                       std::to_string(round.foreign->epoch) + ")");
+                       std::to_string(seen.epoch) + ")");
   }
   if (round.written < w_) {
     co_return fail(Code::unavailable, "the lease of this gateway could be written to " +
@@ -287,7 +301,7 @@ io::Task<Result<void>> LeaseKeeper::take(uint64_t epoch, uint32_t shards) {
                                           std::to_string(w_) + " are needed");
   }
   round = co_await visit_all(shards, std::nullopt, nullptr);
-  if (round.foreign && !round.foreign->released && round.foreign->epoch >= epoch) {
+  if (rival(round, epoch)) {
     co_return fail(
         Code::exists,
         "another gateway, on another directory, is taking this realm at the same time; stop one of them");
@@ -338,9 +352,9 @@ io::Task<void> LeaseKeeper::renew() {
   Lease lease{epoch_, ours_.back(), ++counter_, false};
   std::optional<Lease> write;
   if (!stale) write = lease;
-  Round round = co_await visit_all(shards_, write, &LeaseKeeper::is_older_epoch);
+  Round round = co_await visit_all(shards_, write, &LeaseKeeper::may_renew_over);
   if (!held_ || epoch_ != epoch || closing_) co_return;
-  const bool taken = round.foreign && !round.foreign->released && round.foreign->epoch >= epoch;
+  const std::optional<Lease> taken = rival(round, epoch);
   const bool renewed = !stale && !taken && round.written >= w_ && round.answered >= w_;
   renewal_counter(renewed).add();
   if (renewed) {
@@ -348,7 +362,7 @@ io::Task<void> LeaseKeeper::renew() {
   } else if (taken) {
     lose({Code::unavailable,
           "another gateway, on another directory, has taken this realm (epoch " +
-              std::to_string(round.foreign->epoch) + ")",
+              std::to_string(taken->epoch) + ")",
           {}});
   } else if (stale || !gate_.may_write_for(options_.renew_every)) {
     // Stale before the next renewal could make it good: known now, not at the next commit.
@@ -371,7 +385,7 @@ io::Task<void> LeaseKeeper::close() {
   co_await scope_.join();
   if (!held_) co_return;
   Lease lease{epoch_, ours_.back(), ++counter_, true};
-  Round round = co_await visit_all(shards_, lease, &LeaseKeeper::is_older_epoch);
+  Round round = co_await visit_all(shards_, lease, &LeaseKeeper::may_renew_over);
   if (round.written < w_)
     log::warn("lease.not_released",
               {{"islands", round.written},

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -95,21 +96,30 @@ class LeaseKeeper {
   // From now on the lease is renewed, or, while it is not held, looked at, so that reading may go on. `on_stale` is called, on the home loop, once
   // for every take(), when the lease could not be renewed in time or another gateway has taken it: with the reason. Once.
   void start(std::function<void(const Error&)> on_stale);
+  // The epoch of the last take() is open on w islands: whoever takes the realm from now on opens a later one, so that an unreleased lease of an
+  // earlier epoch was left behind.
+  void epoch_opened() { opened_epoch_ = epoch_; }
   // The journal is closed: nothing is renewed until the next take().
   void let_go();
   // Stops renewing and, if the lease is held, writes that it is released.
   io::Task<void> close();
 
  private:
+  // The newest of each. Two instances' counters have nothing to do with each other: leases are compared with earlier ones of the same instance.
+  using Leases = std::map<Instance, Lease>;
   struct Round {
     int answered = 0, written = 0;
-    std::optional<Lease> foreign;  // the newest that is neither ours nor of an earlier run on this DIR
-    std::optional<Lease> newest;   // of all
+    Leases foreign;  // neither ours nor of an earlier run on this DIR
   };
   static io::Task<void> run(LeaseKeeper* self);
   using MayReplace = bool (LeaseKeeper::*)(const Lease& seen) const;
-  bool is_older_epoch(const Lease& seen) const { return seen.epoch < epoch_; }
-  bool is_cleared(const Lease& seen) const;
+  static void note(Leases& known, const Lease& seen);
+  static bool is_known(const Leases& known, const Lease& seen);  // that one, or an older one of its instance
+  // Its holder is gone: it was quiet for long enough, or its epoch is.
+  bool is_cleared(const Lease& seen) const { return is_known(cleared_, seen) || seen.epoch < opened_epoch_; }
+  bool may_renew_over(const Lease& seen) const { return seen.epoch < epoch_ || is_cleared(seen); }
+  // Whoever holds, or is taking, the realm for `epoch` or a later one, if any.
+  std::optional<Lease> rival(const Round& round, uint64_t epoch) const;
   TimePoint time() const { return options_.time ? options_.time() : clock_.now(); }
   // What one island says, and whether it took `write`.
   struct Visit {
@@ -140,14 +150,13 @@ class LeaseKeeper {
 
   std::vector<Instance> ours_;  // of this DIR, newest last: the last is this process
   uint64_t epoch_ = 0, counter_ = 0;
+  uint64_t opened_epoch_ = 0;
   uint32_t shards_ = 0;
   bool held_ = false, closing_ = false, running_ = false;
   std::function<void(const Error&)> on_stale_;
-  // The foreign lease under watch.
-  std::optional<Lease> watched_;
+  Leases watched_;  // foreign and not released; none of them has changed since:
   TimePoint watched_since_{};
-  std::optional<Lease>
-      cleared_;  // the newest foreign one when exclude_others() succeeded: its holder is gone
+  Leases cleared_;  // all foreign ones that were seen when exclude_others() succeeded: their holders are gone
   io::Event stop_;
   io::TaskScope scope_;
 };

@@ -1,6 +1,7 @@
 // The lease, in virtual time: two gateways on two directories and one set of islands.
 #include "index/lease.h"
 
+#include "extent/names.h"
 #include "index/index_fixture.h"
 #include "index/sim_dir.h"
 #include "io/sim/sim_loop.h"
@@ -319,6 +320,123 @@ io::Task<void> came_and_went(Gateway& a, Gateway& b) {
 }
 TEST(Lease, IsNotTakenAfterSomebodyElseCameAndWent) {
   in_a_realm(came_and_went);
+}
+
+// A keeper alone, without a journal.
+std::unique_ptr<LeaseKeeper> keeper_of(Gateway& gateway) {
+  gateway.connect();
+  return std::make_unique<LeaseKeeper>(LeaseOptions{}, *gateway.realm.keys, gateway.placement,
+                                       gateway.options.code, 4, gateway.options.files, gateway.workers,
+                                       gateway.realm.loop, *gateway.random, gateway.realm.clock);
+}
+constexpr uint32_t kAll = 0x3f;
+// What a gateway that died left on one island.
+io::Task<void> leave_behind(Gateway& writer, size_t island, Lease lease) {
+  const auto& at = writer.placement.islands[island];
+  const std::string bytes = encode_lease(*writer.realm.keys, at->id(), lease, *writer.random);
+  Result<void> left = co_await at->overwrite(extent::lease_name(*writer.realm.keys, at->id()),
+                                             as_bytes(bytes), now() + seconds(5));
+  EXPECT_TRUE(left.has_value());
+}
+io::Task<std::optional<Lease>> lease_on(Gateway& reader, size_t island) {
+  const auto& at = reader.placement.islands[island];
+  Result<Buffer> bytes =
+      co_await at->get(extent::lease_name(*reader.realm.keys, at->id()), 0, kLeaseBytes, now() + seconds(5));
+  if (!bytes) co_return std::nullopt;
+  Result<Lease> lease = decode_lease(*reader.realm.keys, at->id(), *bytes);
+  if (!lease) co_return std::nullopt;
+  co_return *lease;
+}
+
+// One that died after fifty tries left a lease with a high counter; the one that serves the same epoch has only begun to count.
+io::Task<void> behind_a_leftover(Gateway& a, Gateway& b) {
+  CO_ASSERT_TRUE(co_await a.start());
+  co_await a.stop();
+  auto serving = keeper_of(a), second = keeper_of(b);
+  CO_ASSERT_TRUE((co_await serving->begin()).has_value());
+  CO_ASSERT_TRUE((co_await second->begin()).has_value());
+  co_await leave_behind(b, 5, {6, Instance{0xf}, 50, false});
+  a.cut[5] = true;
+  CO_ASSERT_TRUE((co_await serving->exclude_others(kAll, false, nullptr)).has_value());
+  CO_ASSERT_TRUE((co_await serving->take(6, kAll)).has_value());
+  bool lost = false;
+  serving->start([&lost](const Error&) { lost = true; });
+  Result<void> alone = co_await second->exclude_others(kAll, false, nullptr);
+  EXPECT_FALSE(alone.has_value());
+  if (!alone) EXPECT_EQ(alone.error().code, Code::exists);
+  EXPECT_FALSE(lost);
+  EXPECT_TRUE(serving->gate().may_write());
+  co_await serving->close();
+  co_await second->close();
+}
+TEST(Lease, OneThatRenewsIsSeenBehindANewerLeftover) {
+  in_a_realm(behind_a_leftover);
+}
+
+// Two that died left theirs on different islands: both are written over, also on an island that is reached late.
+io::Task<void> several_leftovers(Gateway& a, Gateway& b) {
+  CO_ASSERT_TRUE(co_await a.start());
+  co_await a.stop();
+  auto next = keeper_of(a);
+  b.connect();
+  CO_ASSERT_TRUE((co_await next->begin()).has_value());
+  for (size_t i : {0u, 1u, 2u}) co_await leave_behind(b, i, {6, Instance{0xf}, 50, false});
+  for (size_t i : {3u, 4u, 5u}) co_await leave_behind(b, i, {6, Instance{0xe}, 3, false});
+  const TimePoint began = now();
+  CO_ASSERT_TRUE((co_await next->exclude_others(kAll, false, nullptr)).has_value());
+  EXPECT_GE(now() - began, seconds(60));
+  EXPECT_LT(now() - began, seconds(70));
+  a.cut[0] = a.cut[5] = true;
+  CO_ASSERT_TRUE((co_await next->take(6, kAll)).has_value());
+  a.cut_off(false);
+  bool lost = false;
+  next->start([&lost](const Error&) { lost = true; });
+  co_await pass(seconds(45));
+  EXPECT_FALSE(lost);
+  EXPECT_TRUE(next->gate().may_write());
+  std::optional<Lease> first = co_await lease_on(b, 0);
+  std::optional<Lease> last = co_await lease_on(b, 5);
+  std::optional<Lease> other = co_await lease_on(b, 2);
+  CO_ASSERT_TRUE(first && last && other);
+  EXPECT_EQ(first->instance, other->instance);
+  EXPECT_EQ(last->instance, other->instance);
+  co_await next->close();
+}
+TEST(Lease, LeftoversOfSeveralAreTakenOver) {
+  in_a_realm(several_leftovers);
+}
+
+// A try to take a later epoch that failed says nothing about who holds an earlier one; an epoch that was open does.
+io::Task<void> failed_take(Gateway& a, Gateway& b) {
+  CO_ASSERT_TRUE(co_await a.start());
+  co_await a.stop();
+  auto serving = keeper_of(a), failed = keeper_of(b);
+  CO_ASSERT_TRUE((co_await serving->begin()).has_value());
+  CO_ASSERT_TRUE((co_await failed->begin()).has_value());
+  CO_ASSERT_TRUE((co_await failed->exclude_others(kAll, false, nullptr)).has_value());
+  for (size_t i : {0u, 1u, 2u}) b.cut[i] = true;
+  Result<void> taken = co_await failed->take(9, kAll);
+  EXPECT_FALSE(taken.has_value());
+  b.cut_off(false);
+  CO_ASSERT_TRUE((co_await serving->exclude_others(kAll, false, nullptr)).has_value());
+  CO_ASSERT_TRUE((co_await serving->take(6, kAll)).has_value());
+  serving->start({});
+  Result<void> alone = co_await failed->exclude_others(kAll, false, nullptr);
+  EXPECT_FALSE(alone.has_value());
+  if (!alone) EXPECT_EQ(alone.error().code, Code::exists);
+  EXPECT_TRUE(serving->gate().may_write());
+  co_await serving->close();
+
+  CO_ASSERT_TRUE((co_await failed->exclude_others(kAll, false, nullptr)).has_value());
+  CO_ASSERT_TRUE((co_await failed->take(10, kAll)).has_value());
+  failed->epoch_opened();
+  failed->let_go();
+  co_await leave_behind(a, 5, {6, Instance{0xf}, 50, false});
+  EXPECT_TRUE((co_await failed->exclude_others(kAll, true, nullptr)).has_value());
+  co_await failed->close();
+}
+TEST(Lease, ATakeThatFailedEndsNobodysLease) {
+  in_a_realm(failed_take);
 }
 
 // A commit that islands confirmed only when the lease was over is not acknowledged.
