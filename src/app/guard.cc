@@ -59,6 +59,12 @@ io::Task<Result<std::vector<island::BlobName>>> GuardedIsland::list(Deadline dea
   co_return names;
 }
 
+io::Task<Result<void>> GuardedIsland::write_marker(ByteView bytes, Deadline deadline) {
+  Result<void> done = co_await inner_->write_marker(bytes, deadline);
+  if (done) admit();
+  co_return done;
+}
+
 Guard::Guard(std::vector<std::shared_ptr<island::Island>> islands, const crypto::Keyring& keys,
              io::Loop& home, GuardOptions options)
     : keys_(keys), home_(home), options_(options) {
@@ -79,7 +85,20 @@ void Guard::begin_with(const std::vector<index::IslandReport>& reports) {
 
 io::Task<void> Guard::look_at(Guard* self, GuardedIsland* island) {
   Result<Buffer> bytes = co_await island->read_marker(self->home_.now() + self->options_.deadline);
-  if (!bytes) co_return;
+  if (!bytes && bytes.error().code != Code::not_found) co_return;
+  if (!bytes) {
+    if (island->refused()) co_return;
+    const std::string reason =
+        "island " + island->id() +
+        " is lost: its marker is gone, so the place was wiped or is not mounted; bring it "
+        "back, or rejoin it empty with `archipel island rejoin " +
+        island->id() + "`";
+    log::error("island.lost", {{"island", island->id()},
+                               {"reason", reason},
+                               {"consequence", "the island takes no part until it shows its own marker"}});
+    island->refuse(reason);
+    co_return;
+  }
   Result<island::Incarnation> marker = island::verify_marker(self->keys_, island->id(), *bytes);
   if (!marker && !island->refused()) {
     log::error("island.marker_refused", {{"island", island->id()},

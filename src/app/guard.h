@@ -36,9 +36,8 @@ class GuardedIsland final : public island::Island {
   io::Task<Result<std::vector<island::BlobName>>> list(Deadline deadline) override;
   // Of the place itself, always.
   io::Task<Result<Buffer>> read_marker(Deadline deadline) override { return inner_->read_marker(deadline); }
-  io::Task<Result<void>> write_marker(ByteView bytes, Deadline deadline) override {
-    return inner_->write_marker(bytes, deadline);
-  }
+  // An island that is given a marker, since it had none, takes part at once.
+  io::Task<Result<void>> write_marker(ByteView bytes, Deadline deadline) override;
 
  private:
   std::unexpected<Error> no() const;
@@ -63,7 +62,8 @@ class Guard {
   std::vector<std::shared_ptr<island::Island>> islands() const;
   // What the journal's start saw: islands that it refused are refused until they show their own marker.
   void begin_with(const std::vector<index::IslandReport>& reports);
-  // One round. An island that does not answer, or has no marker, is left as it is: it confirms nothing anyway.
+  // One round. An island that says it has no marker is lost: what it held is gone, and it confirms nothing until it has one. One that does not
+  // answer is left as it is.
   io::Task<void> look();
 
   void start();

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -96,6 +97,86 @@ TEST(Guard, SwappedIslandsConfirmNothing) {
   std::filesystem::create_directories(dir);
   io::run_blocking([&] { return swapped(&config, keys.get(), dir); });
   std::filesystem::remove_all(dir);
+}
+
+// A bucket: it takes what it is given, marker or not.
+class Bucket final : public island::Island {
+ public:
+  const std::string& id() const override { return id_; }
+  io::Task<Result<void>> put(island::BlobName, std::span<const ByteView>, Deadline) override {
+    co_return Result<void>{};
+  }
+  io::Task<Result<void>> overwrite(island::BlobName, ByteView, Deadline) override {
+    co_return Result<void>{};
+  }
+  io::Task<Result<Buffer>> get(island::BlobName, uint64_t, uint64_t, Deadline) override {
+    co_return fail(Code::not_found, "no such blob");
+  }
+  io::Task<Result<uint64_t>> size(island::BlobName, Deadline) override {
+    co_return fail(Code::not_found, "no such blob");
+  }
+  io::Task<Result<void>> remove(island::BlobName, Deadline) override { co_return Result<void>{}; }
+  io::Task<Result<std::vector<island::BlobName>>> list(Deadline) override {
+    co_return std::vector<island::BlobName>{};
+  }
+  io::Task<Result<Buffer>> read_marker(Deadline) override {
+    if (silent) co_return fail(Code::unavailable, "no answer");
+    if (marker.empty()) co_return fail(Code::not_found, "no marker");
+    Buffer bytes(marker.size());
+    std::ranges::copy(as_bytes(marker), bytes.data());
+    co_return bytes;
+  }
+  io::Task<Result<void>> write_marker(ByteView bytes, Deadline) override {
+    marker = as_text(bytes);
+    co_return Result<void>{};
+  }
+  std::string marker;
+  bool silent = false;
+
+ private:
+  const std::string id_ = "a";
+};
+
+io::Task<void> wiped(const crypto::Keyring* keys) {
+  const std::vector<bool> yes{true}, no{false};
+  const std::string own = island::encode_marker(*keys, "a", system_random().bytes<16>());
+  auto bucket = std::make_shared<Bucket>();
+  bucket->marker = own;
+  Guard guard({bucket}, *keys, *io::Loop::current());
+  co_await guard.look();
+  std::vector<bool> now = co_await confirm(guard.islands(), 'a');
+  EXPECT_EQ(now, yes);
+  // No answer is no absence.
+  bucket->silent = true;
+  co_await guard.look();
+  now = co_await confirm(guard.islands(), 'b');
+  EXPECT_EQ(now, yes);
+  bucket->silent = false;
+  bucket->marker.clear();
+  co_await guard.look();
+  now = co_await confirm(guard.islands(), 'c');
+  EXPECT_EQ(now, no);
+  // Brought back.
+  bucket->marker = own;
+  co_await guard.look();
+  now = co_await confirm(guard.islands(), 'd');
+  EXPECT_EQ(now, yes);
+  // Wiped, and rejoined empty.
+  bucket->marker.clear();
+  co_await guard.look();
+  now = co_await confirm(guard.islands(), 'e');
+  EXPECT_EQ(now, no);
+  const std::string anew = island::encode_marker(*keys, "a", system_random().bytes<16>());
+  Result<void> joined = co_await guard.islands()[0]->write_marker(
+      as_bytes(anew), io::Loop::current()->now() + std::chrono::seconds(30));
+  EXPECT_TRUE(joined.has_value());
+  now = co_await confirm(guard.islands(), 'f');
+  EXPECT_EQ(now, yes);
+}
+
+TEST(Guard, AnIslandThatIsWipedInPlaceConfirmsNothing) {
+  auto keys = crypto::Keyring::generate(system_random());
+  io::run_blocking([&] { return wiped(keys.get()); });
 }
 
 }  // namespace
