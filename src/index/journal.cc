@@ -584,6 +584,7 @@ io::Task<Result<Journal>> Opener::run() {
                                               {std::move(lock_), lease_}, std::move(reopen));
   }
   journal.kv = view_->take();
+  journal.lease = lease_;
   journal.islands = std::move(reports_);
   journal.epoch = open_.epoch;
   journal.replayed = replayed_;

@@ -56,6 +56,7 @@ struct IslandReport {
 struct Journal {
   std::unique_ptr<Kv> kv;
   std::unique_ptr<Committer> committer;
+  std::shared_ptr<const LeaseKeeper> lease;  // the committer's; its gate says whether this process may write
   std::vector<IslandReport> islands;
   uint64_t epoch = 0;
   uint64_t replayed = 0;  // records applied at this start

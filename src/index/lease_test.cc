@@ -452,6 +452,8 @@ io::Task<void> confirmed_too_late(Gateway& a, Gateway& b) {
   scope.spawn(put_into(&a, &acknowledged));
   co_await pass(seconds(40));
   EXPECT_FALSE(acknowledged.has_value());
+  // What snapshots and head slots ask.
+  EXPECT_FALSE(a.journal.lease->gate().may_write());
   a.cut_off(false);
   co_await pass(seconds(60));
   co_await scope.join();
