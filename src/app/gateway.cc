@@ -34,6 +34,7 @@
 #include "island/health.h"
 #include "store/collector.h"
 #include "store/compaction.h"
+#include "store/give_up.h"
 #include "store/repair_records.h"
 #include "store/snapshot_hooks.h"
 #include "store/store.h"
@@ -312,24 +313,28 @@ io::Task<Result<void>> Gateway::open() {
        .clock = system_clock(),
        .snapshots = store::journal_snapshots(*journal_.committer, snapshot_options.truncation_delay),
        .busy = [this] { return requests_.load(std::memory_order_relaxed) > 0; }});
-  snapshots_ =
-      index::make_snapshot_keeper({.write = {.keys = *keys_,
-                                             .placement = placement_,
-                                             .code = config().code,
-                                             .ack = ack,
-                                             .fanout = *fanout_,
-                                             .committer = *journal_.committer,
-                                             .kv = *journal_.kv,
-                                             .workers = *workers_,
-                                             .random = system_random(),
-                                             .clock = system_clock()},
-                                   .home = home(),
-                                   .progress = journal_.progress,
-                                   .slot = journal_.slot,
-                                   .w = ack.w,
-                                   .may_write = [this] { return journal_.lease->gate().may_write(); },
-                                   .adopted = mending_->on_snapshot()},
-                                  snapshot_options);
+  snapshots_ = index::make_snapshot_keeper(
+      {.write = {.keys = *keys_,
+                 .placement = placement_,
+                 .code = config().code,
+                 .ack = ack,
+                 .fanout = *fanout_,
+                 .committer = *journal_.committer,
+                 .kv = *journal_.kv,
+                 .workers = *workers_,
+                 .random = system_random(),
+                 .clock = system_clock()},
+       .home = home(),
+       .progress = journal_.progress,
+       .slot = journal_.slot,
+       .w = ack.w,
+       .may_write = [this] { return journal_.lease->gate().may_write(); },
+       .adopted = mending_->on_snapshot(),
+       .abandoned =
+           [this](std::vector<extent::ExtentRef> chunks) {
+             return store::give_up(*journal_.committer, system_clock(), std::move(chunks));
+           }},
+      snapshot_options);
   journal_.committer->on_view_changed([this] { return refresh(this); });
   Result<void> account = co_await ensure_account();
   // A journal that is read-only takes no account; the gateway that finds it open does.

@@ -34,6 +34,11 @@ Metrics& shared_metrics() {
   return *all;
 }
 
+// Of the commit that was to adopt a snapshot: it did not happen and will not, unlike after unavailable or a timeout.
+bool refused(const Error& error) {
+  return error.code == Code::precondition || error.code == Code::limit;
+}
+
 class Keeper final : public SnapshotKeeper {
  public:
   Keeper(SnapshotKeeperParts parts, SnapshotOptions options)
@@ -104,6 +109,7 @@ class Keeper final : public SnapshotKeeper {
   // Of the journal when the newest snapshot was taken.
   uint64_t bytes_before_ = 0, bytes_mark_ = 0, commits_mark_ = 0;
   uint64_t snapshot_bytes_ = 0;  // size of the newest
+  Duration snapshot_pause_{};    // after the last failure; 0: it did not fail
 
   uint64_t slot_number_ = 0;  // of the last that was written
   uint64_t slot_commits_ = 0, slot_epoch_ = 0;
@@ -136,8 +142,12 @@ io::Task<void> Keeper::keep_snapshots(Keeper* self) {
       continue;
     }
     Result<void> written = co_await self->snapshot_now();
+    if (written) self->snapshot_pause_ = {};
     if (written || self->stop_) continue;
-    co_await self->stopped_.wait(self->p_.home.now() + self->options_.retry_pause);
+    // Each try may write the whole index once more.
+    self->snapshot_pause_ = std::clamp(self->snapshot_pause_ * 2, self->options_.retry_pause,
+                                       std::max(self->options_.retry_pause, self->options_.retry_pause_max));
+    co_await self->stopped_.wait(self->p_.home.now() + self->snapshot_pause_);
   }
 }
 
@@ -156,8 +166,9 @@ io::Task<Result<void>> Keeper::snapshot() {
   uint64_t number = 1 + (kept.empty() ? 0 : kept.front().number);
   if (p_.slot && !p_.slot->snapshots.empty())
     number = std::max(number, p_.slot->snapshots.front().number + 1);
+  std::vector<extent::ExtentRef> orphans;
   Result<SnapshotManifest> manifest =
-      co_await write_snapshot(p_.write, number, options_.chunk_segments, stop_);
+      co_await write_snapshot(p_.write, number, options_.chunk_segments, stop_, &orphans);
   Result<void> done;
   uint64_t length = 0, sealed = 0, entries = 0;
   UnixMs created_ms = 0;
@@ -166,11 +177,14 @@ io::Task<Result<void>> Keeper::snapshot() {
     sealed = manifest->sealed_bytes();
     entries = manifest->entries;
     created_ms = manifest->created_ms;
+    std::vector<extent::ExtentRef> written = manifest->refs();
     done = co_await adopt(std::move(*manifest));
+    if (!done && refused(done.error())) orphans = std::move(written);
   } else {
     done = fail(manifest.error());
   }
   if (!done) {
+    if (p_.abandoned && !orphans.empty()) co_await p_.abandoned(std::move(orphans));
     if (done.error().code == Code::cancelled) co_return done;
     metrics_.failed.add();
     log::warn("journal.snapshot_failed", {{"snapshot", number}, {"reason", done.error().message}});

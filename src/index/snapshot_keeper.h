@@ -20,7 +20,9 @@ struct SnapshotOptions {
   uint64_t slot_commits = 256;                  // between two head slots
   uint32_t chunk_segments = kChunkSegmentsMax;  // 64 KiB each
   Duration truncation_delay = std::chrono::hours(24);
-  Duration retry_pause = std::chrono::seconds(30);
+  Duration retry_pause =
+      std::chrono::seconds(30);  // after one failure; twice as long after each more of a snapshot
+  Duration retry_pause_max = std::chrono::minutes(30);
   Duration slot_deadline = std::chrono::seconds(10);
   Duration last_slot_deadline = std::chrono::seconds(2);  // of the one that close() writes
 };
@@ -35,6 +37,8 @@ struct SnapshotKeeperParts {
   std::function<bool()> may_write = {};
   // A snapshot was adopted: its chunks may be on fewer than all islands. On the home loop.
   std::function<void(const SnapshotManifest&)> adopted = {};
+  // Chunks that no snapshot names, nor will: of one that failed. Not called where it may have been adopted all the same. On the home loop.
+  std::function<io::Task<void>(std::vector<extent::ExtentRef>)> abandoned = {};
 };
 
 // On the home loop. close() must have finished before it is destroyed (CHECK).

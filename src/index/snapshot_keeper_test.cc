@@ -1,6 +1,8 @@
 // The background task: when it writes snapshots and head slots, and that no commit ever waits for it.
 #include "index/snapshot_keeper.h"
 
+#include <set>
+
 #include "base/metrics.h"
 #include "index/index_fixture.h"
 
@@ -200,6 +202,54 @@ io::Task<void> epoch_closes(Rig& rig) {
 }
 TEST(SnapshotKeeper, ASnapshotOfAClosedEpochDoesNotCount) {
   with_rig("closes", epoch_closes);
+}
+
+io::Task<void> take(std::vector<extent::ExtentRef>* to, std::vector<extent::ExtentRef> chunks) {
+  std::ranges::move(chunks, std::back_inserter(*to));
+  co_return;
+}
+
+// Too few islands take the chunks after the first.
+io::Task<void> gives_up(Rig& rig) {
+  CO_ASSERT_TRUE(co_await rig.start());
+  for (int i = 0; i < 40; ++i)
+    CO_ASSERT_TRUE(co_await rig.put("k" + std::to_string(i), std::string(7000, 'v')));
+  std::vector<extent::ExtentRef> given_up;
+  SnapshotKeeperParts parts = rig.keeper_parts();
+  parts.abandoned = [&given_up](std::vector<extent::ExtentRef> chunks) {
+    return take(&given_up, std::move(chunks));
+  };
+  auto keeper = make_snapshot_keeper(std::move(parts), quick());
+  Result<void> good = co_await keeper->snapshot_now();
+  CO_ASSERT_TRUE(good.has_value());
+  EXPECT_TRUE(given_up.empty());
+  co_await rig.fanout->drain();
+  auto& island = *rig.islands[4];
+  std::set<std::string> before;
+  for (const auto& [name, bytes] : island.blobs()) before.insert(name);
+  island.after_put = [&rig](const island::BlobName&) {
+    for (size_t i : {0u, 1u, 2u})
+      rig.islands[i]->fail_next(Op::put, {Code::unavailable, "full", {}}, 1'000'000);
+  };
+  Result<void> lost = co_await keeper->snapshot_now();
+  EXPECT_FALSE(lost.has_value());
+  island.after_put = nullptr;
+  for (size_t i : {0u, 1u, 2u}) rig.islands[i]->fail_next(Op::put, {}, 0);
+  co_await rig.fanout->drain();
+  std::set<std::string> names;
+  for (const extent::ExtentRef& ref : given_up)
+    names.insert(extent::shard_name(*rig.keys, island.id(), ref, 4));
+  size_t left = 0;
+  for (const auto& [name, bytes] : island.blobs()) {
+    if (before.contains(name)) continue;
+    ++left;
+    EXPECT_TRUE(names.contains(name));
+  }
+  EXPECT_GT(left, 0u);
+  co_await keeper->close();
+}
+TEST(SnapshotKeeper, GivesUpTheChunksOfASnapshotThatFailed) {
+  with_rig("givesup", gives_up);
 }
 
 }  // namespace

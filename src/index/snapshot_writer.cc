@@ -78,6 +78,7 @@ class SnapshotWriter {
     finish();
     co_return std::move(manifest_);
   }
+  std::vector<extent::ExtentRef> begun() const { return manifest_.refs(); }
 
  private:
   io::Task<Result<void>> write_all();
@@ -195,10 +196,12 @@ void SnapshotWriter::finish() {
 }  // namespace
 
 io::Task<Result<SnapshotManifest>> write_snapshot(SnapshotWriteParts parts, uint64_t number,
-                                                  uint32_t chunk_segments, const bool& stop) {
+                                                  uint32_t chunk_segments, const bool& stop,
+                                                  std::vector<extent::ExtentRef>* begun) {
   CHECK(chunk_segments >= 1 && chunk_segments <= kChunkSegmentsMax);
   SnapshotWriter writer(std::move(parts), number, chunk_segments, stop);
   Result<SnapshotManifest> manifest = co_await writer.run();
+  if (!manifest && begun != nullptr) *begun = writer.begun();
   co_return manifest;
 }
 
