@@ -1,6 +1,7 @@
 #include "app/mending.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "app/json.h"
 #include "base/log.h"
@@ -49,7 +50,8 @@ std::vector<std::string> last_lines(const ScrubReport& report) {
       .number("bytes_read", static_cast<int64_t>(report.bytes_read))
       .number("repaired_shards", static_cast<int64_t>(report.repaired()))
       .number("unrepaired_items", static_cast<int64_t>(report.unrepaired))
-      .number("unchecked_shards", static_cast<int64_t>(unchecked));
+      .number("unchecked_shards", static_cast<int64_t>(unchecked))
+      .text("unchecked_islands", fmt::format("{}", fmt::join(report.unchecked(), ", ")));
   lines.push_back(done.str());
   return lines;
 }

@@ -93,10 +93,14 @@ class Screen {
                  number_of(line, "repaired"));
     }
     if (event == "unrepaired") fmt::print("Not in order: {}\n", value_of(line, "reason"));
-    if (event == "done")
-      fmt::print("{} items, {:.1f} MB read, {} shards repaired, {} items not in order.\n",
+    if (event == "done") {
+      fmt::print("{} items, {:.1f} MB read, {} shards repaired, {} items not in order",
                  number_of(line, "items"), static_cast<double>(number_of(line, "bytes_read")) / 1e6,
                  number_of(line, "repaired_shards"), number_of(line, "unrepaired_items"));
+      if (const uint64_t shards = number_of(line, "unchecked_shards"); shards > 0)
+        fmt::print(", {} shards not checked at {}", shards, value_of(line, "unchecked_islands"));
+      fmt::print(".\n");
+    }
   }
 
   const bool lines_, bar_;

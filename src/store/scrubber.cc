@@ -593,6 +593,13 @@ uint64_t ScrubReport::repaired() const {
   return sum;
 }
 
+std::vector<std::string> ScrubReport::unchecked() const {
+  std::vector<std::string> ids;
+  for (const Island& island : islands)
+    if (island.unreachable > 0) ids.push_back(island.id);
+  return ids;
+}
+
 void owe_snapshot(const index::SnapshotManifest& snapshot, const extent::RepairTable& table,
                   RepairLedger& ledger) {
   for (const extent::ExtentRef& ref : snapshot.refs())

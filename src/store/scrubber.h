@@ -45,7 +45,9 @@ struct ScrubReport {
   std::vector<Island> islands;
   uint64_t unrepaired = 0;            // items that are not as they should be still
   std::vector<std::string> failures;  // of these the first kFailuresNamed: what, why, which islands
-  bool whole() const { return unrepaired == 0; }
+  // Ids of the islands that did not answer for some of their shards.
+  std::vector<std::string> unchecked() const;
+  bool whole() const { return unrepaired == 0 && unchecked().empty(); }
   uint64_t repaired() const;
 };
 

@@ -173,6 +173,19 @@ SCRUB_TEST(FindsAWholeStoreWhole) {
   co_await scrub.end();
 }
 
+SCRUB_TEST(NamesTheIslandsThatItCouldNotCheck) {
+  ScrubRig scrub(rig);
+  [[maybe_unused]] Objects objects = co_await fill(rig, kSizes);
+  co_await scrub.begin(false);
+  rig.islands[4]->down();
+  ScrubReport report = co_await scrub.pass(false);
+  EXPECT_FALSE(report.whole());
+  EXPECT_EQ(report.unchecked(), std::vector<std::string>{"island-4"});
+  EXPECT_EQ(report.islands[4].unreachable, report.items);
+  co_await scrub.end();
+  rig.islands[4]->up();
+}
+
 SCRUB_TEST(RepaysWhatAWriteDidNotConfirmWithoutAScan) {
   ScrubRig scrub(rig);
   owe_commits(rig, scrub.ledger());
