@@ -83,8 +83,11 @@ class CommitterImpl final : public EpochCommitter {
         range_end_(p_.open.extent_range) {
     if (p_.unreported) unreported_ = std::exchange(*p_.unreported, {});
     metrics_.debt.set(static_cast<int64_t>(p_.debt_shards));
-    for (const Record::Confirmed& c : unreported_)
-      metrics_.debt.add(p_.options.code.n - std::popcount(c.mask));
+    for (const Record::Confirmed& c : unreported_) {
+      const int missing = p_.options.code.n - std::popcount(c.mask);
+      metrics_.debt.add(missing);
+      if (missing > 0 && p_.options.on_debt) p_.options.on_debt(c.epoch, c.seq, c.mask);
+    }
     metrics_.closed.set(0);
     if (p_.options.progress) p_.options.progress->begin(p_.open, p_.open_hash);
     scope_.spawn(pump(this));

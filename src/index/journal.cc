@@ -114,6 +114,7 @@ class Opener {
   uint32_t reached_ = 0;  // shards that take the new epoch's blobs now
   EpochOpen open_;
   Digest32 open_hash_{};
+  std::vector<Record::Confirmed> in_debt_;
   uint64_t replayed_ = 0, snapshot_ = 0;
   std::optional<HeadSlot> slot_;  // of a start
   const bool* stop_ = nullptr;    // set and true: nothing more is begun
@@ -486,6 +487,7 @@ io::Task<Result<void>> Opener::continue_chain() {
   for (Recovered::Commit& commit : recovered.complete) {
     CO_RETURN_IF_ERROR(co_await put(std::move(commit.sealed), bits, std::move(commit.section)));
   }
+  in_debt_ = std::move(recovered.in_debt);
   co_return co_await open_epoch(std::move(open), std::move(recovered.unproven));
 }
 
@@ -503,22 +505,23 @@ io::Task<Result<CommitterParts>> Opener::hand_over() {
     if (open_.roster[i].state == RosterEntry::State::counted) counted |= 1u << i;
   }
   log::info("journal.open", {{"epoch", open_.epoch}, {"replayed", replayed_}, {"snapshot", snapshot_}});
-  co_return CommitterParts{.options = options_,
-                           .keys = keys_,
-                           .placement = placement_,
-                           .counted = counted,
-                           .fanout = fanout_,
-                           .workers = workers_,
-                           .home = home_,
-                           .random = random_,
-                           .clock = clock_,
-                           .kv = view_->kv(),
-                           .head = std::move(head_),
-                           .open = open_,
-                           .open_hash = open_hash_,
-                           .debt_shards = *debt,
-                           .unreported = {},
-                           .on_failed = {}};
+  co_return CommitterParts{
+      .options = options_,
+      .keys = keys_,
+      .placement = placement_,
+      .counted = counted,
+      .fanout = fanout_,
+      .workers = workers_,
+      .home = home_,
+      .random = random_,
+      .clock = clock_,
+      .kv = view_->kv(),
+      .head = std::move(head_),
+      .open = open_,
+      .open_hash = open_hash_,
+      .debt_shards = *debt,
+      .unreported = std::make_shared<std::vector<Record::Confirmed>>(std::move(in_debt_)),
+      .on_failed = {}};
 }
 
 io::Task<Result<void>> Opener::decide(bool view_holds) {

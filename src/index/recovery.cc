@@ -66,6 +66,7 @@ class Recovery {
   io::Task<Result<void>> probe_behind(uint64_t gap, uint64_t from);
   void learn(uint64_t seq, const Record& told);
   io::Task<Result<bool>> judge(FoundCommit& found);
+  io::Task<void> look_for_debt();
   io::Task<Result<void>> judge_gap(uint64_t gap);
   Result<void> check_at_least(uint64_t epoch, uint64_t seq, const Digest32& hash);
   io::Task<Result<void>> refuse_below_at_least();
@@ -133,6 +134,7 @@ io::Task<Result<void>> Recovery::decide() {
   CO_RETURN_IF_ERROR(co_await flush());
   out_.tail_seq = seq_;
   out_.tail_hash = hash_;
+  if (!out_.undecided) co_await look_for_debt();
   out_.current = std::move(path_.back());
   co_return {};
 }
@@ -633,6 +635,26 @@ io::Task<Result<bool>> Recovery::judge(FoundCommit& found) {
   out_.undecided->commit_ms = found.record.commit_ms;
   out_.undecided->mutations = std::move(found.record.mutations);
   co_return false;
+}
+
+// The masks of the last commits may never have been told by a later record. An island that is silent now may hold them: repair will see. One
+// that lost everything, or came back empty since, is filled again as a whole.
+io::Task<void> Recovery::look_for_debt() {
+  const EpochOpen& open = path_.back().open;
+  const uint64_t first = seq_ > kInFlightMax ? seq_ - kInFlightMax + 1 : 1;
+  for (uint64_t seq = first; seq <= seq_; ++seq) {
+    Poll poll = co_await in_.reader.poll(commit_name(seq));
+    if (poll.any() == nullptr) continue;  // truncated
+    uint32_t mask = 0;
+    for (size_t i = 0; i < poll.heard.size(); ++i) {
+      const IslandSeen& seen = in_.reader.seen()[i];
+      const bool emptied =
+          seen.state == IslandSeen::State::lost ||
+          (seen.state == IslandSeen::State::present && seen.incarnation != open.roster[i].incarnation);
+      if (emptied || poll.heard[i].answer == Heard::Answer::found) mask |= 1u << i;
+    }
+    if (mask != (1u << code_.n) - 1) out_.in_debt.push_back({open.epoch, seq, mask});
+  }
 }
 
 io::Task<Result<void>> Recovery::judge_gap(uint64_t gap) {

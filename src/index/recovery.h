@@ -35,6 +35,8 @@ struct Recovered {
     Buffer section;
   };
   std::vector<Commit> complete;  // adopted commits that were found on fewer than w islands
+  // Of the last commits of `current`'s epoch, those that not every island was found to hold: who had confirmed them died with the process.
+  std::vector<Record::Confirmed> in_debt;
   // Changes of the view by what was adopted and is not proven to have been acknowledged: to be shown only when the new open is on w islands.
   std::vector<Mutation> unproven;
   uint64_t replayed = 0;

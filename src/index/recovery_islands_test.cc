@@ -17,6 +17,25 @@ int64_t debt_now() {
   return std::stoll(all.substr(at + 1 + name.size()));
 }
 
+// What some island missed is owed even if the process dies before any record has told of it.
+io::Task<void> missed_and_never_told(Rig& rig) {
+  std::vector<uint32_t> owed;
+  rig.options.on_debt = [&owed](uint64_t, uint64_t, uint32_t mask) { owed.push_back(mask); };
+  CO_ASSERT_TRUE(co_await rig.start());
+  rig.islands[4]->down();
+  CO_ASSERT_TRUE(co_await rig.put("a", "1"));
+  EXPECT_EQ(owed, (std::vector<uint32_t>{0b101111}));
+  rig.freeze();
+  co_await rig.stop();
+  rig.thaw();
+  owed.clear();
+  CO_ASSERT_TRUE(co_await rig.start());
+  EXPECT_EQ(owed, (std::vector<uint32_t>{0b101111}));
+}
+TEST(Recovery, OwesWhatAnIslandMissedThoughNoRecordTellsIt) {
+  with_rig("never_told", missed_and_never_told);
+}
+
 // Three are wiped and rejoined, and then the other three: nothing of the first epoch could be read, and that is said.
 io::Task<void> wiped_twice(Rig& rig) {
   CO_ASSERT_TRUE(co_await rig.start());

@@ -125,6 +125,7 @@ class ReopeningCommitter final : public Committer {
 
   void begin(CommitterParts parts) {
     if (held_.lease) parts.lease = &held_.lease->gate();
+    if (parts.unreported) std::ranges::move(*parts.unreported, std::back_inserter(*unreported_));
     parts.unreported = unreported_;
     parts.on_failed = [this](const Error& reason) {
       set_reason(reason.message);
