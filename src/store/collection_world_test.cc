@@ -238,7 +238,8 @@ class World {
     bool good = co_await rig_.restart(pick(2) == 0);
     EXPECT_TRUE(good) << where();
     if (!good) co_return;
-    rig_.clock.wall_ms = latest_ms_ + 30 * kDayMs;  // past every jump: what was doomed ahead of time waits for it
+    rig_.clock.wall_ms =
+        latest_ms_ + 30 * kDayMs;  // past every jump: what was doomed ahead of time waits for it
     for (int i = 0; i < 3 && good; ++i) {
       good = co_await rig_.collect();
       rig_.clock.wall_ms += 8 * kDayMs;

@@ -128,8 +128,7 @@ TEST(Compaction, GoesOnBehindWhatCannotBeRead) {
   struct Body {
     static io::Task<void> go(CollectorRig& rig) {
       Objects objects;
-      CO_ASSERT_TRUE(
-          co_await put_each(&rig, &objects, 900, 0, 400));  // packed into extents of 200,000 bytes
+      CO_ASSERT_TRUE(co_await put_each(&rig, &objects, 900, 0, 400));  // packed into extents of 200,000 bytes
       rig.raise_limit();
       std::optional<extent::ExtentRef> first;
       auto found = scan_live(*rig.journal.kv->snapshot(), {extent::ExtentRef::Kind::section, {}},

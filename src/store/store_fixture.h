@@ -6,10 +6,10 @@
 
 #include <filesystem>
 
+#include "extent/repair_table.h"
 #include "index/journal.h"
 #include "island/mem_island.h"
 #include "store/keys.h"
-#include "extent/repair_table.h"
 #include "store/pins.h"
 #include "store/registry.h"
 #include "store/store.h"

@@ -63,7 +63,7 @@ class Kills(base.Case):
         self.assertGreater(compared, 20)
         # What a commit was acknowledged without, or what a start completed to w, is repair debt: the loss of n-k is survived without it.
         scrub = tools.run([gateway.binary, "scrub", "--dir", cloud.dir])
-        self.assertEqual(scrub.returncode, 0, scrub.stderr)
+        self.assertEqual(scrub.returncode, 0, scrub.stdout)
         self.assertEqual(cloud.stop(), 0, cloud.stderr())
         # What is left is worth three islands and the keyring.
         gone = chance.sample(gateway.ISLANDS, 3)
