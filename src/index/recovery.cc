@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <map>
 #include <utility>
 
 #include "base/log.h"
@@ -66,6 +67,7 @@ class Recovery {
   io::Task<Result<void>> probe_behind(uint64_t gap, uint64_t from);
   void learn(uint64_t seq, const Record& told);
   io::Task<Result<bool>> judge(FoundCommit& found);
+  uint32_t holders_or_emptied(const Poll& poll) const;
   io::Task<void> look_for_debt();
   io::Task<Result<void>> judge_gap(uint64_t gap);
   Result<void> check_at_least(uint64_t epoch, uint64_t seq, const Digest32& hash);
@@ -100,7 +102,8 @@ class Recovery {
   // Of the last epoch:
   bool exact_ = false;
   bool at_least_met_ = false;
-  uint64_t proven_ = 0;  // commits up to here are known to have been acknowledged
+  std::map<uint64_t, uint32_t> judged_;  // who holds the commits of the last epoch that were judged
+  uint64_t proven_ = 0;                  // commits up to here are known to have been acknowledged
 };
 
 io::Task<Result<Recovered>> Recovery::run() {
@@ -616,6 +619,7 @@ io::Task<Result<bool>> Recovery::judge(FoundCommit& found) {
   if (poll.any() != nullptr && (poll.forked() || poll.any()->sealed.hash != found.blob.sealed.hash)) {
     co_return fail(Code::corrupt, "fork: there are two different copies of " + place(open.epoch, found.seq));
   }
+  if (poll.any() != nullptr) judged_[found.seq] = holders_or_emptied(poll);
   const int holders = poll.holders();
   const bool readable = holders >= code_.k && poll.section;
   // One that is proven is copied on as far as it is known: with its section if that can be had, which k shards always give.
@@ -637,23 +641,34 @@ io::Task<Result<bool>> Recovery::judge(FoundCommit& found) {
   co_return false;
 }
 
-// The masks of the last commits may never have been told by a later record. An island that is silent now may hold them: repair will see. One
-// that lost everything, or came back empty since, is filled again as a whole.
-io::Task<void> Recovery::look_for_debt() {
+// Who holds a commit that was asked for everywhere. One that lost everything, or came back empty since, is filled again as a whole: it owes
+// nothing for this one.
+uint32_t Recovery::holders_or_emptied(const Poll& poll) const {
   const EpochOpen& open = path_.back().open;
+  uint32_t mask = 0;
+  for (size_t i = 0; i < poll.heard.size(); ++i) {
+    const IslandSeen& seen = in_.reader.seen()[i];
+    const bool emptied =
+        seen.state == IslandSeen::State::lost ||
+        (seen.state == IslandSeen::State::present && seen.incarnation != open.roster[i].incarnation);
+    if (emptied || poll.heard[i].answer == Heard::Answer::found) mask |= 1u << i;
+  }
+  return mask;
+}
+
+// The masks of the last commits may never have been told by a later record. An island that is silent now may hold them: repair will see.
+// Those that were judged have been asked for already.
+io::Task<void> Recovery::look_for_debt() {
   const uint64_t first = seq_ > kInFlightMax ? seq_ - kInFlightMax + 1 : 1;
   for (uint64_t seq = first; seq <= seq_; ++seq) {
-    Poll poll = co_await in_.reader.poll(commit_name(seq));
-    if (poll.any() == nullptr) continue;  // truncated
-    uint32_t mask = 0;
-    for (size_t i = 0; i < poll.heard.size(); ++i) {
-      const IslandSeen& seen = in_.reader.seen()[i];
-      const bool emptied =
-          seen.state == IslandSeen::State::lost ||
-          (seen.state == IslandSeen::State::present && seen.incarnation != open.roster[i].incarnation);
-      if (emptied || poll.heard[i].answer == Heard::Answer::found) mask |= 1u << i;
+    auto judged = judged_.find(seq);
+    if (judged == judged_.end()) {
+      Poll poll = co_await in_.reader.poll(commit_name(seq));
+      if (poll.any() == nullptr) continue;  // truncated
+      judged = judged_.emplace(seq, holders_or_emptied(poll)).first;
     }
-    if (mask != (1u << code_.n) - 1) out_.in_debt.push_back({open.epoch, seq, mask});
+    const uint32_t mask = judged->second;
+    if (mask != (1u << code_.n) - 1) out_.in_debt.push_back({path_.back().open.epoch, seq, mask});
   }
 }
 
