@@ -108,4 +108,39 @@ void Crc64Nvme::update(ByteView data) {
                                       : crc64_by_table(state_, data.data(), data.size());
 }
 
+// Polynomials modulo P over GF(2), reflected: the top bit of a word is the coefficient of x^0, and `reduced` is P without its
+// highest term.
+template <class Word>
+static constexpr Word multiply(Word a, Word b, Word reduced) {
+  Word product = 0;
+  for (Word bit = Word{1} << (sizeof(Word) * 8 - 1); bit != 0; bit >>= 1) {
+    if ((a & bit) != 0) product ^= b;
+    b = (b & 1) != 0 ? (b >> 1) ^ reduced : b >> 1;
+  }
+  return product;
+}
+
+// B after A moves A by B's length: a * x^(8 * length) + b. The inversions at both ends of these checksums cancel out.
+template <class Word>
+static Word combine(Word a, Word b, uint64_t b_bytes, Word reduced) {
+  constexpr int kBits = sizeof(Word) * 8;
+  Word square = Word{1} << (kBits - 1 - 8);  // x^8: one byte
+  Word factor = Word{1} << (kBits - 1);      // 1
+  for (; b_bytes != 0; b_bytes >>= 1) {
+    if ((b_bytes & 1) != 0) factor = multiply(factor, square, reduced);
+    square = multiply(square, square, reduced);
+  }
+  return multiply(a, factor, reduced) ^ b;
+}
+
+uint32_t combine_crc32(uint32_t a, uint32_t b, uint64_t b_bytes) {
+  return combine<uint32_t>(a, b, b_bytes, 0xEDB88320);
+}
+uint32_t combine_crc32c(uint32_t a, uint32_t b, uint64_t b_bytes) {
+  return combine<uint32_t>(a, b, b_bytes, 0x82F63B78);
+}
+uint64_t combine_crc64nvme(uint64_t a, uint64_t b, uint64_t b_bytes) {
+  return combine<uint64_t>(a, b, b_bytes, kPolynomial);
+}
+
 }  // namespace archipel::crypto

@@ -37,4 +37,10 @@ class Crc64Nvme {
   uint64_t state_ = ~uint64_t{0};
 };
 
+// The checksum of A followed by B, from the checksum `a` of A, `b` of B and the length of B alone: how the parts of a multipart upload
+// give the checksum of the whole. Any length; a few microseconds.
+uint32_t combine_crc32(uint32_t a, uint32_t b, uint64_t b_bytes);
+uint32_t combine_crc32c(uint32_t a, uint32_t b, uint64_t b_bytes);
+uint64_t combine_crc64nvme(uint64_t a, uint64_t b, uint64_t b_bytes);
+
 }  // namespace archipel::crypto

@@ -54,5 +54,20 @@ TEST(Checksum, MatchesTheDefinitionAtEveryLengthAndCut) {
   }
 }
 
+TEST(Checksum, CombinesTheChecksumsOfTwoRunsIntoThatOfBoth) {
+  auto random = seeded_random(8);
+  Buffer data(3u << 20);
+  random->fill(data.span());
+  for (size_t first : {0u, 1u, 7u, 4096u, 1u << 20}) {
+    for (size_t second : {0u, 1u, 2u, 255u, 65'537u, 2u << 20}) {
+      ByteView all = data.view().first(first + second), a = all.first(first), b = all.subspan(first);
+      EXPECT_EQ(combine_crc32(crc_of<Crc32>(a), crc_of<Crc32>(b), second), crc_of<Crc32>(all));
+      EXPECT_EQ(combine_crc32c(crc_of<Crc32c>(a), crc_of<Crc32c>(b), second), crc_of<Crc32c>(all));
+      EXPECT_EQ(combine_crc64nvme(crc_of<Crc64Nvme>(a), crc_of<Crc64Nvme>(b), second),
+                crc_of<Crc64Nvme>(all));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace archipel::crypto
