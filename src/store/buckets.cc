@@ -68,7 +68,9 @@ Result<std::vector<BucketInfo>> read_buckets(const index::Snapshot& snapshot, co
   std::vector<BucketInfo> buckets;
   RETURN_IF_ERROR(
       snapshot.scan(from, after_prefix(from), [&](std::string_view key, std::string_view, std::string*) {
-        buckets.push_back({std::string(key.substr(from.size())), owner, 0});
+        BucketInfo& bucket = buckets.emplace_back();
+        bucket.name = key.substr(from.size());
+        bucket.owner = owner;
         return buckets.size() < kBucketsPerOwnerMax;
       }));
   for (BucketInfo& bucket : buckets) {

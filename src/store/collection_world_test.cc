@@ -114,8 +114,11 @@ class World {
   // What it may have made of the destination is known when everything of the step has ended.
   static io::Task<void> copy(World* self, uint64_t from, uint64_t to) {
     if (from == to) co_return;
-    Result<ObjectInfo> done =
-        co_await self->rig_.store->copy({"bucket", name(from), "bucket", name(to), {}, {}, false, {}, {}});
+    CopyRequest request;
+    request.source_bucket = request.bucket = "bucket";
+    request.source_key = name(from);
+    request.key = name(to);
+    Result<ObjectInfo> done = co_await self->rig_.store->copy(std::move(request));
     if (!done && code_of(done) == "NoSuchKey") co_return;
     if (done) {
       self->values_[to].clear();

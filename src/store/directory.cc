@@ -18,7 +18,9 @@ Result<std::shared_ptr<const Bucket>> make_bucket(const index::Snapshot& snapsho
   if (slot >= crypto::kKekSlots)
     return fail(Code::corrupt, "the owner of a bucket has a key slot out of range", "InternalError");
   auto bucket = std::make_shared<Bucket>();
-  bucket->info = {std::string(name), record.owner, record.created_ms};
+  bucket->info.name = name;
+  bucket->info.owner = record.owner;
+  bucket->info.created_ms = record.created_ms;
   bucket->kek_slot = static_cast<int>(slot);
   return std::shared_ptr<const Bucket>(std::move(bucket));
 }

@@ -54,8 +54,14 @@ class StoreImpl final : public Store {
   }
   io::Task<Result<std::vector<Account>>> list_accounts() override { co_return env_.directory.accounts(); }
 
-  io::Task<Result<void>> create_bucket(std::string name, std::string owner) override {
-    Result<void> result = co_await store::create_bucket(env_, std::move(name), std::move(owner));
+  using Store::create_bucket;
+  using Store::get;
+  using Store::head;
+  using Store::remove;
+
+  io::Task<Result<void>> create_bucket(CreateBucket request) override {
+    Result<void> result =
+        co_await store::create_bucket(env_, std::move(request.name), std::move(request.owner));
     co_return with_code(std::move(result));
   }
   io::Task<Result<BucketInfo>> head_bucket(std::string name) override {
@@ -77,19 +83,21 @@ class StoreImpl final : public Store {
     if (gone(result)) co_await forget_bucket(bucket);
     co_return with_code(std::move(result));
   }
-  io::Task<Result<Opened>> get(std::string bucket, std::string key, std::optional<Range> range,
-                               Conditions conditions) override {
-    Result<Opened> result =
-        co_await get_object(env_, std::move(bucket), std::move(key), range, std::move(conditions));
+  io::Task<Result<Opened>> get(GetRequest request) override {
+    HeadRequest& what = request.what;
+    Result<Opened> result = co_await get_object(env_, std::move(what.bucket), std::move(what.key),
+                                                request.range, std::move(what.conditions));
     co_return with_code(std::move(result));
   }
-  io::Task<Result<ObjectInfo>> head(std::string bucket, std::string key, Conditions conditions) override {
-    Result<ObjectInfo> result =
-        co_await head_object(env_, std::move(bucket), std::move(key), std::move(conditions));
+  io::Task<Result<ObjectInfo>> head(HeadRequest request) override {
+    Result<ObjectInfo> result = co_await head_object(env_, std::move(request.bucket), std::move(request.key),
+                                                     std::move(request.conditions));
     co_return with_code(std::move(result));
   }
-  io::Task<Result<std::vector<DeleteOutcome>>> remove(std::string bucket,
-                                                      std::vector<std::string> keys) override {
+  io::Task<Result<std::vector<DeleteOutcome>>> remove(RemoveRequest request) override {
+    const std::string bucket = request.bucket;
+    std::vector<std::string> keys;
+    for (DeleteItem& item : request.items) keys.push_back(std::move(item.key));
     Result<std::vector<DeleteOutcome>> result = co_await remove_objects(env_, bucket, std::move(keys));
     bool any_gone = gone(result);
     if (result)
@@ -126,6 +134,10 @@ class StoreImpl final : public Store {
 };
 
 }  // namespace
+
+std::unexpected<Error> unoffered() {
+  return fail(Code::unsupported, "this store does not offer that", "NotImplemented");
+}
 
 io::Task<Result<std::unique_ptr<Store>>> open_store(StoreOptions options, const crypto::Keyring& keys,
                                                     index::Kv& kv, index::Committer& committer,

@@ -45,13 +45,22 @@ class FakeStore final : public store::Store {
     co_return out;
   }
 
-  io::Task<Result<void>> create_bucket(std::string name, std::string owner) override {
+  using Store::create_bucket;
+  using Store::get;
+  using Store::head;
+  using Store::remove;
+
+  io::Task<Result<void>> create_bucket(store::CreateBucket request) override {
+    const std::string &name = request.name, &owner = request.owner;
     if (name.size() < 3) co_return error(Code::invalid, "InvalidBucketName");
     auto it = buckets.find(name);
     if (it != buckets.end())
       co_return error(Code::exists,
                       it->second.info.owner == owner ? "BucketAlreadyOwnedByYou" : "BucketAlreadyExists");
-    buckets[name].info = {name, owner, now_ms};
+    store::BucketInfo& info = buckets[name].info;
+    info.name = name;
+    info.owner = owner;
+    info.created_ms = now_ms;
     co_return Result<void>{};
   }
   io::Task<Result<store::BucketInfo>> head_bucket(std::string name) override {
@@ -93,14 +102,20 @@ class FakeStore final : public store::Store {
       co_return error(Code::precondition, "PreconditionFailed");
     crypto::Md5 md5;
     md5.update(as_bytes(object.bytes));
-    object.info = {object.bytes.size(), hex(md5.finish()), now_ms,
-                   request.headers,     request.metadata,  body.checksum()};
+    object.info.size = object.bytes.size();
+    object.info.etag = hex(md5.finish());
+    object.info.modified_ms = now_ms;
+    object.info.headers = request.headers;
+    object.info.metadata = request.metadata;
+    object.info.checksum = body.checksum();
     store::ObjectInfo info = object.info;
     objects[request.key] = std::move(object);
     co_return info;
   }
-  io::Task<Result<Opened>> get(std::string bucket, std::string key, std::optional<Range> range,
-                               store::Conditions conditions) override {
+  io::Task<Result<Opened>> get(GetRequest request) override {
+    const std::string &bucket = request.what.bucket, &key = request.what.key;
+    const std::optional<Range>& range = request.range;
+    const store::Conditions& conditions = request.what.conditions;
     if (fail_next) co_return std::unexpected(*std::exchange(fail_next, std::nullopt));
     if (before_get) std::exchange(before_get, nullptr)();
     auto object = find(bucket, key, conditions);
@@ -122,17 +137,16 @@ class FakeStore final : public store::Store {
                                           read_piece_bytes, corrupt_after_pieces);
     co_return out;
   }
-  io::Task<Result<store::ObjectInfo>> head(std::string bucket, std::string key,
-                                           store::Conditions conditions) override {
-    auto object = find(bucket, key, conditions);
+  io::Task<Result<store::ObjectInfo>> head(store::HeadRequest request) override {
+    auto object = find(request.bucket, request.key, request.conditions);
     if (!object) co_return std::unexpected(object.error());
     co_return (*object)->info;
   }
-  io::Task<Result<std::vector<store::DeleteOutcome>>> remove(std::string bucket,
-                                                             std::vector<std::string> keys) override {
+  io::Task<Result<std::vector<store::DeleteOutcome>>> remove(store::RemoveRequest request) override {
     std::vector<store::DeleteOutcome> out;
-    for (std::string& key : keys) {
-      buckets.at(bucket).objects.erase(key);
+    for (store::DeleteItem& item : request.items) {
+      std::string& key = item.key;
+      buckets.at(request.bucket).objects.erase(key);
       Result<void> result;
       if (key == "undeletable") result = error(Code::denied, "AccessDenied");
       out.push_back({std::move(key), std::move(result)});
