@@ -43,11 +43,6 @@ Door::Door(Options options, store::Store& store, Clock& clock, io::Workers* work
 
 Door::~Door() = default;
 
-static bool takes_body(Operation operation) {
-  return operation == Operation::put_object || operation == Operation::delete_objects ||
-         operation == Operation::create_bucket;
-}
-
 // A request without a body must not claim one.
 static io::Task<Result<void>> check_no_body(Call& call) {
   if (call.exchange.body_length() == 0 && call.plan.mode == PayloadMode::hashed) {
@@ -60,40 +55,6 @@ static io::Task<Result<void>> check_no_body(Call& call) {
   co_return Result<void>{};
 }
 
-static io::Task<Result<void>> dispatch(Call& call) {
-  switch (call.operation) {
-    case Operation::list_buckets:
-      return list_buckets(call);
-    case Operation::create_bucket:
-      return create_bucket(call);
-    case Operation::head_bucket:
-      return head_bucket(call);
-    case Operation::delete_bucket:
-      return delete_bucket(call);
-    case Operation::get_bucket_location:
-      return get_bucket_location(call);
-    case Operation::list_objects_v1:
-      return list_objects_v1(call);
-    case Operation::list_objects_v2:
-      return list_objects_v2(call);
-    case Operation::delete_objects:
-      return delete_objects(call);
-    case Operation::put_object:
-      return put_object(call);
-    case Operation::copy_object:
-      return copy_object(call);
-    case Operation::get_object:
-      return get_object(call);
-    case Operation::head_object:
-      return head_object(call);
-    case Operation::delete_object:
-      return delete_object(call);
-    case Operation::none:
-      break;
-  }
-  check_failed(__FILE__, __LINE__, "an operation was routed");
-}
-
 // Everything up to the operation. Nothing of the body has been read before the caller is known and the request is one we offer.
 static io::Task<Result<void>> serve(Call& call) {
   if (call.request.target == "*") co_return refuse("MethodNotAllowed");  // OPTIONS of the server as a whole
@@ -104,11 +65,12 @@ static io::Task<Result<void>> serve(Call& call) {
   call.operation = operation;  // only now: `GET ?acl` is no ListObjects, in the metrics either
   CO_ASSIGN_OR_RETURN(call.plan,
                       plan_body(call.request, call.exchange.body_length(), call.identity.payload_hash));
-  if (!takes_body(call.operation)) {
+  const OperationRow& row = row_of(call.operation);
+  if (!row.takes_body) {
     auto none = co_await check_no_body(call);
     if (!none) co_return none;
   }
-  auto done = co_await dispatch(call);
+  auto done = co_await row.handler(call);
   co_return done;
 }
 

@@ -1,203 +1,248 @@
 #include "door/s3/operation.h"
 
 #include <algorithm>
-#include <span>
 
+#include "base/check.h"
+#include "door/s3/call.h"
 #include "door/s3/errors.h"
 
 namespace archipel::door::s3 {
 
 namespace {
 
-using Names = std::span<const std::string_view>;
-constexpr std::string_view kNoNames[] = {"x-id"};
-constexpr std::string_view kListBuckets[] = {"x-id", "max-buckets", "continuation-token", "prefix"};
-constexpr std::string_view kLocation[] = {"x-id", "location"};
-constexpr std::string_view kListV1[] = {"x-id", "prefix", "delimiter", "marker", "max-keys", "encoding-type"};
-constexpr std::string_view kListV2[] = {"x-id",        "list-type",   "prefix",
-                                        "delimiter",   "max-keys",    "encoding-type",
-                                        "start-after", "fetch-owner", "continuation-token"};
-constexpr std::string_view kDelete[] = {"x-id", "delete"};
-constexpr std::string_view kVersion[] = {"x-id", "versionId"};
+using Name = std::string_view;
 
-Names allowed_parameters(Operation operation) {
-  switch (operation) {
-    case Operation::list_buckets:
-      return kListBuckets;
-    case Operation::get_bucket_location:
-      return kLocation;
-    case Operation::list_objects_v1:
-      return kListV1;
-    case Operation::list_objects_v2:
-      return kListV2;
-    case Operation::delete_objects:
-      return kDelete;
-    case Operation::get_object:
-    case Operation::head_object:
-    case Operation::delete_object:
-      return kVersion;
-    default:
-      return kNoNames;
-  }
-}
+constexpr Names kNone{};
+constexpr Name kAny[] = {"*"};
 
-// Part of signing and framing, or asking for what happens anyway.
-constexpr std::string_view kAnywhere[] = {"x-amz-date",
-                                          "x-amz-content-sha256",
-                                          "x-amz-user-agent",
-                                          "x-amz-expected-bucket-owner",
-                                          "x-amz-trailer",
-                                          "x-amz-request-payer",
-                                          "x-amz-decoded-content-length",
-                                          "x-amz-sdk-checksum-algorithm",
-                                          "x-amz-checksum-mode"};
-constexpr std::string_view kChecksums[] = {"x-amz-checksum-crc32", "x-amz-checksum-crc32c",
-                                           "x-amz-checksum-crc64nvme", "x-amz-checksum-sha1",
-                                           "x-amz-checksum-sha256"};
-constexpr std::string_view kCopySource[] = {"x-amz-copy-source",
-                                            "x-amz-copy-source-if-match",
-                                            "x-amz-copy-source-if-none-match",
-                                            "x-amz-copy-source-if-modified-since",
-                                            "x-amz-copy-source-if-unmodified-since",
-                                            "x-amz-source-expected-bucket-owner",
-                                            "x-amz-metadata-directive"};
+// Query parameters.
+constexpr Name kListBuckets[] = {"max-buckets", "continuation-token", "prefix"};
+constexpr Name kListV1[] = {"prefix", "delimiter", "marker", "max-keys", "encoding-type"};
+constexpr Name kListV2[] = {"list-type",     "prefix",      "delimiter",   "max-keys",
+                            "encoding-type", "start-after", "fetch-owner", "continuation-token"};
+constexpr Name kListVersions[] = {"prefix",        "delimiter",  "max-keys",
+                                  "encoding-type", "key-marker", "version-id-marker"};
+constexpr Name kListUploads[] = {"prefix",        "delimiter",  "max-uploads",
+                                 "encoding-type", "key-marker", "upload-id-marker"};
+constexpr Name kListParts[] = {"max-parts", "part-number-marker"};
+constexpr Name kPart[] = {"partNumber"};
+constexpr Name kVersion[] = {"versionId"};
+constexpr Name kGet[] = {"versionId"};
 
-// Allowed with this one value, which asks for what we do in any case.
-struct Fixed {
-  std::string_view header, value;
+// Every operation takes these: part of signing and framing, or asking for what happens anyway.
+constexpr Name kAnyParameter[] = {"x-id"};
+constexpr Name kAnyHeader[] = {"x-amz-date",
+                               "x-amz-content-sha256",
+                               "x-amz-user-agent",
+                               "x-amz-expected-bucket-owner",
+                               "x-amz-trailer",
+                               "x-amz-request-payer",
+                               "x-amz-decoded-content-length",
+                               "x-amz-sdk-checksum-algorithm",
+                               "x-amz-checksum-mode"};
+
+constexpr Name kChecksums[] = {"x-amz-checksum-crc32", "x-amz-checksum-crc32c", "x-amz-checksum-crc64nvme",
+                               "x-amz-checksum-sha1", "x-amz-checksum-sha256"};
+constexpr Name kDeleteObjects[] = {"x-amz-checksum-crc32", "x-amz-checksum-crc32c",
+                                   "x-amz-checksum-crc64nvme", "x-amz-checksum-sha1",
+                                   "x-amz-checksum-sha256"};
+constexpr Name kAcl[] = {"x-amz-acl=private"};
+constexpr Name kVersioning[] = {"x-amz-mfa=none"};
+constexpr Name kListing[] = {"x-amz-optional-object-attributes=none"};
+constexpr Name kCreateBucket[] = {"x-amz-checksum-crc32",
+                                  "x-amz-checksum-crc32c",
+                                  "x-amz-checksum-crc64nvme",
+                                  "x-amz-checksum-sha1",
+                                  "x-amz-checksum-sha256",
+                                  "x-amz-acl=private",
+                                  "x-amz-object-ownership=BucketOwnerEnforced",
+                                  "x-amz-bucket-object-lock-enabled=false"};
+constexpr Name kAttributes[] = {"x-amz-object-attributes"};
+constexpr Name kRetention[] = {"x-amz-bypass-governance-retention"};
+constexpr Name kCustomerKey[] = {"x-amz-checksum-mode"};
+constexpr Name kCreateUpload[] = {"x-amz-meta-"};
+constexpr Name kComplete[] = {"x-amz-checksum-crc32"};
+constexpr Name kAbort[] = {"x-amz-if-match-initiated-time=none"};
+constexpr Name kPartCopy[] = {"x-amz-copy-source"};
+constexpr Name kUploadPart[] = {"x-amz-checksum-crc32", "x-amz-checksum-crc32c", "x-amz-checksum-crc64nvme",
+                                "x-amz-checksum-sha1", "x-amz-checksum-sha256"};
+constexpr Name kPut[] = {
+    "x-amz-checksum-crc32", "x-amz-checksum-crc32c",        "x-amz-checksum-crc64nvme",
+    "x-amz-checksum-sha1",  "x-amz-checksum-sha256",        "x-amz-meta-",
+    "x-amz-acl=private",    "x-amz-storage-class=STANDARD", "x-amz-checksum-type=FULL_OBJECT"};
+constexpr Name kCopy[] = {"x-amz-copy-source",
+                          "x-amz-copy-source-if-match",
+                          "x-amz-copy-source-if-none-match",
+                          "x-amz-copy-source-if-modified-since",
+                          "x-amz-copy-source-if-unmodified-since",
+                          "x-amz-source-expected-bucket-owner",
+                          "x-amz-metadata-directive",
+                          "x-amz-meta-",
+                          "x-amz-acl=private",
+                          "x-amz-storage-class=STANDARD",
+                          "x-amz-tagging-directive=COPY"};
+constexpr Name kDeleteObject[] = {"x-amz-bypass-governance-retention=false"};
+
+// Sub-resources before the plain operation of the same method: the first row that fits is it.
+// clang-format off
+constexpr OperationRow kRows[] = {
+    {Operation::list_buckets, "ListBuckets", "GET", Level::service, "", "", kListBuckets, kNone, false, "s3:ListAllMyBuckets", &list_buckets},
+    {Operation::sts, "Sts", "POST", Level::service, "", "", kNone, kNone, true, "", nullptr},
+    {Operation::get_bucket_location, "GetBucketLocation", "GET", Level::bucket, "location", "", kNone, kNone, false, "s3:GetBucketLocation", &get_bucket_location},
+    {Operation::get_bucket_acl, "GetBucketAcl", "GET", Level::bucket, "acl", "", kNone, kNone, false, "s3:GetBucketAcl", nullptr},
+    {Operation::put_bucket_acl, "PutBucketAcl", "PUT", Level::bucket, "acl", "", kNone, kAcl, true, "s3:PutBucketAcl", nullptr},
+    {Operation::get_bucket_cors, "GetBucketCors", "GET", Level::bucket, "cors", "", kNone, kNone, false, "s3:GetBucketCORS", nullptr},
+    {Operation::put_bucket_cors, "PutBucketCors", "PUT", Level::bucket, "cors", "", kNone, kChecksums, true, "s3:PutBucketCORS", nullptr},
+    {Operation::delete_bucket_cors, "DeleteBucketCors", "DELETE", Level::bucket, "cors", "", kNone, kNone, false, "s3:PutBucketCORS", nullptr},
+    {Operation::get_bucket_encryption, "GetBucketEncryption", "GET", Level::bucket, "encryption", "", kNone, kNone, false, "s3:GetEncryptionConfiguration", nullptr},
+    {Operation::put_bucket_encryption, "PutBucketEncryption", "PUT", Level::bucket, "encryption", "", kNone, kChecksums, true, "s3:PutEncryptionConfiguration", nullptr},
+    {Operation::delete_bucket_encryption, "DeleteBucketEncryption", "DELETE", Level::bucket, "encryption", "", kNone, kNone, false, "s3:PutEncryptionConfiguration", nullptr},
+    {Operation::get_bucket_lifecycle, "GetBucketLifecycleConfiguration", "GET", Level::bucket, "lifecycle", "", kNone, kNone, false, "s3:GetLifecycleConfiguration", nullptr},
+    {Operation::put_bucket_lifecycle, "PutBucketLifecycleConfiguration", "PUT", Level::bucket, "lifecycle", "", kNone, kChecksums, true, "s3:PutLifecycleConfiguration", nullptr},
+    {Operation::delete_bucket_lifecycle, "DeleteBucketLifecycle", "DELETE", Level::bucket, "lifecycle", "", kNone, kNone, false, "s3:PutLifecycleConfiguration", nullptr},
+    {Operation::get_bucket_logging, "GetBucketLogging", "GET", Level::bucket, "logging", "", kNone, kNone, false, "s3:GetBucketLogging", nullptr},
+    {Operation::put_bucket_logging, "PutBucketLogging", "PUT", Level::bucket, "logging", "", kNone, kChecksums, true, "s3:PutBucketLogging", nullptr},
+    {Operation::get_object_lock_configuration, "GetObjectLockConfiguration", "GET", Level::bucket, "object-lock", "", kNone, kNone, false, "s3:GetBucketObjectLockConfiguration", nullptr},
+    {Operation::put_object_lock_configuration, "PutObjectLockConfiguration", "PUT", Level::bucket, "object-lock", "", kNone, kChecksums, true, "s3:PutBucketObjectLockConfiguration", nullptr},
+    {Operation::get_bucket_ownership_controls, "GetBucketOwnershipControls", "GET", Level::bucket, "ownershipControls", "", kNone, kNone, false, "s3:GetBucketOwnershipControls", nullptr},
+    {Operation::put_bucket_ownership_controls, "PutBucketOwnershipControls", "PUT", Level::bucket, "ownershipControls", "", kNone, kChecksums, true, "s3:PutBucketOwnershipControls", nullptr},
+    {Operation::delete_bucket_ownership_controls, "DeleteBucketOwnershipControls", "DELETE", Level::bucket, "ownershipControls", "", kNone, kNone, false, "s3:PutBucketOwnershipControls", nullptr},
+    {Operation::get_bucket_policy, "GetBucketPolicy", "GET", Level::bucket, "policy", "", kNone, kNone, false, "s3:GetBucketPolicy", nullptr},
+    {Operation::put_bucket_policy, "PutBucketPolicy", "PUT", Level::bucket, "policy", "", kNone, kChecksums, true, "s3:PutBucketPolicy", nullptr},
+    {Operation::delete_bucket_policy, "DeleteBucketPolicy", "DELETE", Level::bucket, "policy", "", kNone, kNone, false, "s3:DeleteBucketPolicy", nullptr},
+    {Operation::get_bucket_policy_status, "GetBucketPolicyStatus", "GET", Level::bucket, "policyStatus", "", kNone, kNone, false, "s3:GetBucketPolicyStatus", nullptr},
+    {Operation::get_public_access_block, "GetPublicAccessBlock", "GET", Level::bucket, "publicAccessBlock", "", kNone, kNone, false, "s3:GetBucketPublicAccessBlock", nullptr},
+    {Operation::put_public_access_block, "PutPublicAccessBlock", "PUT", Level::bucket, "publicAccessBlock", "", kNone, kChecksums, true, "s3:PutBucketPublicAccessBlock", nullptr},
+    {Operation::delete_public_access_block, "DeletePublicAccessBlock", "DELETE", Level::bucket, "publicAccessBlock", "", kNone, kNone, false, "s3:PutBucketPublicAccessBlock", nullptr},
+    {Operation::get_bucket_request_payment, "GetBucketRequestPayment", "GET", Level::bucket, "requestPayment", "", kNone, kNone, false, "s3:GetBucketRequestPayment", nullptr},
+    {Operation::put_bucket_request_payment, "PutBucketRequestPayment", "PUT", Level::bucket, "requestPayment", "", kNone, kChecksums, true, "s3:PutBucketRequestPayment", nullptr},
+    {Operation::get_bucket_tagging, "GetBucketTagging", "GET", Level::bucket, "tagging", "", kNone, kNone, false, "s3:GetBucketTagging", nullptr},
+    {Operation::put_bucket_tagging, "PutBucketTagging", "PUT", Level::bucket, "tagging", "", kNone, kChecksums, true, "s3:PutBucketTagging", nullptr},
+    {Operation::delete_bucket_tagging, "DeleteBucketTagging", "DELETE", Level::bucket, "tagging", "", kNone, kNone, false, "s3:PutBucketTagging", nullptr},
+    {Operation::get_bucket_versioning, "GetBucketVersioning", "GET", Level::bucket, "versioning", "", kNone, kNone, false, "s3:GetBucketVersioning", nullptr},
+    {Operation::put_bucket_versioning, "PutBucketVersioning", "PUT", Level::bucket, "versioning", "", kNone, kVersioning, true, "s3:PutBucketVersioning", nullptr},
+    {Operation::get_bucket_website, "GetBucketWebsite", "GET", Level::bucket, "website", "", kNone, kNone, false, "s3:GetBucketWebsite", nullptr},
+    {Operation::put_bucket_website, "PutBucketWebsite", "PUT", Level::bucket, "website", "", kNone, kChecksums, true, "s3:PutBucketWebsite", nullptr},
+    {Operation::delete_bucket_website, "DeleteBucketWebsite", "DELETE", Level::bucket, "website", "", kNone, kNone, false, "s3:DeleteBucketWebsite", nullptr},
+    {Operation::list_object_versions, "ListObjectVersions", "GET", Level::bucket, "versions", "", kListVersions, kListing, false, "s3:ListBucketVersions", nullptr},
+    {Operation::list_multipart_uploads, "ListMultipartUploads", "GET", Level::bucket, "uploads", "", kListUploads, kNone, false, "s3:ListBucketMultipartUploads", nullptr},
+    {Operation::list_objects_v2, "ListObjectsV2", "GET", Level::bucket, "list-type", "", kListV2, kListing, false, "s3:ListBucket", &list_objects_v2},
+    {Operation::list_objects_v1, "ListObjects", "GET", Level::bucket, "", "", kListV1, kListing, false, "s3:ListBucket", &list_objects_v1},
+    {Operation::delete_objects, "DeleteObjects", "POST", Level::bucket, "delete", "", kNone, kDeleteObjects, true, "s3:DeleteObject", &delete_objects},
+    {Operation::post_object, "PostObject", "POST", Level::bucket, "", "", kNone, kNone, true, "s3:PutObject", nullptr},
+    {Operation::create_bucket, "CreateBucket", "PUT", Level::bucket, "", "", kNone, kCreateBucket, true, "s3:CreateBucket", &create_bucket},
+    {Operation::head_bucket, "HeadBucket", "HEAD", Level::bucket, "", "", kNone, kNone, false, "s3:ListBucket", &head_bucket},
+    {Operation::delete_bucket, "DeleteBucket", "DELETE", Level::bucket, "", "", kNone, kNone, false, "s3:DeleteBucket", &delete_bucket},
+    {Operation::preflight_bucket, "Preflight", "OPTIONS", Level::bucket, "", "", kAny, kNone, false, "", nullptr},
+    {Operation::get_object_acl, "GetObjectAcl", "GET", Level::object, "acl", "", kVersion, kNone, false, "s3:GetObjectAcl", nullptr},
+    {Operation::put_object_acl, "PutObjectAcl", "PUT", Level::object, "acl", "", kVersion, kAcl, true, "s3:PutObjectAcl", nullptr},
+    {Operation::get_object_attributes, "GetObjectAttributes", "GET", Level::object, "attributes", "", kVersion, kAttributes, false, "s3:GetObject", nullptr},
+    {Operation::get_object_legal_hold, "GetObjectLegalHold", "GET", Level::object, "legal-hold", "", kVersion, kNone, false, "s3:GetObjectLegalHold", nullptr},
+    {Operation::put_object_legal_hold, "PutObjectLegalHold", "PUT", Level::object, "legal-hold", "", kVersion, kChecksums, true, "s3:PutObjectLegalHold", nullptr},
+    {Operation::get_object_retention, "GetObjectRetention", "GET", Level::object, "retention", "", kVersion, kNone, false, "s3:GetObjectRetention", nullptr},
+    {Operation::put_object_retention, "PutObjectRetention", "PUT", Level::object, "retention", "", kVersion, kRetention, true, "s3:PutObjectRetention", nullptr},
+    {Operation::get_object_tagging, "GetObjectTagging", "GET", Level::object, "tagging", "", kVersion, kNone, false, "s3:GetObjectTagging", nullptr},
+    {Operation::put_object_tagging, "PutObjectTagging", "PUT", Level::object, "tagging", "", kVersion, kChecksums, true, "s3:PutObjectTagging", nullptr},
+    {Operation::delete_object_tagging, "DeleteObjectTagging", "DELETE", Level::object, "tagging", "", kVersion, kNone, false, "s3:DeleteObjectTagging", nullptr},
+    {Operation::create_multipart_upload, "CreateMultipartUpload", "POST", Level::object, "uploads", "", kNone, kCreateUpload, false, "s3:PutObject", nullptr},
+    {Operation::complete_multipart_upload, "CompleteMultipartUpload", "POST", Level::object, "uploadId", "", kNone, kComplete, true, "s3:PutObject", nullptr},
+    {Operation::abort_multipart_upload, "AbortMultipartUpload", "DELETE", Level::object, "uploadId", "", kNone, kAbort, false, "s3:AbortMultipartUpload", nullptr},
+    {Operation::list_parts, "ListParts", "GET", Level::object, "uploadId", "", kListParts, kCustomerKey, false, "s3:ListMultipartUploadParts", nullptr},
+    {Operation::upload_part_copy, "UploadPartCopy", "PUT", Level::object, "uploadId", "x-amz-copy-source", kPart, kPartCopy, false, "s3:PutObject", nullptr},
+    {Operation::upload_part, "UploadPart", "PUT", Level::object, "uploadId", "", kPart, kUploadPart, true, "s3:PutObject", nullptr},
+    {Operation::copy_object, "CopyObject", "PUT", Level::object, "", "x-amz-copy-source", kNone, kCopy, false, "s3:PutObject", &copy_object},
+    {Operation::put_object, "PutObject", "PUT", Level::object, "", "", kNone, kPut, true, "s3:PutObject", &put_object},
+    {Operation::get_object, "GetObject", "GET", Level::object, "", "", kGet, kCustomerKey, false, "s3:GetObject", &get_object},
+    {Operation::head_object, "HeadObject", "HEAD", Level::object, "", "", kGet, kCustomerKey, false, "s3:GetObject", &head_object},
+    {Operation::delete_object, "DeleteObject", "DELETE", Level::object, "", "", kVersion, kDeleteObject, false, "s3:DeleteObject", &delete_object},
+    {Operation::preflight_object, "Preflight", "OPTIONS", Level::object, "", "", kAny, kNone, false, "", nullptr},
 };
-constexpr Fixed kFixedObject[] = {{"x-amz-acl", "private"},
-                                  {"x-amz-storage-class", "STANDARD"},
-                                  {"x-amz-checksum-type", "FULL_OBJECT"},
-                                  {"x-amz-tagging-directive", "COPY"}};
-constexpr Fixed kFixedBucket[] = {{"x-amz-acl", "private"},
-                                  {"x-amz-object-ownership", "BucketOwnerEnforced"},
-                                  {"x-amz-bucket-object-lock-enabled", "false"}};
+// clang-format on
 
 bool contains(Names names, std::string_view name) {
   return std::ranges::find(names, name) != names.end();
 }
 
-bool fixed(std::span<const Fixed> rows, std::string_view name, std::string_view value) {
-  return std::ranges::any_of(rows, [&](const Fixed& f) { return f.header == name && f.value == value; });
+bool header_allowed(Names names, std::string_view name, std::string_view value) {
+  return std::ranges::any_of(names, [&](std::string_view allowed) {
+    if (allowed.ends_with('-')) return name.starts_with(allowed);
+    size_t equals = allowed.find('=');
+    if (equals == std::string_view::npos) return allowed == name;
+    return allowed.substr(0, equals) == name && allowed.substr(equals + 1) == value;
+  });
 }
 
-bool header_allowed(Operation operation, std::string_view name, std::string_view value) {
-  if (contains(kAnywhere, name)) return true;
-  switch (operation) {
-    case Operation::put_object:
-      return contains(kChecksums, name) || name.starts_with("x-amz-meta-") ||
-             fixed(kFixedObject, name, value);
-    case Operation::copy_object:
-      return contains(kCopySource, name) || name.starts_with("x-amz-meta-") ||
-             fixed(kFixedObject, name, value);
-    case Operation::create_bucket:
-      return contains(kChecksums, name) || fixed(kFixedBucket, name, value);
-    case Operation::delete_objects:
-      return contains(kChecksums, name);
-    default:
-      return false;
-  }
+Level level_of(const Target& target) {
+  if (target.bucket.empty()) return Level::service;
+  return target.key.empty() ? Level::bucket : Level::object;
+}
+
+bool fits(const OperationRow& row, const http::Request& request, const Target& target) {
+  return row.method == request.method && row.level == level_of(target) &&
+         (row.sub_resource.empty() || target.param(row.sub_resource) != nullptr) &&
+         (row.header.empty() || request.headers.find(row.header) != nullptr);
 }
 
 }  // namespace
 
+std::span<const OperationRow> operations() {
+  return kRows;
+}
+
+const OperationRow& row_of(Operation operation) {
+  CHECK(operation != Operation::none);
+  const OperationRow& row = kRows[static_cast<size_t>(operation)];
+  CHECK(row.operation == operation);
+  return row;
+}
+
 std::string_view to_string(Operation operation) {
-  switch (operation) {
-    case Operation::list_buckets:
-      return "ListBuckets";
-    case Operation::create_bucket:
-      return "CreateBucket";
-    case Operation::head_bucket:
-      return "HeadBucket";
-    case Operation::delete_bucket:
-      return "DeleteBucket";
-    case Operation::get_bucket_location:
-      return "GetBucketLocation";
-    case Operation::list_objects_v1:
-      return "ListObjects";
-    case Operation::list_objects_v2:
-      return "ListObjectsV2";
-    case Operation::delete_objects:
-      return "DeleteObjects";
-    case Operation::put_object:
-      return "PutObject";
-    case Operation::copy_object:
-      return "CopyObject";
-    case Operation::get_object:
-      return "GetObject";
-    case Operation::head_object:
-      return "HeadObject";
-    case Operation::delete_object:
-      return "DeleteObject";
-    case Operation::none:
-      break;
-  }
-  return "none";
-}
-
-static std::unexpected<Error> refuse_post(const Target& target) {
-  if (target.param("uploads") != nullptr || target.param("uploadId") != nullptr)
-    return refuse("NotImplemented",
-                  "Multipart uploads are not offered: raise the client's multipart threshold, one PUT takes "
-                  "up to 5 GiB.");
-  return refuse("NotImplemented", "This POST operation is not offered.");
-}
-
-static Result<Operation> route_bucket(std::string_view method, const Target& target) {
-  if (method == "PUT") return Operation::create_bucket;
-  if (method == "HEAD") return Operation::head_bucket;
-  if (method == "DELETE") return Operation::delete_bucket;
-  if (method == "GET") {
-    if (target.param("location") != nullptr) return Operation::get_bucket_location;
-    const http::QueryParam* type = target.param("list-type");
-    if (type == nullptr) return Operation::list_objects_v1;
-    if (type->value != "2") return refuse("InvalidArgument", "list-type must be 2.");
-    return Operation::list_objects_v2;
-  }
-  if (method == "POST") {
-    if (target.param("delete") != nullptr) return Operation::delete_objects;
-    return refuse_post(target);
-  }
-  return refuse("MethodNotAllowed");
+  return operation == Operation::none ? "none" : row_of(operation).name;
 }
 
 std::string_view allowed_methods(const Target& target) {
-  if (target.bucket.empty()) return "GET";
-  if (target.key.empty()) return "GET, HEAD, PUT, POST, DELETE";
+  switch (level_of(target)) {
+    case Level::service:
+      return "GET";
+    case Level::bucket:
+      return "GET, HEAD, PUT, POST, DELETE";
+    case Level::object:
+      break;
+  }
   return "GET, HEAD, PUT, DELETE";
 }
 
 Result<Operation> route(const http::Request& request, const Target& target) {
-  std::string_view method = request.method;
-  if (target.bucket.empty()) {
-    if (method == "GET") return Operation::list_buckets;
-    return refuse("MethodNotAllowed");
+  bool method_known = false;
+  for (const OperationRow& row : kRows) {
+    method_known = method_known || (row.method == request.method && row.level == level_of(target));
+    if (!fits(row, request, target)) continue;
+    if (row.handler == nullptr)
+      return refuse("NotImplemented", "The operation " + std::string(row.name) + " is not offered.");
+    if (row.operation == Operation::list_objects_v2 && target.value("list-type") != "2")
+      return refuse("InvalidArgument", "list-type must be 2.");
+    return row.operation;
   }
-  if (target.key.empty()) return route_bucket(method, target);
-  if (method == "GET") return Operation::get_object;
-  if (method == "HEAD") return Operation::head_object;
-  if (method == "DELETE") return Operation::delete_object;
-  if (method == "PUT")
-    return request.headers.find("x-amz-copy-source") == nullptr ? Operation::put_object
-                                                                : Operation::copy_object;
-  if (method == "POST" && !target.query.empty()) return refuse_post(target);
+  if (method_known) return refuse("NotImplemented", "This " + request.method + " operation is not offered.");
   return refuse("MethodNotAllowed");
 }
 
 Result<void> check_allowed(Operation operation, const http::Request& request, const Target& target) {
-  Names parameters = allowed_parameters(operation);
+  const OperationRow& row = row_of(operation);
   for (const auto& p : target.query) {
-    if (!contains(parameters, p.name))
+    bool allowed = p.name == row.sub_resource || contains(kAnyParameter, p.name) ||
+                   contains(row.parameters, p.name) || contains(row.parameters, "*");
+    if (!allowed)
       return refuse("NotImplemented", "The query parameter \"" + p.name.substr(0, 64) +
-                                          "\" is not offered for " + std::string(to_string(operation)) + ".");
+                                          "\" is not offered for " + std::string(row.name) + ".");
     if (p.name == "versionId" && p.value != "null")
       return refuse("NotImplemented", "Versions are not offered: versionId must be \"null\" or absent.");
   }
   for (const auto& [name, value] : request.headers) {
-    if (name.starts_with("x-amz-") && !header_allowed(operation, name, value))
-      return refuse("NotImplemented", "The header " + name + " is not offered for " +
-                                          std::string(to_string(operation)) + ", or not with this value.");
+    if (name.starts_with("x-amz-") && !contains(kAnyHeader, name) &&
+        !header_allowed(row.headers, name, value))
+      return refuse("NotImplemented", "The header " + name + " is not offered for " + std::string(row.name) +
+                                          ", or not with this value.");
   }
   bool writes = operation == Operation::put_object || operation == Operation::copy_object;
   if (writes && request.headers.find("content-range") != nullptr)
