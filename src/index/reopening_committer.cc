@@ -131,7 +131,8 @@ class ReopeningCommitter final : public Committer {
       set_reason(reason.message);
       if (held_.lease) held_.lease->let_go();
       open_ = false;
-      if (!std::exchange(reopening_, true)) scope_.spawn(reopen_until_done(this));
+      // Who closes has waited for the scope already: nothing may begin in it, and no epoch follows.
+      if (!closing_ && !std::exchange(reopening_, true)) scope_.spawn(reopen_until_done(this));
     };
     replace(make_committer(std::move(parts)));
     set_reason({});
