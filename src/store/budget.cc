@@ -8,7 +8,7 @@ namespace archipel::store {
 
 Budget::~Budget() {
   CHECK(waiting() == 0);
-  CHECK(free_ == total_ && reading_ == 0);
+  CHECK(free_ == total_ && held(Use::read) == 0 && held(Use::arrive) == 0);
 }
 
 Budget::Ticket& Budget::Ticket::operator=(Ticket&& o) noexcept {
@@ -29,17 +29,34 @@ void Budget::Ticket::shrink(uint64_t bytes) {
   if (budget_ && bytes < bytes_) budget_->release(use_, std::exchange(bytes_, bytes) - bytes);
 }
 
+bool Budget::Ticket::try_grow(uint64_t bytes) {
+  CHECK(budget_ != nullptr);
+  if (bytes <= bytes_) return true;
+  if (!budget_->grow(use_, bytes - bytes_)) return false;
+  bytes_ = bytes;
+  return true;
+}
+
+bool Budget::grow(Use use, uint64_t bytes) {
+  std::lock_guard lock(mutex_);
+  if (waiting() > 0 || free_ < bytes || free_ - bytes < total_ / 4 || !within_share(use, bytes)) return false;
+  if (use == Use::arrive && held(use) + bytes > total_ / 4) return false;
+  take(use, bytes);
+  return true;
+}
+
 void Budget::take(Use use, uint64_t bytes) {
   free_ -= bytes;
-  if (use == Use::read) reading_ += bytes;
+  held_[static_cast<size_t>(use)] += bytes;
 }
 
 Budget::Waiter* Budget::next() {
-  Waiter* writer = queue(Use::write).empty() ? nullptr : queue(Use::write).front();
-  Waiter* reader = queue(Use::read).empty() ? nullptr : queue(Use::read).front();
-  if (reader && !within_share(Use::read, reader->bytes)) reader = nullptr;
-  if (!writer || !reader) return writer ? writer : reader;
-  return writer->turn < reader->turn ? writer : reader;
+  Waiter* first = nullptr;
+  for (const std::list<Waiter*>& waiters : waiters_) {
+    if (waiters.empty() || !within_share(waiters.front()->use, waiters.front()->bytes)) continue;
+    if (first == nullptr || waiters.front()->turn < first->turn) first = waiters.front();
+  }
+  return first;
 }
 
 uint64_t Budget::grant(Use use, uint64_t least, uint64_t want) {
@@ -68,7 +85,7 @@ void Budget::release(Use use, uint64_t bytes) {
   {
     std::lock_guard lock(mutex_);
     free_ += bytes;
-    if (use == Use::read) reading_ -= bytes;
+    held_[static_cast<size_t>(use)] -= bytes;
   }
   serve_waiters();
 }

@@ -28,10 +28,11 @@ std::string code_of(const Result<T>& result) {
                                          : result.error().detail;
 }
 
-// Wall-clock time that only the test moves; monotonic time is real.
+// Wall-clock time that only the test moves; monotonic time is real, and what the test adds.
 class TestClock final : public Clock {
  public:
-  TimePoint now() override { return system_clock().now(); }
+  TimePoint now() override { return system_clock().now() + ahead; }
+  Duration ahead{0};
   UnixMs unix_ms() override { return wall_ms; }
   UnixMs wall_ms = 1'700'000'000'000;
 };

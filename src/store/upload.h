@@ -1,8 +1,11 @@
 // Upload: one body becomes one sealed stream, either a few segments in memory (small) or extents on the islands.
 //
-// Pipeline, each step on its own: read a piece (1 MiB) while the one before is hashed on one worker and sealed into its place in the
-// extent on another, while the extent before is on its way to the islands. At most two extents are in memory: one that fills, one that
-// is sent; each has its ticket of the budget, kept until its last straggling PUT is done.
+// Memory follows the bytes that have arrived, not those that were announced: the first piece (1 MiB) starts with room for one segment and
+// grows with what comes. A client that fills it quickly gets an extent (8 MiB) to fill, and then the pipeline, each step on its own: read a
+// piece while the one before is hashed on one worker and sealed into its place in the extent on another, while the extent before is on its
+// way to the islands. At most two extents are in memory: one that fills, one that is sent; each has its ticket of the budget, kept until its
+// last straggling PUT is done. A client that is slow, or turns slow, never holds an extent while it is waited for: each of its pieces, cut
+// short if memory is, becomes an extent of its own when it is there. So a thousand slow uploads hold a segment or some each.
 #pragma once
 
 #include <optional>
@@ -38,8 +41,14 @@ class Upload {
   struct Sending;
 
   io::Task<Result<void>> read_all();
-  io::Task<Result<size_t>> fill(size_t have, size_t want);
+  io::Task<Result<bool>> fill(size_t want);
+  io::Task<Result<bool>> make_room(size_t want);
+  io::Task<Result<void>> admit_piece(size_t bytes, bool quick);
   io::Task<Result<void>> admit_extent();
+  io::Task<Result<void>> admit(uint64_t least_bytes, uint64_t want_bytes, Budget::Ticket& ticket);
+  void carry(size_t sealed);
+  io::Task<Result<void>> turn_slow(size_t sealed);
+  io::Task<Result<void>> send_piece();
   io::Task<Result<void>> open_extent();
   io::Task<Result<void>> close_extent();
   io::Task<Result<void>> send(std::unique_ptr<Sending> sending, size_t run);
@@ -52,7 +61,9 @@ class Upload {
   void finish_etag();
 
   uint64_t stripes_to_segments(uint64_t plain_bytes) const;
+  uint64_t coded_bytes(uint64_t segments) const;
   uint64_t extent_cost(uint64_t segments) const;
+  uint64_t staged_segments_max() const;
 
   Env& env_;
   BodySource& body_;
@@ -67,6 +78,9 @@ class Upload {
 
   Buffer pieces_[2];  // one is read into while the other is sealed
   int turn_ = 0;
+  size_t have_ = 0;    // bytes in the piece that is read into
+  bool fast_ = false;  // there is an extent to fill; otherwise pieces wait for nobody's memory but their own
+  Budget::Ticket arriving_;  // of the piece that is read into, unless fast_: then the extent's pays
   std::optional<io::Task<Result<void>>> hash_work_, seal_work_, send_work_;
 
   Budget::Ticket ticket_;          // of the small body, or of the extent that fills
