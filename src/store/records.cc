@@ -143,6 +143,17 @@ bool covers(const Slice& slice) {
   return next == stream.segments;
 }
 
+const std::string kAccountsKey = "accounts";
+
+// What an account's sealed secret is bound to.
+std::string account_data(const Account& account) {
+  std::string ad;
+  Writer(ad).bytes(account.access_key).bytes(account.id).bytes(account.display_name);
+  return ad;
+}
+
+}  // namespace
+
 void write_slice(Writer& writer, const Slice& slice) {
   const crypto::StreamInfo& stream = slice.stream;
   writer.raw(ByteView(stream.data_id)).raw(ByteView(stream.salt)).raw(ByteView(stream.commitment));
@@ -171,17 +182,6 @@ bool read_slice(Reader& reader, Slice& slice) {
   return read_storage(reader, slice.storage) && covers(slice);
 }
 
-const std::string kAccountsKey = "accounts";
-
-// What an account's sealed secret is bound to.
-std::string account_data(const Account& account) {
-  std::string ad;
-  Writer(ad).bytes(account.access_key).bytes(account.id).bytes(account.display_name);
-  return ad;
-}
-
-using StringMap = std::map<std::string, std::string>;
-
 void write_map(Writer& writer, const StringMap& map) {
   writer.varint(map.size());
   for (const auto& [name, value] : map) writer.bytes(name).bytes(value);
@@ -198,8 +198,6 @@ bool read_map(Reader& reader, StringMap& map) {
   }
   return true;
 }
-
-}  // namespace
 
 void write_ref(Writer& writer, const extent::ExtentRef& ref) {
   writer.u8(static_cast<uint8_t>(ref.kind))

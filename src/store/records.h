@@ -73,6 +73,13 @@ Result<VersionRecord> decode_version(std::string_view bytes, Depth depth = Depth
 void write_ref(Writer& writer, const extent::ExtentRef& ref);
 bool read_ref(Reader& reader, extent::ExtentRef& ref);
 
+// A slice, and a map of names and values, as every record here holds them. read_…: false if it cannot be one.
+void write_slice(Writer& writer, const Slice& slice);
+bool read_slice(Reader& reader, Slice& slice);
+using StringMap = std::map<std::string, std::string>;
+void write_map(Writer& writer, const StringMap& map);
+bool read_map(Reader& reader, StringMap& map);
+
 std::string encode_count(uint64_t count);
 Result<uint64_t> decode_count(std::string_view bytes);
 
