@@ -204,6 +204,77 @@ static std::optional<std::string> text_of(const pugi::xml_node& node) {
   return out;
 }
 
+const XmlElement* XmlElement::child(std::string_view child_name) const {
+  for (const XmlElement& element : children)
+    if (element.name == child_name) return &element;
+  return nullptr;
+}
+
+std::string_view XmlElement::trimmed() const {
+  return trim(text);
+}
+
+std::string_view XmlElement::value(std::string_view child_name) const {
+  const XmlElement* found = child(child_name);
+  return found == nullptr ? std::string_view{} : found->trimmed();
+}
+
+std::string_view XmlElement::attribute(std::string_view local_name) const {
+  for (const auto& [name_as_written, value_of] : attributes) {
+    std::string_view local = name_as_written;
+    if (size_t colon = local.find(':'); colon != std::string_view::npos) local.remove_prefix(colon + 1);
+    if (local == local_name) return value_of;
+  }
+  return {};
+}
+
+bool XmlElement::has_only(std::initializer_list<std::string_view> names) const {
+  for (auto element = children.begin(); element != children.end(); ++element) {
+    bool known = false, repeats = false;
+    for (std::string_view allowed : names) {
+      bool many = allowed.ends_with('*');
+      if (many) allowed.remove_suffix(1);
+      if (allowed != element->name) continue;
+      known = true;
+      repeats = !many && child(allowed) != &*element;
+    }
+    if (!known || repeats) return false;
+  }
+  return true;
+}
+
+// `left`: how many more elements there may be.
+static bool read_tree(const Root& root, const pugi::xml_node& node, size_t depth, size_t& left,
+                      XmlElement& out) {
+  if (depth > kXmlDepthMax || left == 0) return false;
+  --left;
+  out.name = root.name_of(node);
+  for (const pugi::xml_attribute& a : node.attributes()) {
+    std::string_view name = a.name();
+    if (name != "xmlns" && !name.starts_with("xmlns:")) out.attributes.emplace_back(name, a.value());
+  }
+  for (const pugi::xml_node& child : node.children()) {
+    if (child.type() == pugi::node_element) {
+      if (!read_tree(root, child, depth + 1, left, out.children.emplace_back())) return false;
+    } else if (child.type() == pugi::node_pcdata || child.type() == pugi::node_cdata) {
+      out.text += child.value();
+    }
+  }
+  if (out.children.empty()) return true;
+  bool blank = trim(out.text).empty();
+  out.text.clear();
+  return blank;
+}
+
+Result<XmlElement> parse_xml(std::string_view xml, std::string_view root_name) {
+  pugi::xml_document document;
+  ASSIGN_OR_RETURN(Root root, parse_root(document, xml, root_name));
+  XmlElement out;
+  size_t left = kXmlElementsMax;
+  if (!read_tree(root, root.node, 1, left, out)) return malformed();
+  return out;
+}
+
 static Result<std::string> parse_object(const Root& root, const pugi::xml_node& object) {
   std::optional<std::string> key;
   for (const pugi::xml_node& child : object.children()) {

@@ -1,9 +1,11 @@
-// The XML of the S3 API: a writer for answers, and the two documents that this door reads.
+// The XML of the S3 API: a writer for answers, a reader for any small document, and the large documents read without it.
 #pragma once
 
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -39,6 +41,28 @@ class XmlWriter {
   std::string out_;
   std::vector<std::string> open_;
 };
+
+inline constexpr size_t kXmlDepthMax = 16;         // of elements within elements
+inline constexpr size_t kXmlElementsMax = 10'000;  // of one document that becomes a tree
+
+// An element and what is in it. Names lack the vocabulary's prefix; an element of another namespace has an empty name.
+struct XmlElement {
+  std::string name;
+  std::string text;  // of an element without children, blanks kept; with children there is no text but blanks
+  std::vector<std::pair<std::string, std::string>> attributes;  // as written, prefixes too; no declarations
+  std::vector<XmlElement> children;
+
+  const XmlElement* child(std::string_view child_name) const;  // the first of that name, or nullptr
+  std::string_view value(
+      std::string_view child_name) const;  // its text without blanks around; empty if absent
+  std::string_view trimmed() const;        // text without blanks around
+  std::string_view attribute(
+      std::string_view local_name) const;  // by its name without prefix; empty if absent
+  // Are all children among `names`, each at most once unless it ends with '*' there ("Rule*")?
+  bool has_only(std::initializer_list<std::string_view> names) const;
+};
+// Errors: MalformedXML: not well-formed, a DTD, another root, text beside elements, over the limits above.
+Result<XmlElement> parse_xml(std::string_view xml, std::string_view root);
 
 // <Delete>, with or without a namespace prefix. Errors: MalformedXML (not well-formed, a DTD, an unknown element, no keys or more than kDeleteKeysMax), NotImplemented
 // (VersionId other than "null", conditional deletes).

@@ -146,5 +146,43 @@ TEST(ParseCreateBucket, ReadsTheLocation) {
   EXPECT_EQ(parse_create_bucket("<Delete/>").error().detail, "MalformedXML");
 }
 
+TEST(Xml, ReadsASmallDocumentAsATree) {
+  auto tree = parse_xml(
+      "<s:Tagging xmlns:s='urn:x' xmlns:i='urn:i'><s:TagSet><s:Tag i:type='T'><s:Key> a&amp;b "
+      "</s:Key><s:Value/>"
+      "</s:Tag><!-- note --></s:TagSet> </s:Tagging>",
+      "Tagging");
+  ASSERT_TRUE(tree.has_value());
+  const XmlElement* set = tree->child("TagSet");
+  ASSERT_NE(set, nullptr);
+  ASSERT_EQ(set->children.size(), 1u);
+  const XmlElement& tag = set->children[0];
+  EXPECT_EQ(tag.attribute("type"), "T");
+  EXPECT_EQ(tag.child("Key")->text, " a&b ");
+  EXPECT_EQ(tag.value("Key"), "a&b");
+  EXPECT_EQ(tag.value("Value"), "");
+  EXPECT_TRUE(tag.has_only({"Key", "Value"}));
+  EXPECT_FALSE(tag.has_only({"Key"}));
+}
+
+TEST(Xml, TellsAChildThatMayRepeatFromOneThatMayNot) {
+  auto tree = parse_xml("<R><A/><A/><B/></R>", "R");
+  ASSERT_TRUE(tree.has_value());
+  EXPECT_TRUE(tree->has_only({"A*", "B"}));
+  EXPECT_FALSE(tree->has_only({"A", "B"}));
+}
+
+TEST(Xml, RefusesTreesThatAreTooDeepTooLargeOrMixed) {
+  std::string deep, many = "<R>";
+  for (size_t i = 0; i < kXmlDepthMax; ++i) deep = "<R>" + deep + "</R>";
+  EXPECT_TRUE(parse_xml(deep, "R").has_value());
+  EXPECT_FALSE(parse_xml("<R>" + deep + "</R>", "R").has_value());
+  for (size_t i = 0; i < kXmlElementsMax; ++i) many += "<A/>";
+  EXPECT_FALSE(parse_xml(many + "</R>", "R").has_value());
+  EXPECT_FALSE(parse_xml("<R>text<A/></R>", "R").has_value());
+  EXPECT_FALSE(parse_xml("<!DOCTYPE R [<!ENTITY x 'y'>]><R>&x;</R>", "R").has_value());
+  EXPECT_FALSE(parse_xml("<Other/>", "R").has_value());
+}
+
 }  // namespace
 }  // namespace archipel::door::s3
