@@ -213,17 +213,17 @@ std::string_view allowed_methods(const Target& target) {
 }
 
 Result<Operation> route(const http::Request& request, const Target& target) {
-  bool method_known = false;
   for (const OperationRow& row : kRows) {
-    method_known = method_known || (row.method == request.method && row.level == level_of(target));
     if (!fits(row, request, target)) continue;
+    if (row.handler == nullptr && row.sub_resource.empty()) continue;
     if (row.handler == nullptr)
       return refuse("NotImplemented", "The operation " + std::string(row.name) + " is not offered.");
     if (row.operation == Operation::list_objects_v2 && target.value("list-type") != "2")
       return refuse("InvalidArgument", "list-type must be 2.");
     return row.operation;
   }
-  if (method_known) return refuse("NotImplemented", "This " + request.method + " operation is not offered.");
+  if (request.method == "POST" && !target.query.empty())
+    return refuse("NotImplemented", "This POST operation is not offered.");
   return refuse("MethodNotAllowed");
 }
 
