@@ -94,7 +94,8 @@ io::Task<Result<void>> Upload::read_all() {
       CO_RETURN_IF_ERROR(co_await turn_slow(0));
       continue;
     }
-    if (!fast_) CO_RETURN_IF_ERROR(co_await admit_piece(bytes, quick && !final));
+    const bool more = quick && !final;
+    if (!fast_) CO_RETURN_IF_ERROR(co_await admit_piece(bytes, more));
     // The extent before this one may have been sealed to its end by the work just settled.
     if (builder_ && planned_segments_ == 0) CO_RETURN_IF_ERROR(co_await close_extent());
     if (!builder_) CO_RETURN_IF_ERROR(co_await open_extent());
