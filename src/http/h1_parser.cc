@@ -236,7 +236,7 @@ std::optional<Refusal> RequestParser::check_head() {
   Request& request = head_.request;
   const std::string *host = nullptr, *length = nullptr, *coding = nullptr;
   size_t hosts = 0, lengths = 0, codings = 0;
-  bool close = false, keep = false, other_expectation = false;
+  bool close = false, keep = false;
   for (const auto& [name, value] : request.headers) {
     switch (name.size()) {
       case 4:
@@ -244,10 +244,8 @@ std::optional<Refusal> RequestParser::check_head() {
         break;
       case 6:
         if (name != "expect") break;
-        if (equals_ignoring_case(value, "100-continue"))
-          head_.expect_continue = true;
-        else
-          other_expectation = true;
+        // RFC 9110 §10.1.1 lets a server ignore an expectation that it does not know; S3 does, and clients send some.
+        if (equals_ignoring_case(value, "100-continue")) head_.expect_continue = true;
         break;
       case 10:
         if (name != "connection") break;
@@ -276,10 +274,7 @@ std::optional<Refusal> RequestParser::check_head() {
     if (!equals_ignoring_case(*coding, "chunked")) return Refusal::unknown_transfer_encoding;
     head_.chunked = true;
   }
-  if (http_1_0)
-    head_.expect_continue = false;  // RFC 9110 §10.1.1: a 1.0 client cannot mean it
-  else if (other_expectation)
-    return Refusal::unknown_expectation;
+  if (http_1_0) head_.expect_continue = false;  // RFC 9110 §10.1.1: a 1.0 client cannot mean it
   head_.keep_alive = !close && (!http_1_0 || keep);
   if (!authority_.empty()) request.headers.set("host", std::move(authority_));
   return std::nullopt;

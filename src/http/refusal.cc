@@ -26,7 +26,6 @@ const RefusalInfo& info(Refusal refusal) {
       {400, "length_conflict", "Content-Length and Transfer-Encoding exclude each other"},
       {400, "bad_transfer_encoding", "Transfer-Encoding may be given once, in HTTP/1.1"},
       {501, "unknown_transfer_encoding", "the only transfer coding known here is chunked"},
-      {417, "unknown_expectation", "the only expectation known here is 100-continue"},
       {400, "bad_chunk", "the chunked body is malformed"},
       {400, "bad_trailer", "a trailer field is malformed or may not be a trailer"},
       {431, "trailers_too_large", "the trailer fields are too many or too long"},

@@ -25,7 +25,6 @@ enum class Refusal : uint8_t {
   length_conflict,
   bad_transfer_encoding,
   unknown_transfer_encoding,
-  unknown_expectation,
   bad_chunk,
   bad_trailer,
   trailers_too_large,
