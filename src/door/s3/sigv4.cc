@@ -235,8 +235,11 @@ static std::optional<UnixMs> request_time(const http::Headers& headers, UnixMs n
   if (const std::string* amz = headers.find("x-amz-date")) return http::parse_iso_basic(*amz);
   const std::string* date = headers.find("date");
   if (date == nullptr) return std::nullopt;
-  auto iso = http::parse_iso_basic(*date);
-  return iso ? iso : http::parse_http_date(*date, now);
+  if (auto iso = http::parse_iso_basic(*date)) return iso;
+  // Date libraries of mail write the zone of HTTP as a number; boto3 sends such a Date when the caller set one.
+  std::string text = *date;
+  if (text.ends_with(" -0000") || text.ends_with(" +0000")) text.replace(text.size() - 5, 5, "GMT");
+  return http::parse_http_date(text, now);
 }
 
 // Headers that decide something must be signed, and said once: what was signed is then what is acted on.
