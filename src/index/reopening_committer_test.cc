@@ -105,25 +105,5 @@ TEST(ReopeningCommitter, ClosesAlsoWhileItCannotReopen) {
   with_rig("reopen_never", closes_while_no_island_answers);
 }
 
-io::Task<void> put_it(Rig* rig) {
-  [[maybe_unused]] bool done = co_await rig->put("during", "2");
-}
-
-// The commit fails while close() waits for it: the next epoch is nobody's business any more.
-io::Task<void> closing_meets_a_failing_commit(Rig& rig) {
-  CO_ASSERT_TRUE(co_await rig.start());
-  rig.freeze();
-  io::TaskScope scope;
-  scope.spawn(put_it(&rig));
-  co_await rig.journal.committer->close();
-  co_await scope.join();
-  EXPECT_TRUE(rig.failure.has_value());
-  EXPECT_FALSE(rig.journal.committer->open());
-  rig.journal = Journal();  // nothing of it runs any more
-}
-TEST(ReopeningCommitter, ACommitThatFailsDuringTheCloseOpensNoEpoch) {
-  with_rig("closing_commit", closing_meets_a_failing_commit);
-}
-
 }  // namespace
 }  // namespace archipel::index
