@@ -53,8 +53,9 @@ def show(name, output):
 
 
 def run_checks(total, patterns, env):
-    for script in ("check_layers.py", "check_coroutines.py"):
-        for arguments in (["--self-test"], []):
+    for script, forms in (("check_layers.py", (["--self-test"], [])), ("check_coroutines.py", (["--self-test"], [])),
+                          ("s3_tests.py", (["--self-test"],))):
+        for arguments in forms:
             name = " ".join([script, *arguments])
             if patterns and not any(p in name for p in patterns):
                 continue
