@@ -28,7 +28,12 @@ void version(std::string_view in) {
       MUST(l.offset + l.length <= l.section.geometry.length);
     for (const ExtentRun& run : slice.storage.extents) MUST(run.segments == run.ref.geometry.cells());
   }
+  for (const PartRef& part : all->parts) size += part.size;
   MUST(size == all->info.size);
+  MUST(listing->order == all->order && listing->info.version == all->info.version);
+  MUST(parse_version(all->info.version) && parse_version(all->info.version)->names(*all));
+  MUST(listing->info.attributes.legal_hold == all->info.attributes.legal_hold &&
+       listing->info.attributes.retention.until_ms == all->info.attributes.retention.until_ms);
   std::string again = encode(*all);
   Result<VersionRecord> twice = decode_version(again);
   MUST(twice && encode(*twice) == again);
@@ -36,6 +41,8 @@ void version(std::string_view in) {
 
 void bucket(std::string_view in) {
   if (Result<BucketRecord> decoded = decode_bucket(in)) MUST(encode(*decoded) == in);
+  if (Result<UsageRecord> decoded = decode_usage(in)) MUST(encode(*decoded) == in);
+  if (Result<std::string> decoded = decode_config(in)) MUST(encode_config(*decoded) == in);
 }
 
 void account(std::string_view in) {
@@ -68,6 +75,7 @@ void count(std::string_view in) {
 void keys_of_objects(std::string_view in) {
   size_t prefix = in.empty() ? 0 : static_cast<uint8_t>(in[0]) % in.size();
   if (auto key = object_key_of(in, prefix)) MUST(key->size() < in.size());
+  if (auto place = version_place_of(in, prefix)) MUST(place->key.size() < in.size());
 }
 
 }  // namespace

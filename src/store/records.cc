@@ -8,7 +8,10 @@ namespace {
 constexpr uint8_t kFormat = 1;
 constexpr uint8_t kFormatAccountInClear = 0;
 constexpr uint8_t kFormatAccount = 1;
+constexpr uint8_t kFormatVersioned = 2;  // of buckets and versions
 constexpr uint8_t kKindObject = 1;
+constexpr uint8_t kKindMarker = 2;
+constexpr uint8_t kFlagNull = 1;
 constexpr uint8_t kStorageSmall = 1;
 constexpr uint8_t kStorageExtents = 2;
 
@@ -18,6 +21,8 @@ constexpr size_t kValueBytesMax = 16u << 10;
 constexpr uint64_t kMapEntriesMax = 1024;
 constexpr uint64_t kSlicesMax = 10'000;     // parts of a multipart upload (S3)
 constexpr uint64_t kSmallLocationsMax = 4;  // of one intent
+constexpr size_t kAclBytesMax = 256u << 10;
+constexpr size_t kChecksumBytesMax = 64;
 constexpr uint64_t kExtentsMax = 1u << 16;  // 5 GiB in extents of 1 MiB are 5,120
 
 std::unexpected<Error> corrupt(std::string_view what) {
@@ -27,9 +32,9 @@ std::unexpected<Error> corrupt(std::string_view what) {
               "InternalError");
 }
 
-// A record of another format than `known` is not damaged: a later program wrote it.
+// A record of a later format than `known` is not damaged: a later program wrote it.
 Result<void> check_format(uint8_t format, uint8_t known, std::string_view what) {
-  if (format == known) return {};
+  if (format >= kFormat && format <= known) return {};
   return fail(Code::unsupported,
               "the view holds a " + std::string(what) + " record of format " + std::to_string(format) +
                   ", which this program does not know; use the program that wrote it",
@@ -245,18 +250,77 @@ uint64_t sealed_bytes(const crypto::StreamInfo& stream, uint64_t first, uint64_t
 
 std::string encode(const BucketRecord& record) {
   std::string out;
-  Writer(out).u8(kFormat).bytes(record.owner).u64(static_cast<uint64_t>(record.created_ms));
+  Writer writer(out);
+  const Quota& quota = record.quota;
+  const bool plain = record.versioning == Versioning::never && !record.object_lock && quota.bytes == 0 &&
+                     quota.versions == 0;
+  writer.u8(plain ? kFormat : kFormatVersioned)
+      .bytes(record.owner)
+      .u64(static_cast<uint64_t>(record.created_ms));
+  if (plain) return out;
+  writer.u8(static_cast<uint8_t>(record.versioning)).u8(record.object_lock ? 1 : 0);
+  writer.varint(quota.bytes).varint(quota.versions);
   return out;
 }
 
 Result<BucketRecord> decode_bucket(std::string_view bytes) {
   Reader reader(bytes);
   BucketRecord record;
-  if (reader.remaining() > 0) RETURN_IF_ERROR(check_format(reader.u8(), kFormat, "bucket"));
+  uint8_t format = reader.u8();
+  if (reader.ok()) RETURN_IF_ERROR(check_format(format, kFormatVersioned, "bucket"));
   record.owner = reader.bytes(kNameBytesMax);
   record.created_ms = static_cast<UnixMs>(reader.u64());
+  if (format == kFormatVersioned) {
+    uint8_t versioning = reader.u8();
+    uint8_t object_lock = reader.u8();
+    record.quota = {reader.varint(), reader.varint()};
+    const bool fits = versioning <= static_cast<uint8_t>(Versioning::suspended) && object_lock <= 1;
+    record.versioning = static_cast<Versioning>(versioning);
+    record.object_lock = object_lock == 1;
+    const bool something =
+        versioning != 0 || record.object_lock || record.quota.bytes != 0 || record.quota.versions != 0;
+    if (!fits || !something || (record.object_lock && record.versioning != Versioning::enabled))
+      return corrupt("bucket");
+  }
   if (!reader.done()) return corrupt("bucket");
   return record;
+}
+
+std::string encode(const UsageRecord& record) {
+  std::string out;
+  Writer(out)
+      .u8(kFormat)
+      .varint(record.used.bytes)
+      .varint(record.used.versions)
+      .varint(record.limit.bytes)
+      .varint(record.limit.versions);
+  return out;
+}
+
+Result<UsageRecord> decode_usage(std::string_view bytes) {
+  Reader reader(bytes);
+  UsageRecord record;
+  uint8_t format = reader.u8();
+  if (reader.ok()) RETURN_IF_ERROR(check_format(format, kFormat, "usage"));
+  record.used = {reader.varint(), reader.varint()};
+  record.limit = {reader.varint(), reader.varint()};
+  if (!reader.done()) return corrupt("usage");
+  return record;
+}
+
+std::string encode_config(std::string_view document) {
+  std::string out;
+  Writer(out).u8(kFormat).bytes(document);
+  return out;
+}
+
+Result<std::string> decode_config(std::string_view bytes) {
+  Reader reader(bytes);
+  uint8_t format = reader.u8();
+  if (reader.ok()) RETURN_IF_ERROR(check_format(format, kFormat, "bucket configuration"));
+  std::string document(reader.bytes(kBucketConfigBytesMax));
+  if (!reader.done()) return corrupt("bucket configuration");
+  return document;
 }
 
 std::string encode(const Account& account, const crypto::Keyring& keys, Random& random) {
@@ -303,49 +367,190 @@ Result<Account> decode_account(std::string_view bytes, std::string access_key, c
   return account;
 }
 
-std::string encode(const VersionRecord& record) {
+std::string version_text(const VersionRecord& record) {
+  if (record.null) return "null";
+  std::string raw;
+  Writer(raw).u64(record.order).raw(ByteView(record.version_id).first(8));
+  return hex(as_bytes(raw));
+}
+
+Result<VersionText> parse_version(std::string_view text) {
+  VersionText out;
+  out.null = text == "null";
+  if (out.null) return out;
+  std::optional<std::string> raw = text.size() == 32 ? unhex(text) : std::nullopt;
+  // What is not written as version_text() writes it is not its name.
+  if (!raw || hex(as_bytes(*raw)) != text)
+    return fail(Code::invalid, "no version has an id like this", "InvalidArgument");
+  Reader reader(*raw);
+  out.order = reader.u64();
+  reader.fixed(out.id);
+  return out;
+}
+
+namespace {
+
+// Nothing but what the first format has room for.
+bool is_plain(const VersionRecord& record) {
+  const ObjectInfo& info = record.info;
+  const Attributes& a = info.attributes;
+  return record.null && record.order == 0 && !info.delete_marker && !info.checksum.composite &&
+         info.parts == 0 && info.encryption.kind == Encryption::Kind::none && a.tags.empty() &&
+         a.acl.empty() && a.owner.empty() && a.retention.mode == Retention::Mode::none && !a.legal_hold &&
+         !record.part_set;
+}
+
+void write_slices(Writer& writer, const std::vector<Slice>& slices) {
+  writer.varint(slices.size());
+  for (const Slice& slice : slices) write_slice(writer, slice);
+}
+
+std::string encode_plain(const VersionRecord& record) {
   std::string out;
   Writer writer(out);
-  writer.u8(kFormat)
-      .u8(kKindObject)
-      .raw(ByteView(record.version_id))
-      .u64(static_cast<uint64_t>(record.info.modified_ms));
-  writer.varint(record.info.size).bytes(record.info.etag);
-  writer.u8(static_cast<uint8_t>(record.info.checksum.kind)).bytes(record.info.checksum.value);
-  write_map(writer, record.info.headers);
-  write_map(writer, record.info.metadata);
-  writer.varint(record.slices.size());
-  for (const Slice& slice : record.slices) write_slice(writer, slice);
+  const ObjectInfo& info = record.info;
+  writer.u8(kFormat).u8(kKindObject).raw(ByteView(record.version_id));
+  writer.u64(static_cast<uint64_t>(info.modified_ms)).varint(info.size).bytes(info.etag);
+  writer.u8(static_cast<uint8_t>(info.checksum.kind)).bytes(info.checksum.value);
+  write_map(writer, info.headers);
+  write_map(writer, info.metadata);
+  write_slices(writer, record.slices);
+  return out;
+}
+
+bool read_flag(Reader& reader, bool& flag) {
+  uint8_t value = reader.u8();
+  flag = value == 1;
+  return reader.ok() && value <= 1;
+}
+
+// What both formats begin with, after the kind; the second has the type of the checksum too.
+bool read_common(Reader& reader, bool with_type, VersionRecord& record) {
+  reader.fixed(record.version_id);
+  record.info.modified_ms = static_cast<UnixMs>(reader.u64());
+  record.info.size = reader.varint();
+  record.info.etag = reader.bytes(kNameBytesMax);
+  uint8_t checksum = reader.u8();
+  if (with_type && !read_flag(reader, record.info.checksum.composite)) return false;
+  record.info.checksum.value = reader.bytes(kChecksumBytesMax);
+  if (!reader.ok() || checksum > static_cast<uint8_t>(Checksum::Kind::sha256)) return false;
+  record.info.checksum.kind = static_cast<Checksum::Kind>(checksum);
+  return true;
+}
+
+// Retention and hold are read whole or the record is damaged: what cannot be read protects.
+bool read_second(Reader& reader, VersionRecord& record) {
+  ObjectInfo& info = record.info;
+  record.order = reader.u64();
+  uint8_t flags = reader.u8();
+  uint64_t parts = reader.varint();
+  uint8_t encryption = reader.u8();
+  info.encryption.name = reader.bytes(kNameBytesMax);
+  record.key_commitment = reader.bytes(kChecksumBytesMax);
+  info.attributes.owner = reader.bytes(kNameBytesMax);
+  uint8_t mode = reader.u8();
+  info.attributes.retention.until_ms = static_cast<UnixMs>(reader.u64());
+  if (!read_flag(reader, info.attributes.legal_hold)) return false;
+  if (flags > kFlagNull || parts > kPartNumberMax ||
+      encryption > static_cast<uint8_t>(Encryption::Kind::sse_kms) ||
+      mode > static_cast<uint8_t>(Retention::Mode::compliance))
+    return false;
+  record.null = flags == kFlagNull;
+  info.parts = static_cast<uint32_t>(parts);
+  info.encryption.kind = static_cast<Encryption::Kind>(encryption);
+  info.attributes.retention.mode = static_cast<Retention::Mode>(mode);
+  return true;
+}
+
+bool read_maps(Reader& reader, bool second, ObjectInfo& info) {
+  if (!read_map(reader, info.headers) || !read_map(reader, info.metadata)) return false;
+  if (!second) return true;
+  if (!read_map(reader, info.attributes.tags)) return false;
+  info.attributes.acl = reader.bytes(kAclBytesMax);
+  return reader.ok();
+}
+
+// `size` is what the parts add up to.
+bool read_parts(Reader& reader, VersionRecord& record, uint64_t& size) {
+  std::string_view id = reader.bytes(sizeof(PartSetId));
+  if (!reader.ok()) return false;
+  if (id.empty()) return true;
+  if (id.size() != sizeof(PartSetId) || record.info.parts == 0) return false;
+  std::memcpy(record.part_set.emplace().data(), id.data(), id.size());
+  record.parts.reserve(std::min<size_t>(record.info.parts, reader.remaining()));
+  for (uint32_t i = 0; i < record.info.parts; ++i) {
+    PartRef& part = record.parts.emplace_back();
+    part.number = reader.u16();
+    part.size = reader.varint();
+    part.checksum = reader.bytes(kChecksumBytesMax);
+    const uint32_t before = i == 0 ? 0 : record.parts[i - 1].number;
+    if (!reader.ok() || part.number <= before || part.number > kPartNumberMax || part.size > kObjectBytesMax)
+      return false;
+    size += part.size;
+  }
+  return true;
+}
+
+bool read_bytes_of(Reader& reader, bool second, VersionRecord& record) {
+  uint64_t count = reader.varint();
+  if (!reader.ok() || count > kSlicesMax) return false;
+  uint64_t size = 0;
+  for (uint64_t i = 0; i < count; ++i) {
+    if (!read_slice(reader, record.slices.emplace_back())) return false;
+    size += record.slices.back().stream.length;
+  }
+  if (second && !read_parts(reader, record, size)) return false;
+  const bool one_kind = record.slices.empty() || !record.part_set;
+  const bool marker_is_bare = !record.info.delete_marker || (record.slices.empty() && !record.part_set);
+  return reader.done() && one_kind && marker_is_bare && size == record.info.size;
+}
+
+}  // namespace
+
+std::string encode(const VersionRecord& record) {
+  if (is_plain(record)) return encode_plain(record);
+  std::string out;
+  Writer writer(out);
+  const ObjectInfo& info = record.info;
+  const Attributes& a = info.attributes;
+  CHECK(record.part_set ? record.parts.size() == info.parts : record.parts.empty());
+  writer.u8(kFormatVersioned).u8(info.delete_marker ? kKindMarker : kKindObject);
+  writer.raw(ByteView(record.version_id)).u64(static_cast<uint64_t>(info.modified_ms));
+  writer.varint(info.size).bytes(info.etag);
+  writer.u8(static_cast<uint8_t>(info.checksum.kind)).u8(info.checksum.composite ? 1 : 0);
+  writer.bytes(info.checksum.value).u64(record.order).u8(record.null ? kFlagNull : 0).varint(info.parts);
+  writer.u8(static_cast<uint8_t>(info.encryption.kind))
+      .bytes(info.encryption.name)
+      .bytes(record.key_commitment);
+  writer.bytes(a.owner).u8(static_cast<uint8_t>(a.retention.mode));
+  writer.u64(static_cast<uint64_t>(a.retention.until_ms)).u8(a.legal_hold ? 1 : 0);
+  write_map(writer, info.headers);
+  write_map(writer, info.metadata);
+  write_map(writer, a.tags);
+  writer.bytes(a.acl);
+  write_slices(writer, record.slices);
+  writer.bytes(record.part_set ? ByteView(*record.part_set) : ByteView());
+  for (const PartRef& part : record.parts)
+    writer.u16(static_cast<uint16_t>(part.number)).varint(part.size).bytes(part.checksum);
   return out;
 }
 
 Result<VersionRecord> decode_version(std::string_view bytes, Depth depth) {
   Reader reader(bytes);
   VersionRecord record;
-  if (reader.remaining() > 0) RETURN_IF_ERROR(check_format(reader.u8(), kFormat, "version"));
+  uint8_t format = reader.u8();
+  if (reader.ok()) RETURN_IF_ERROR(check_format(format, kFormatVersioned, "version"));
+  const bool second = format == kFormatVersioned;
   uint8_t kind = reader.u8();
-  reader.fixed(record.version_id);
-  record.info.modified_ms = static_cast<UnixMs>(reader.u64());
-  record.info.size = reader.varint();
-  record.info.etag = reader.bytes(kNameBytesMax);
-  uint8_t checksum = reader.u8();
-  record.info.checksum.value = reader.bytes(64);
-  if (!reader.ok() || kind != kKindObject || checksum > static_cast<uint8_t>(Checksum::Kind::sha256))
+  record.info.delete_marker = second && kind == kKindMarker;
+  if ((kind != kKindObject && !record.info.delete_marker) || !read_common(reader, second, record) ||
+      (second && !read_second(reader, record)))
     return corrupt("version");
-  record.info.checksum.kind = static_cast<Checksum::Kind>(checksum);
+  record.info.version = version_text(record);
   if (depth == Depth::listing) return record;
-  if (!read_map(reader, record.info.headers) || !read_map(reader, record.info.metadata))
-    return corrupt("version");
+  if (!read_maps(reader, second, record.info)) return corrupt("version");
   if (depth == Depth::info) return record;
-
-  uint64_t count = reader.varint();
-  if (!reader.ok() || count > kSlicesMax) return corrupt("version");
-  uint64_t size = 0;
-  for (uint64_t i = 0; i < count; ++i) {
-    if (!read_slice(reader, record.slices.emplace_back())) return corrupt("version");
-    size += record.slices.back().stream.length;
-  }
-  if (!reader.done() || size != record.info.size) return corrupt("version");
+  if (!read_bytes_of(reader, second, record)) return corrupt("version");
   return record;
 }
 

@@ -92,11 +92,132 @@ TEST(Records, RefuseWhatDoesNotAddUp) {
   version.slices[0].kek_slot = 256;
   EXPECT_FALSE(decode_version(encode(version)));
   std::string newer = encode(version_of(large_slice(1, 1)));
-  newer[0] = 2;
+  newer[0] = 3;
   EXPECT_EQ(decode_version(newer).error().code, Code::unsupported);
   std::string bucket = encode(BucketRecord{"owner", 1});
-  bucket[0] = 2;
+  bucket[0] = 3;
   EXPECT_EQ(decode_bucket(bucket).error().code, Code::unsupported);
+}
+
+VersionRecord everything(Slice slice) {
+  VersionRecord version = version_of(std::move(slice));
+  version.order = 0x1122334455667788;
+  version.null = false;
+  Attributes& attributes = version.info.attributes;
+  attributes.tags = {{"project", "x"}, {"tier", ""}};
+  attributes.acl = "<opaque/>";
+  attributes.owner = std::string(64, 'b');
+  attributes.retention = {Retention::Mode::compliance, 1'800'000'000'000};
+  attributes.legal_hold = true;
+  version.info.encryption = {Encryption::Kind::sse_c, "bWQ1"};
+  version.key_commitment = std::string(32, 'c');
+  return version;
+}
+
+TEST(Records, OfTheSecondFormatKeepEverything) {
+  VersionRecord version = everything(large_slice(20u << 20, 126));
+  std::string bytes = encode(version);
+  EXPECT_EQ(bytes[0], 2);
+  auto back = decode_version(bytes);
+  ASSERT_TRUE(back) << back.error().describe();
+  EXPECT_EQ(encode(*back), bytes);
+  EXPECT_EQ(back->order, version.order);
+  EXPECT_FALSE(back->null);
+  EXPECT_EQ(back->info.version, "11223344556677880909090909090909");
+  EXPECT_EQ(back->info.attributes.tags, version.info.attributes.tags);
+  EXPECT_EQ(back->info.attributes.acl, "<opaque/>");
+  EXPECT_EQ(back->info.encryption.name, "bWQ1");
+  EXPECT_EQ(back->key_commitment, version.key_commitment);
+  auto listed = decode_version(bytes, Depth::listing);
+  ASSERT_TRUE(listed);
+  EXPECT_EQ(listed->info.attributes.owner, version.info.attributes.owner);
+  EXPECT_EQ(listed->info.attributes.retention.until_ms, 1'800'000'000'000);
+  EXPECT_TRUE(listed->info.attributes.legal_hold);
+  EXPECT_TRUE(listed->info.metadata.empty());
+}
+
+// A record that an older release wrote is a null version, and stays as it is when it is written again.
+TEST(Records, OfTheFirstFormatAreNullVersions) {
+  std::string bytes = encode(version_of(large_slice(20u << 20, 126)));
+  EXPECT_EQ(bytes[0], 1);
+  auto back = decode_version(bytes);
+  ASSERT_TRUE(back);
+  EXPECT_TRUE(back->null);
+  EXPECT_EQ(back->order, 0u);
+  EXPECT_EQ(back->info.version, "null");
+}
+
+TEST(Records, OfMultipartObjectsAddUpToTheirParts) {
+  VersionRecord version = everything(large_slice(1, 1));
+  version.slices.clear();
+  version.part_set.emplace().fill(7);
+  version.parts = {{1, 5u << 20, "aaaa"}, {4, 17, "bbbb"}};
+  version.info.parts = 2;
+  version.info.size = (5u << 20) + 17;
+  auto back = decode_version(encode(version));
+  ASSERT_TRUE(back) << back.error().describe();
+  EXPECT_EQ(back->part_set, version.part_set);
+  ASSERT_EQ(back->parts.size(), 2u);
+  EXPECT_EQ(back->parts[1].number, 4u);
+  EXPECT_EQ(back->parts[1].checksum, "bbbb");
+  EXPECT_EQ(decode_version(encode(version), Depth::listing)->info.parts, 2u);
+  version.parts[1].number = 1;
+  EXPECT_FALSE(decode_version(encode(version)));
+  version.parts[1].number = 4;
+  version.info.size += 1;
+  EXPECT_FALSE(decode_version(encode(version)));
+}
+
+TEST(Records, OfDeleteMarkersHoldNoBytes) {
+  VersionRecord marker;
+  marker.info.delete_marker = true;
+  marker.order = 5;
+  marker.null = false;
+  auto back = decode_version(encode(marker));
+  ASSERT_TRUE(back);
+  EXPECT_TRUE(back->info.delete_marker);
+  VersionRecord with_bytes = everything(large_slice(1, 1));
+  with_bytes.info.delete_marker = true;
+  EXPECT_FALSE(decode_version(encode(with_bytes)));
+}
+
+TEST(Records, OfBucketsKeepVersioningLockAndQuota) {
+  BucketRecord plain{"owner", 7};
+  EXPECT_EQ(encode(plain)[0], 1);
+  BucketRecord record{"owner", 7, Versioning::enabled, true, {1u << 30, 12}};
+  auto back = decode_bucket(encode(record));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->versioning, Versioning::enabled);
+  EXPECT_TRUE(back->object_lock);
+  EXPECT_EQ(back->quota.bytes, 1u << 30);
+  EXPECT_EQ(back->quota.versions, 12u);
+  record.versioning = Versioning::suspended;  // a bucket with object lock cannot be suspended
+  EXPECT_FALSE(decode_bucket(encode(record)));
+  auto usage = decode_usage(encode(UsageRecord{{3, 4}, {5, 6}}));
+  ASSERT_TRUE(usage);
+  EXPECT_EQ(usage->used.versions, 4u);
+  EXPECT_EQ(usage->limit.bytes, 5u);
+  EXPECT_EQ(*decode_config(encode_config("<x/>")), "<x/>");
+}
+
+TEST(VersionNames, AreReadAsTheyAreWritten) {
+  VersionRecord version = everything(large_slice(1, 1));
+  auto name = parse_version(version_text(version));
+  ASSERT_TRUE(name);
+  EXPECT_TRUE(name->names(version));
+  VersionRecord other = version;
+  other.order += 1;
+  EXPECT_FALSE(name->names(other));
+  other = version;
+  other.version_id[0] ^= 1;
+  EXPECT_FALSE(name->names(other));
+  other = version;
+  other.null = true;
+  EXPECT_FALSE(name->names(other));
+  EXPECT_TRUE(parse_version("null")->names(other));
+  for (const char* bad : {"", "Null", "1122334455667788090909090909090", "1122334455667788090909090909090G",
+                          "11223344556677880909090909090909 ", "AA223344556677880909090909090909"})
+    EXPECT_EQ(parse_version(bad).error().detail, "InvalidArgument") << bad;
 }
 
 TEST(AccountRecords, HideTheirSecretAndRefuseChanges) {
@@ -124,7 +245,7 @@ TEST(AccountRecords, HideTheirSecretAndRefuseChanges) {
 
 // No bytes make a decoder crash, and none that were cut or lengthened pass.
 TEST(Records, SurviveAnyBytes) {
-  std::string good = encode(version_of(large_slice(3u << 20, 15)));
+  std::string good = encode(everything(large_slice(3u << 20, 15)));
   auto keys = crypto::Keyring::generate(*seeded_random(1));
   size_t survived = 0;  // a changed salt, say, is still a record
   rc::check("changed records", [&] {
@@ -136,6 +257,8 @@ TEST(Records, SurviveAnyBytes) {
     survived += decode_doomed(bytes).has_value();
     survived += decode_live(bytes).has_value();
     survived += decode_bucket(bytes).has_value();
+    survived += decode_usage(bytes).has_value();
+    survived += decode_config(bytes).has_value();
     survived += decode_account(bytes, "k", *keys).has_value();
   });
   for (size_t size = 0; size < good.size(); ++size)
@@ -157,6 +280,19 @@ TEST(Keys, SortObjectsByRawBytes) {
   });
   EXPECT_LT(object_key("a", "z"), object_key("a-b", "a"));
   EXPECT_LT(object_key("a-b", "z"), object_key("b", "a"));
+}
+
+TEST(Keys, PutNewerVersionsOfAKeyFirst) {
+  EXPECT_LT(version_key("b", "k", 9), version_key("b", "k", 8));
+  EXPECT_LT(version_key("b", "k", 0), version_key("b", "k\x01", 9));
+  EXPECT_TRUE(version_key("b", "k", 0).starts_with(versions_of("b", "k")));
+  std::string place = version_key("bucket", "a/b", 0xff00000000000000);
+  auto back = version_place_of(place, versions_prefix("bucket").size());
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->key, "a/b");
+  EXPECT_EQ(back->order, 0xff00000000000000);
+  EXPECT_FALSE(version_place_of(versions_of("bucket", "a"), versions_prefix("bucket").size()));
+  EXPECT_LT(versions_of("a", "z"), versions_of("a-b", "a"));
 }
 
 TEST(Keys, AfterPrefixIsTheFirstThatIsNotUnderIt) {

@@ -246,7 +246,7 @@ TEST_F(GoldenFiles, OfALaterVersionAreNamedSo) {
   manifest[0] = 2;
   EXPECT_EQ(index::decode_manifest(as_bytes(manifest)).error().code, Code::unsupported);
   std::string version = store::encode(samples_->version);
-  version[0] = 2;
+  version[0] = 3;
   EXPECT_EQ(store::decode_version(version).error().code, Code::unsupported);
 }
 
