@@ -22,7 +22,7 @@ struct FixedClock final : Clock {
 // Input: first line the target, second the Authorization header, third the Host; each further line one "name:value" header.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::string_view text(reinterpret_cast<const char*>(data), size);
-  (void)parse_delete(text);
+  (void)parse_delete(text, 0);
   (void)parse_create_bucket(text);
   auto line = [&text] {
     size_t end = text.find('\n');

@@ -8,16 +8,18 @@ using namespace archipel::door::s3;
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::string_view in = as_text({data, size});
   (void)parse_create_bucket(in);
-  Result<DeleteDocument> decoded = parse_delete(in);
+  (void)parse_xml(in, "Delete");
+  Result<DeleteDocument> decoded = parse_delete(in, 1'700'000'000'000);
   if (!decoded) {
     MUST(!decoded.error().detail.empty());
     return 0;
   }
-  MUST(!decoded->keys.empty() && decoded->keys.size() <= kDeleteKeysMax);
+  MUST(!decoded->items.empty() && decoded->items.size() <= kDeleteKeysMax);
   XmlWriter writer("Delete");
-  for (const std::string& key : decoded->keys)
-    writer.open("Object").element("Key", std::string_view(key)).close();
-  Result<DeleteDocument> again = parse_delete(writer.take());
-  MUST(again && again->keys == decoded->keys);
+  for (const store::DeleteItem& item : decoded->items)
+    writer.open("Object").element("Key", std::string_view(item.key)).close();
+  Result<DeleteDocument> again = parse_delete(writer.take(), 1'700'000'000'000);
+  MUST(again && again->items.size() == decoded->items.size());
+  for (size_t i = 0; i < again->items.size(); ++i) MUST(again->items[i].key == decoded->items[i].key);
   return 0;
 }

@@ -97,5 +97,21 @@ io::Task<Result<void>> copy_object(Call& call);
 io::Task<Result<void>> get_object(Call& call);
 io::Task<Result<void>> head_object(Call& call);
 io::Task<Result<void>> delete_object(Call& call);
+io::Task<Result<void>> list_object_versions(Call& call);
+io::Task<Result<void>> get_object_attributes(Call& call);
+io::Task<Result<void>> get_object_tagging(Call& call);
+io::Task<Result<void>> put_object_tagging(Call& call);
+io::Task<Result<void>> delete_object_tagging(Call& call);
+io::Task<Result<void>> get_object_retention(Call& call);
+io::Task<Result<void>> put_object_retention(Call& call);
+io::Task<Result<void>> get_object_legal_hold(Call& call);
+io::Task<Result<void>> put_object_legal_hold(Call& call);
+io::Task<Result<void>> create_multipart_upload(Call& call);
+io::Task<Result<void>> upload_part(Call& call);
+io::Task<Result<void>> upload_part_copy(Call& call);
+io::Task<Result<void>> complete_multipart_upload(Call& call);
+io::Task<Result<void>> abort_multipart_upload(Call& call);
+io::Task<Result<void>> list_parts(Call& call);
+io::Task<Result<void>> list_multipart_uploads(Call& call);
 
 }  // namespace archipel::door::s3

@@ -63,6 +63,10 @@ size_t checksum_bytes(ChecksumKind kind) {
   return row == nullptr ? 0 : row->bytes;
 }
 
+std::string_view checksum_type(const store::Checksum& checksum) {
+  return checksum.composite ? "COMPOSITE" : "FULL_OBJECT";
+}
+
 std::optional<std::string> decode_checksum(ChecksumKind kind, std::string_view value) {
   auto bytes = unbase64(value);
   if (!bytes || bytes->size() != checksum_bytes(kind)) return std::nullopt;

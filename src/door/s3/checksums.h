@@ -23,6 +23,8 @@ std::string_view checksum_algorithm(ChecksumKind kind);
 ChecksumKind checksum_of_header(std::string_view header);
 ChecksumKind checksum_of_algorithm(std::string_view algorithm);
 size_t checksum_bytes(ChecksumKind kind);
+// "COMPOSITE" or "FULL_OBJECT", as x-amz-checksum-type says it.
+std::string_view checksum_type(const store::Checksum& checksum);
 // Raw bytes of a base64 value; nullopt unless it is canonical base64 of exactly checksum_bytes(kind).
 std::optional<std::string> decode_checksum(ChecksumKind kind, std::string_view value);
 

@@ -246,8 +246,11 @@ TEST_F(DoorTest, ConditionalWrites) {
   EXPECT_EQ(world.bytes("k"), "new");
   EXPECT_EQ(world.send("PUT", "/bucket/k", {{"if-none-match", etag}}, "x").status, 501);
   EXPECT_EQ(world.send("PUT", "/bucket/k", {{"if-modified-since", "x"}}, "x").status, 501);
-  EXPECT_EQ(world.send("DELETE", "/bucket/k", {{"if-match", etag}}).status, 501);
+  EXPECT_EQ(world.send("DELETE", "/bucket/k", {{"if-none-match", etag}}).status, 501);
+  EXPECT_EQ(world.send("DELETE", "/bucket/k", {{"if-match", etag}}).status, 412);
   EXPECT_EQ(world.bytes("k"), "new");
+  EXPECT_EQ(world.send("DELETE", "/bucket/k", {{"if-match", "*"}}).status, 204);
+  EXPECT_FALSE(world.has("k"));
 }
 
 TEST_F(DoorTest, NobodyElseGetsIn) {
@@ -335,30 +338,8 @@ TEST_F(DoorTest, StoreFailuresBecomeS3Errors) {
 
 TEST_F(DoorTest, WhatIsNotOfferedIsRefusedBeforeAnythingIsStored) {
   world.send("PUT", "/bucket/k", {}, "old");
-  for (const char* q : {"acl",
-                        "tagging",
-                        "versioning",
-                        "uploads",
-                        "uploadId=1&partNumber=1",
-                        "lifecycle",
-                        "policy",
-                        "cors",
-                        "object-lock",
-                        "retention",
-                        "legal-hold",
-                        "encryption",
-                        "website",
-                        "versions",
-                        "restore",
-                        "select",
-                        "torrent",
-                        "attributes",
-                        "response-content-type=x",
-                        "partNumber=1",
-                        "versionId=7",
-                        "logging",
-                        "unknown",
-                        "X-Amz-Signature=1"}) {
+  for (const char* q : {"accelerate", "analytics", "intelligent-tiering", "inventory", "metrics",
+                        "replication", "restore", "select", "torrent", "append", "unknown"}) {
     for (const char* method : {"GET", "PUT", "DELETE", "HEAD", "POST"}) {
       for (const char* path : {"/bucket/k?", "/bucket?"}) {
         if (std::string_view(method) == "POST" && std::string_view(q) == "delete") continue;
@@ -371,16 +352,7 @@ TEST_F(DoorTest, WhatIsNotOfferedIsRefusedBeforeAnythingIsStored) {
       }
     }
   }
-  const HeaderList headers = {{"x-amz-server-side-encryption", "AES256"},
-                              {"x-amz-server-side-encryption-customer-algorithm", "AES256"},
-                              {"x-amz-tagging", "a=b"},
-                              {"x-amz-acl", "public-read"},
-                              {"x-amz-grant-read", "id=x"},
-                              {"x-amz-object-lock-mode", "GOVERNANCE"},
-                              {"x-amz-website-redirect-location", "/x"},
-                              {"x-amz-storage-class", "GLACIER"},
-                              {"x-amz-mfa", "1"},
-                              {"x-amz-security-token", "t"},
+  const HeaderList headers = {{"x-amz-mfa", "1"},
                               {"x-amz-write-offset-bytes", "3"},
                               {"x-amz-checksum-sha512", "x"},
                               {"x-amz-future", "1"},

@@ -76,7 +76,7 @@ Result<void> check_put_conditions(const store::Conditions& conditions, const sto
 }
 
 // Decimal digits only; numbers past 64 bits saturate, which is past every object's end.
-static std::optional<uint64_t> parse_position(std::string_view text) {
+std::optional<uint64_t> parse_decimal(std::string_view text) {
   if (text.empty() || text.find_first_not_of("0123456789") != std::string_view::npos) return std::nullopt;
   uint64_t value = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -92,11 +92,11 @@ std::optional<store::Store::Range> parse_range(std::string_view header) {
   std::string_view first = trim(spec.substr(0, dash)), last = trim(spec.substr(dash + 1));
   store::Store::Range range;
   if (!first.empty()) {
-    range.first = parse_position(first);
+    range.first = parse_decimal(first);
     if (!range.first) return std::nullopt;
   }
   if (!last.empty()) {
-    range.last = parse_position(last);
+    range.last = parse_decimal(last);
     if (!range.last) return std::nullopt;
   }
   if (!range.first && !range.last) return std::nullopt;
@@ -113,6 +113,34 @@ Result<std::pair<uint64_t, uint64_t>> resolve_range(const store::Store::Range& r
   if (*range.first >= size) return refuse("InvalidRange");
   uint64_t last = range.last ? std::min(*range.last, size - 1) : size - 1;
   return std::pair{*range.first, last - *range.first + 1};
+}
+
+Result<void> check_version_name(std::string_view version) {
+  bool ours = version.size() == 32 && version.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+  if (!ours && version != "null") return refuse("InvalidArgument", "Invalid version id specified");
+  return {};
+}
+
+Result<store::VersionName> read_version(const Target& target) {
+  const http::QueryParam* parameter = target.param("versionId");
+  if (parameter == nullptr) return store::VersionName();
+  if (parameter->value.empty()) return refuse("InvalidArgument", "Version id cannot be the empty string");
+  RETURN_IF_ERROR(check_version_name(parameter->value));
+  return store::VersionName(parameter->value);
+}
+
+void add_version(const store::BucketInfo& bucket, std::string_view version, http::Headers& out) {
+  if (bucket.versioning != store::Versioning::never && !version.empty())
+    out.add("x-amz-version-id", std::string(version));
+}
+
+Result<bool> read_flag(const http::Headers& headers, std::string_view name) {
+  const std::string* value = headers.find(name);
+  if (value == nullptr) return false;
+  std::string text = lower(*value);
+  if (text != "true" && text != "false")
+    return refuse("InvalidArgument", std::string(name) + " must be true or false.");
+  return text == "true";
 }
 
 // Content-Encoding without aws-chunked, which describes the request and not the object.

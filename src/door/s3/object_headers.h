@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "door/s3/target.h"
 #include "http/message.h"
 #include "store/store.h"
 
@@ -23,8 +24,19 @@ Result<void> check_put_conditions(const store::Conditions& conditions, const sto
 
 // One byte range. nullopt for what S3 serves whole: no header, several ranges, other units, anything malformed.
 std::optional<store::Store::Range> parse_range(std::string_view header);
+// Decimal digits only; past 64 bits it saturates. nullopt for anything else.
+std::optional<uint64_t> parse_decimal(std::string_view text);
 // First byte and length of `range` in an object of `size` bytes. InvalidRange if it is outside.
 Result<std::pair<uint64_t, uint64_t>> resolve_range(const store::Store::Range& range, uint64_t size);
+
+// A version id as this service makes them: "null", or 32 lower-case hex digits. Errors: InvalidArgument.
+Result<void> check_version_name(std::string_view version);
+// versionId of the query; absent: the current version. Errors: InvalidArgument.
+Result<store::VersionName> read_version(const Target& target);
+// x-amz-version-id, once the bucket has ever had versioning.
+void add_version(const store::BucketInfo& bucket, std::string_view version, http::Headers& out);
+// A header that is "true" or "false", in any case; absent is false. Errors: InvalidArgument.
+Result<bool> read_flag(const http::Headers& headers, std::string_view name);
 
 struct ObjectHeaders {
   std::map<std::string, std::string> headers;  // system headers that are kept

@@ -17,13 +17,27 @@ static std::string content_range(uint64_t first, uint64_t length, uint64_t size)
          std::to_string(size);
 }
 
-// 304 carries the ETag, 416 the size: both need the object that the refusal spoke of.
-static io::Task<Result<void>> refuse_read(Call& call, Error error) {
+// 304 carries the ETag, 416 the size, 404 and 405 say that it is a delete marker: they need the version that the refusal spoke of.
+static io::Task<Result<void>> refuse_read(Call& call, store::BucketInfo bucket, store::HeadRequest what,
+                                          Error error) {
   std::string_view code = s3_error_of(error).code;
-  if (code != "NotModified" && code != "InvalidRange") co_return fail(std::move(error));
-  auto info = co_await call.door.store.head(call.target.bucket, call.target.key, store::Conditions{});
-  if (!info) co_return std::unexpected(std::move(info).error());
+  bool marker =
+      bucket.versioning != store::Versioning::never && (code == "NoSuchKey" || code == "MethodNotAllowed");
+  if (code != "NotModified" && code != "InvalidRange" && !marker) co_return fail(std::move(error));
+  what.conditions = {};
+  what.part.reset();
+  what.see_markers = true;
+  auto info = co_await call.door.store.head(std::move(what));
   http::Headers extra;
+  if (marker) {
+    if (!info || !info->delete_marker) co_return fail(std::move(error));
+    extra.add("x-amz-delete-marker", "true");
+    add_version(bucket, info->version, extra);
+    if (code == "MethodNotAllowed") extra.add("last-modified", http::format_http_date(info->modified_ms));
+    auto told = co_await reply_error(call, error, std::move(extra));
+    co_return told;
+  }
+  if (!info) co_return std::unexpected(std::move(info).error());
   if (code == "NotModified") {
     extra.add("etag", quoted(info->etag));
     extra.add("last-modified", http::format_http_date(info->modified_ms));
@@ -52,12 +66,11 @@ struct OpenedPart {
 
 // Opens what is to be sent. If-Range is judged by the version that was opened, never by another: a PUT may come in between. A range outside
 // the object (416) counts only after that test.
-static io::Task<Result<OpenedPart>> open_part(Call& call) {
+static io::Task<Result<OpenedPart>> open_part(Call& call, store::HeadRequest what) {
   const http::Headers& headers = call.request.headers;
   auto range = parse_range(headers.get("range"));
-  const store::Conditions conditions = read_conditions(headers, "", call.door.clock.unix_ms());
-  const Target& target = call.target;
-  auto opened = co_await call.door.store.get(target.bucket, target.key, range, conditions);
+  store::Store::GetRequest first{what, range};
+  auto opened = co_await call.door.store.get(std::move(first));
   bool outside = !opened && s3_error_of(opened.error()).code == "InvalidRange";
   bool judged = range && headers.find("if-range") != nullptr && (opened || outside);
   if (!judged || (opened && range_applies(call, opened->reader->info()))) {
@@ -65,7 +78,8 @@ static io::Task<Result<OpenedPart>> open_part(Call& call) {
     co_return OpenedPart{std::move(*opened), range.has_value()};
   }
   opened = fail(Code::internal, "the part is given up");  // gives its memory back first
-  opened = co_await call.door.store.get(target.bucket, target.key, std::nullopt, conditions);
+  store::Store::GetRequest whole{std::move(what), std::nullopt};
+  opened = co_await call.door.store.get(std::move(whole));
   if (!opened) co_return std::unexpected(std::move(opened).error());
   if (outside && range_applies(call, opened->reader->info())) {
     auto part = resolve_range(*range, opened->reader->info().size);
@@ -74,9 +88,11 @@ static io::Task<Result<OpenedPart>> open_part(Call& call) {
   co_return OpenedPart{std::move(*opened), false};
 }
 
-static io::Task<Result<void>> send_object(Call& call, store::Store::Opened opened, bool partial) {
+static io::Task<Result<void>> send_object(Call& call, store::BucketInfo bucket, store::Store::Opened opened,
+                                          bool partial) {
   const store::ObjectInfo& info = opened.reader->info();
   http::Response response = make_response(call, partial ? 206 : 200);
+  add_version(bucket, info.version, response.headers);
   describe_object(info, wants_checksum(call) && !partial, response.headers);
   if (partial) response.headers.add("content-range", content_range(opened.first, opened.length, info.size));
   if (opened.length <= kInlineBodyBytesMax) {
@@ -112,27 +128,37 @@ static io::Task<Result<void>> send_object(Call& call, store::Store::Opened opene
   co_return finished;
 }
 
+static Result<store::HeadRequest> read_head_request(const Call& call) {
+  store::HeadRequest what;
+  what.bucket = call.target.bucket;
+  what.key = call.target.key;
+  ASSIGN_OR_RETURN(what.version, read_version(call.target));
+  what.conditions = read_conditions(call.request.headers, "", call.door.clock.unix_ms());
+  return what;
+}
+
 io::Task<Result<void>> get_object(Call& call) {
+  CO_ASSIGN_OR_RETURN(store::HeadRequest what, read_head_request(call));
   auto bucket = co_await open_target_bucket(call);
   if (!bucket) co_return std::unexpected(std::move(bucket).error());
-  auto part = co_await open_part(call);
+  auto part = co_await open_part(call, what);
   Result<void> done;
   if (!part) {
-    done = co_await refuse_read(call, std::move(part).error());
+    done = co_await refuse_read(call, std::move(*bucket), std::move(what), std::move(part).error());
   } else {
-    done = co_await send_object(call, std::move(part->opened), part->partial);
+    done = co_await send_object(call, std::move(*bucket), std::move(part->opened), part->partial);
   }
   co_return done;
 }
 
 io::Task<Result<void>> head_object(Call& call) {
+  CO_ASSIGN_OR_RETURN(store::HeadRequest what, read_head_request(call));
   auto bucket = co_await open_target_bucket(call);
   if (!bucket) co_return std::unexpected(std::move(bucket).error());
   const http::Headers& headers = call.request.headers;
-  store::Conditions conditions = read_conditions(headers, "", call.door.clock.unix_ms());
-  auto info = co_await call.door.store.head(call.target.bucket, call.target.key, std::move(conditions));
+  auto info = co_await call.door.store.head(what);
   if (!info) {
-    auto refused = co_await refuse_read(call, std::move(info).error());
+    auto refused = co_await refuse_read(call, std::move(*bucket), std::move(what), std::move(info).error());
     co_return refused;
   }
   auto range = parse_range(headers.get("range"));
@@ -142,12 +168,13 @@ io::Task<Result<void>> head_object(Call& call) {
   if (range) {
     auto part = resolve_range(*range, info->size);
     if (!part) {
-      auto refused = co_await refuse_read(call, std::move(part).error());
+      auto refused = co_await refuse_read(call, std::move(*bucket), std::move(what), std::move(part).error());
       co_return refused;
     }
     length = part->second;
     response.headers.add("content-range", content_range(part->first, length, info->size));
   }
+  add_version(*bucket, info->version, response.headers);
   describe_object(*info, wants_checksum(call) && !range, response.headers);
   response.headers.set("content-length", std::to_string(length));
   auto sent = co_await reply(call, std::move(response));
@@ -196,21 +223,56 @@ io::Task<Result<void>> put_object(Call& call) {
   if (!stored) co_return std::unexpected(std::move(stored).error());
   http::Response response = make_response(call, 200);
   response.headers.add("etag", quoted(stored->etag));
+  add_version(*bucket, stored->version, response.headers);
   add_checksum(stored->checksum, response.headers);
   auto sent = co_await reply(call, std::move(response));
   co_return sent;
 }
 
+static Result<store::DeleteItem> read_delete_item(const Call& call) {
+  const http::Headers& headers = call.request.headers;
+  UnixMs now = call.door.clock.unix_ms();
+  for (std::string_view name : {"if-none-match", "if-modified-since", "if-unmodified-since"})
+    if (headers.find(name) != nullptr)
+      return refuse("NotImplemented", "A DELETE takes If-Match, and no other condition of HTTP.");
+  store::DeleteItem item;
+  item.key = call.target.key;
+  ASSIGN_OR_RETURN(item.version, read_version(call.target));
+  item.conditions = read_conditions(headers, "", now);
+  if (const std::string* size = headers.find("x-amz-if-match-size")) {
+    item.if_size = parse_decimal(*size);
+    if (!item.if_size) return refuse("InvalidArgument", "x-amz-if-match-size must be a decimal number.");
+  }
+  if (const std::string* time = headers.find("x-amz-if-match-last-modified-time")) {
+    item.if_modified_ms = http::parse_http_date(*time, now);
+    if (!item.if_modified_ms)
+      return refuse("InvalidArgument", "x-amz-if-match-last-modified-time must be a date as HTTP writes it.");
+  }
+  return item;
+}
+
 io::Task<Result<void>> delete_object(Call& call) {
+  store::RemoveRequest request;
+  CO_ASSIGN_OR_RETURN(store::DeleteItem item, read_delete_item(call));
+  bool named = item.version.has_value();
+  CO_ASSIGN_OR_RETURN(request.bypass_governance,
+                      read_flag(call.request.headers, "x-amz-bypass-governance-retention"));
   auto bucket = co_await open_target_bucket(call);
   if (!bucket) co_return std::unexpected(std::move(bucket).error());
-  std::vector<std::string> keys(1, call.target.key);
-  auto outcomes = co_await call.door.store.remove(call.target.bucket, std::move(keys));
+  std::string version = item.version.value_or("");
+  request.bucket = call.target.bucket;
+  request.owner = call.account_id();
+  request.items.push_back(std::move(item));
+  auto outcomes = co_await call.door.store.remove(std::move(request));
   if (!outcomes) co_return std::unexpected(std::move(outcomes).error());
-  for (store::DeleteOutcome& outcome : *outcomes)
+  http::Response response = make_response(call, 204);
+  for (store::DeleteOutcome& outcome : *outcomes) {
     if (!outcome.result && s3_error_of(outcome.result.error()).code != "NoSuchKey")
       co_return std::unexpected(std::move(outcome.result).error());
-  auto sent = co_await reply(call, make_response(call, 204));
+    if (outcome.delete_marker) response.headers.add("x-amz-delete-marker", "true");
+    add_version(*bucket, named ? version : outcome.marker_version, response.headers);
+  }
+  auto sent = co_await reply(call, std::move(response));
   co_return sent;
 }
 

@@ -43,9 +43,9 @@ constexpr Name kAnyHeader[] = {"x-amz-date",
 
 constexpr Name kChecksums[] = {"x-amz-checksum-crc32", "x-amz-checksum-crc32c", "x-amz-checksum-crc64nvme",
                                "x-amz-checksum-sha1", "x-amz-checksum-sha256"};
-constexpr Name kDeleteObjects[] = {"x-amz-checksum-crc32", "x-amz-checksum-crc32c",
-                                   "x-amz-checksum-crc64nvme", "x-amz-checksum-sha1",
-                                   "x-amz-checksum-sha256"};
+constexpr Name kDeleteObjects[] = {
+    "x-amz-bypass-governance-retention", "x-amz-checksum-crc32", "x-amz-checksum-crc32c",
+    "x-amz-checksum-crc64nvme",          "x-amz-checksum-sha1",  "x-amz-checksum-sha256"};
 constexpr Name kAcl[] = {"x-amz-acl=private"};
 constexpr Name kVersioning[] = {"x-amz-mfa=none"};
 constexpr Name kListing[] = {"x-amz-optional-object-attributes=none"};
@@ -81,7 +81,8 @@ constexpr Name kCopy[] = {"x-amz-copy-source",
                           "x-amz-acl=private",
                           "x-amz-storage-class=STANDARD",
                           "x-amz-tagging-directive=COPY"};
-constexpr Name kDeleteObject[] = {"x-amz-bypass-governance-retention=false"};
+constexpr Name kDeleteObject[] = {"x-amz-bypass-governance-retention", "x-amz-if-match-size",
+                                  "x-amz-if-match-last-modified-time"};
 
 // Sub-resources before the plain operation of the same method: the first row that fits is it.
 // clang-format off
@@ -124,7 +125,7 @@ constexpr OperationRow kRows[] = {
     {Operation::get_bucket_website, "GetBucketWebsite", "GET", Level::bucket, "website", "", kNone, kNone, false, "s3:GetBucketWebsite", nullptr},
     {Operation::put_bucket_website, "PutBucketWebsite", "PUT", Level::bucket, "website", "", kNone, kChecksums, true, "s3:PutBucketWebsite", nullptr},
     {Operation::delete_bucket_website, "DeleteBucketWebsite", "DELETE", Level::bucket, "website", "", kNone, kNone, false, "s3:DeleteBucketWebsite", nullptr},
-    {Operation::list_object_versions, "ListObjectVersions", "GET", Level::bucket, "versions", "", kListVersions, kListing, false, "s3:ListBucketVersions", nullptr},
+    {Operation::list_object_versions, "ListObjectVersions", "GET", Level::bucket, "versions", "", kListVersions, kListing, false, "s3:ListBucketVersions", &list_object_versions},
     {Operation::list_multipart_uploads, "ListMultipartUploads", "GET", Level::bucket, "uploads", "", kListUploads, kNone, false, "s3:ListBucketMultipartUploads", nullptr},
     {Operation::list_objects_v2, "ListObjectsV2", "GET", Level::bucket, "list-type", "", kListV2, kListing, false, "s3:ListBucket", &list_objects_v2},
     {Operation::list_objects_v1, "ListObjects", "GET", Level::bucket, "", "", kListV1, kListing, false, "s3:ListBucket", &list_objects_v1},
@@ -235,8 +236,6 @@ Result<void> check_allowed(Operation operation, const http::Request& request, co
     if (!allowed)
       return refuse("NotImplemented", "The query parameter \"" + p.name.substr(0, 64) +
                                           "\" is not offered for " + std::string(row.name) + ".");
-    if (p.name == "versionId" && p.value != "null")
-      return refuse("NotImplemented", "Versions are not offered: versionId must be \"null\" or absent.");
   }
   for (const auto& [name, value] : request.headers) {
     if (name.starts_with("x-amz-") && !contains(kAnyHeader, name) &&
@@ -247,10 +246,6 @@ Result<void> check_allowed(Operation operation, const http::Request& request, co
   bool writes = operation == Operation::put_object || operation == Operation::copy_object;
   if (writes && request.headers.find("content-range") != nullptr)
     return refuse("NotImplemented", "A PUT of a part of an object (Content-Range) is not offered.");
-  if (operation == Operation::delete_object)
-    for (std::string_view name : {"if-match", "if-none-match", "if-modified-since", "if-unmodified-since"})
-      if (request.headers.find(name) != nullptr)
-        return refuse("NotImplemented", "Conditional deletes are not offered.");
   return {};
 }
 

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "door/s3/errors.h"
 #include "door/s3/target.h"
+#include "http/date.h"
 
 namespace archipel::door::s3 {
 
@@ -275,38 +276,56 @@ Result<XmlElement> parse_xml(std::string_view xml, std::string_view root_name) {
   return out;
 }
 
-static Result<std::string> parse_object(const Root& root, const pugi::xml_node& object) {
-  std::optional<std::string> key;
+// A condition of one object, or nothing of the kind.
+static bool read_condition(std::string_view name, std::string_view value, UnixMs now,
+                           store::DeleteItem& item) {
+  if (name == "ETag") {
+    if (value.size() >= 2 && value.starts_with('"') && value.ends_with('"'))
+      value = value.substr(1, value.size() - 2);
+    item.conditions.if_match.assign(1, std::string(value));
+    return true;
+  }
+  if (name == "LastModifiedTime") {
+    item.if_modified_ms = http::parse_http_date(value, now);
+    if (!item.if_modified_ms) item.if_modified_ms = http::parse_iso_extended(value);
+    return item.if_modified_ms.has_value();
+  }
+  uint64_t size = 0;
+  auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), size);
+  item.if_size = size;
+  return name == "Size" && error == std::errc{} && end == value.data() + value.size();
+}
+
+static Result<store::DeleteItem> parse_object(const Root& root, const pugi::xml_node& object, UnixMs now) {
+  store::DeleteItem item;
   for (const pugi::xml_node& child : object.children()) {
     std::string_view name = root.name_of(child);
     auto text = text_of(child);
     if (!text) return malformed();
     if (name == "Key") {
-      if (key || text->empty()) return malformed();
-      key = std::move(*text);
+      if (!item.key.empty() || text->empty()) return malformed();
+      item.key = std::move(*text);
     } else if (name == "VersionId") {
-      if (*text != "null")
-        return refuse("NotImplemented", "Versions are not offered: VersionId must be \"null\" or absent.");
-    } else if (name == "ETag" || name == "LastModifiedTime" || name == "Size") {
-      return refuse("NotImplemented", "Conditional deletes are not offered.");
-    } else {
+      if (item.version) return malformed();
+      if (!text->empty()) item.version = std::move(*text);
+    } else if (!read_condition(name, trim(*text), now, item)) {
       return malformed();
     }
   }
-  if (!key) return malformed();
-  return std::move(*key);
+  if (item.key.empty()) return malformed();
+  return item;
 }
 
-Result<DeleteDocument> parse_delete(std::string_view xml) {
+Result<DeleteDocument> parse_delete(std::string_view xml, UnixMs now) {
   pugi::xml_document document;
   ASSIGN_OR_RETURN(Root root, parse_root(document, xml, "Delete"));
   DeleteDocument out;
   for (const pugi::xml_node& child : root.node.children()) {
     std::string_view name = root.name_of(child);
     if (name == "Object") {
-      if (out.keys.size() == kDeleteKeysMax) return malformed();
-      ASSIGN_OR_RETURN(std::string key, parse_object(root, child));
-      out.keys.push_back(std::move(key));
+      if (out.items.size() == kDeleteKeysMax) return malformed();
+      ASSIGN_OR_RETURN(store::DeleteItem item, parse_object(root, child, now));
+      out.items.push_back(std::move(item));
     } else if (name == "Quiet") {
       auto text = text_of(child);
       if (!text) return malformed();
@@ -317,7 +336,7 @@ Result<DeleteDocument> parse_delete(std::string_view xml) {
       return malformed();
     }
   }
-  if (out.keys.empty()) return malformed();
+  if (out.items.empty()) return malformed();
   return out;
 }
 

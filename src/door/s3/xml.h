@@ -8,7 +8,9 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
+#include "store/store.h"
 
 namespace archipel::door::s3 {
 
@@ -64,13 +66,13 @@ struct XmlElement {
 // Errors: MalformedXML: not well-formed, a DTD, another root, text beside elements, over the limits above.
 Result<XmlElement> parse_xml(std::string_view xml, std::string_view root);
 
-// <Delete>, with or without a namespace prefix. Errors: MalformedXML (not well-formed, a DTD, an unknown element, no keys or more than kDeleteKeysMax), NotImplemented
-// (VersionId other than "null", conditional deletes).
+// <Delete>, with or without a namespace prefix. Errors: MalformedXML (not well-formed, a DTD, an unknown element, a condition that is none,
+// no objects or more than kDeleteKeysMax). `now` settles years of two digits.
 struct DeleteDocument {
-  std::vector<std::string> keys;  // as given: neither checked for length nor for uniqueness
+  std::vector<store::DeleteItem> items;  // as given: neither checked for length nor for uniqueness
   bool quiet = false;
 };
-Result<DeleteDocument> parse_delete(std::string_view xml);
+Result<DeleteDocument> parse_delete(std::string_view xml, UnixMs now);
 
 // <CreateBucketConfiguration>: the location constraint, empty if none. Errors: MalformedXML, NotImplemented (other settings).
 Result<std::string> parse_create_bucket(std::string_view xml);

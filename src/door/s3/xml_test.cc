@@ -22,6 +22,15 @@ TEST(XmlWriter, EscapesWhatAParserWouldChange) {
 }
 
 // Keys written by the writer come back from the parser: what a client that escapes like us can delete.
+Result<DeleteDocument> read_delete(std::string_view xml) {
+  return parse_delete(xml, 1'700'000'000'000);
+}
+std::vector<std::string> keys_of(const DeleteDocument& document) {
+  std::vector<std::string> out;
+  for (const store::DeleteItem& item : document.items) out.push_back(item.key);
+  return out;
+}
+
 RC_GTEST_PROP(XmlWriter, KeysSurviveWritingAndParsing, ()) {
   std::string key;
   for (uint32_t c : *rc::gen::nonEmpty(
@@ -35,31 +44,32 @@ RC_GTEST_PROP(XmlWriter, KeysSurviveWritingAndParsing, ()) {
   }
   XmlWriter xml("Delete");
   xml.open("Object").element("Key", key).close().element("Quiet", true);
-  auto parsed = parse_delete(xml.take());
+  auto parsed = read_delete(xml.take());
   RC_ASSERT(parsed.has_value());
-  RC_ASSERT(parsed->keys == std::vector<std::string>{key});
+  RC_ASSERT(keys_of(*parsed) == std::vector<std::string>{key});
   RC_ASSERT(parsed->quiet);
 }
 
 TEST(ParseDelete, TakesWhatClientsSend) {
-  auto parsed = parse_delete(
+  auto parsed = read_delete(
       "\xef\xbb\xbf<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Delete "
       "xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\n"
       "  <Object><Key> spaced </Key></Object><!-- <&bogus; "
       "--><Object><Key>a&#x20;&amp;&#233;</Key><VersionId>null</VersionId></Object>"
       "<Object><Key><![CDATA[<&x;>]]></Key></Object></Delete>");
   ASSERT_TRUE(parsed) << parsed.error().describe();
-  EXPECT_EQ(parsed->keys, (std::vector<std::string>{" spaced ", "a &\xc3\xa9", "<&x;>"}));
+  EXPECT_EQ(keys_of(*parsed), (std::vector<std::string>{" spaced ", "a &\xc3\xa9", "<&x;>"}));
   EXPECT_FALSE(parsed->quiet);
 }
 
 TEST(ParseDelete, TakesAPrefixBlanksAndEveryCharacterOfXml) {
-  auto parsed = parse_delete(
+  auto parsed = read_delete(
       "\n<s3:Delete xmlns:s3=\"http://s3.amazonaws.com/doc/2006-03-01/\"><s3:Quiet> true\n</s3:Quiet>"
       "<s3:Object><s3:Key>a&#9;&#xA;&#13;&#xfffd;&#x10ffff;\xf4\x8f\xbf\xbf</s3:Key></s3:Object></"
       "s3:Delete>\n ");
   ASSERT_TRUE(parsed) << parsed.error().describe();
-  EXPECT_EQ(parsed->keys, (std::vector<std::string>{"a\t\n\r\xef\xbf\xbd\xf4\x8f\xbf\xbf\xf4\x8f\xbf\xbf"}));
+  EXPECT_EQ(keys_of(*parsed),
+            (std::vector<std::string>{"a\t\n\r\xef\xbf\xbd\xf4\x8f\xbf\xbf\xf4\x8f\xbf\xbf"}));
   EXPECT_TRUE(parsed->quiet);
 }
 
@@ -103,10 +113,22 @@ TEST(ParseDelete, RefusesTheRest) {
       "<!DOCTYPE d [<!ENTITY x \"y\">]><Delete><Object><Key>&x;</Key></Object></Delete>",
       "<!DOCTYPE Delete><Delete><Object><Key>a</Key></Object></Delete>",
   };
-  for (const std::string& xml : malformed) EXPECT_EQ(error_of(parse_delete(xml)), "MalformedXML") << xml;
-  EXPECT_EQ(error_of(parse_delete(with("<Object><Key>a</Key><VersionId>3</VersionId></Object>"))),
-            "NotImplemented");
-  EXPECT_EQ(error_of(parse_delete(with("<Object><Key>a</Key><ETag>x</ETag></Object>"))), "NotImplemented");
+  for (const std::string& xml : malformed) EXPECT_EQ(error_of(read_delete(xml)), "MalformedXML") << xml;
+}
+
+TEST(ParseDelete, ReadsVersionsAndConditions) {
+  auto parsed = read_delete(
+      "<Delete><Object><Key>a</Key><VersionId>null</VersionId></Object><Object><Key>a</Key><ETag>\"e\"</ETag>"
+      "<LastModifiedTime>Sun, 06 Nov 1994 08:49:37 GMT</LastModifiedTime><Size>7</Size></Object></Delete>");
+  ASSERT_TRUE(parsed) << parsed.error().describe();
+  ASSERT_EQ(parsed->items.size(), 2u);
+  EXPECT_EQ(parsed->items[0].version, "null");
+  EXPECT_FALSE(parsed->items[1].version);
+  EXPECT_EQ(parsed->items[1].conditions.if_match, std::vector<std::string>{"e"});
+  EXPECT_EQ(parsed->items[1].if_modified_ms, 784'111'777'000);
+  EXPECT_EQ(parsed->items[1].if_size, 7u);
+  EXPECT_EQ(error_of(read_delete("<Delete><Object><Key>a</Key><Size>x</Size></Object></Delete>")),
+            "MalformedXML");
 }
 
 TEST(ParseDelete, ThousandKeysAndNotOneMore) {
@@ -116,18 +138,18 @@ TEST(ParseDelete, ThousandKeysAndNotOneMore) {
       xml += "<Object><Key>" + std::string(1000, 'k') + std::to_string(i) + "</Key></Object>";
     return xml + "</Delete>";
   };
-  auto full = parse_delete(document(kDeleteKeysMax));
+  auto full = read_delete(document(kDeleteKeysMax));
   ASSERT_TRUE(full);
-  EXPECT_EQ(full->keys.size(), kDeleteKeysMax);
+  EXPECT_EQ(full->items.size(), kDeleteKeysMax);
   EXPECT_LT(document(kDeleteKeysMax).size(), kDeleteDocumentBytesMax);
-  EXPECT_EQ(error_of(parse_delete(document(kDeleteKeysMax + 1))), "MalformedXML");
+  EXPECT_EQ(error_of(read_delete(document(kDeleteKeysMax + 1))), "MalformedXML");
 }
 
 TEST(ParseDelete, DeepNestingIsRefusedWithoutRecursion) {
   std::string xml = "<Delete>";
   for (int i = 0; i < 300'000; ++i) xml += "<a>";
   for (int i = 0; i < 300'000; ++i) xml += "</a>";
-  EXPECT_EQ(error_of(parse_delete(xml + "</Delete>")), "MalformedXML");
+  EXPECT_EQ(error_of(read_delete(xml + "</Delete>")), "MalformedXML");
 }
 
 TEST(ParseCreateBucket, ReadsTheLocation) {

@@ -146,8 +146,14 @@ class FakeStore final : public store::Store {
     std::vector<store::DeleteOutcome> out;
     for (store::DeleteItem& item : request.items) {
       std::string& key = item.key;
-      buckets.at(request.bucket).objects.erase(key);
+      auto& objects = buckets.at(request.bucket).objects;
+      auto current = objects.find(key);
       Result<void> result;
+      if (current != objects.end() && !matches(item.conditions.if_match, current->second.info)) {
+        result = error(Code::precondition, "PreconditionFailed");
+      } else {
+        objects.erase(key);
+      }
       if (key == "undeletable") result = error(Code::denied, "AccessDenied");
       out.push_back({std::move(key), std::move(result)});
     }
