@@ -9,7 +9,7 @@ import zlib
 from fields import Damaged
 
 COMPONENT_BYTES_MAX = 255
-ODD = "_odd"  # no bucket can be called so
+ODD, OLD = "_odd", "_versions"  # no bucket can be called so
 
 
 def time_text(milliseconds):
@@ -23,7 +23,8 @@ def text(data):
 
 
 class Paths:
-    """Relative paths for keys: bucket/key where a file system can have that, else _odd/bucket/<SHA-256 of the key>."""
+    """Relative paths: bucket/key where a file system can have that, else _odd/bucket/<SHA-256 of the key>; for versions that are not the
+    latest _versions/bucket/<SHA-256 of the key>/<version id>."""
 
     def __init__(self, places):
         """`places`: all (bucket, key) that there are."""
@@ -37,7 +38,10 @@ class Paths:
     def _plain(key):
         return all(0 < len(c) <= COMPONENT_BYTES_MAX and c not in (b".", b"..") for c in key.split(b"/")) and len(key) <= 2048
 
-    def of(self, bucket, key):
+    def of(self, version):
+        bucket, key = version.bucket, version.key
+        if not version.latest:
+            return f"{OLD}/{os.fsdecode(bucket)}/{hashlib.sha256(key).hexdigest()}/{version.name()}"
         if self._plain(key) and (bucket, key) not in self._directories:
             return os.fsdecode(bucket + b"/" + key)
         return f"{ODD}/{os.fsdecode(bucket)}/{hashlib.sha256(key).hexdigest()}"

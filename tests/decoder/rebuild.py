@@ -15,7 +15,7 @@ import time
 from crypto import Keyring
 from fields import Damaged, Report, Unreadable
 from objects import Checks, Paths, create, text, time_text
-from view import Realm, Version
+from view import DELETE_MARKER, OBJECT, Realm, Version
 
 PASSPHRASE_VARIABLE = "ARCHIPEL_PASSPHRASE"
 
@@ -25,6 +25,7 @@ def arguments():
     parser.add_argument("--keyring", required=True, help="the keyring file")
     parser.add_argument("--passphrase-file", help=f"holds the passphrase; without it, {PASSPHRASE_VARIABLE} does")
     parser.add_argument("--list", action="store_true", help="one JSON object a line: bucket, key, size, etag, modified")
+    parser.add_argument("--versions", action="store_true", help="versions that are not current, and delete markers, too")
     parser.add_argument("--out", metavar="DIR", help="write every object to DIR/bucket/key; DIR must be empty or not exist")
     parser.add_argument("--json", action="store_true", help="a last line that sums up, as JSON")
     parser.add_argument("--no-snapshot", action="store_true", help="read the whole journal, from epoch 1 on")
@@ -54,16 +55,16 @@ def restore(realm, version, owners, target):
 
 
 def restore_all(realm, versions, owners, paths, out):
-    """Writes every object below `out`, in the order in which they lie on the islands; returns {(bucket, key): what went wrong}."""
+    """Writes every object below `out`, in the order in which they lie on the islands; returns {(bucket, key, version): what went wrong}."""
     failed = {}
-    for version in sorted(versions, key=Version.place):
-        path = pathlib.Path(out) / paths.of(version.bucket, version.key)
+    for version in sorted((v for v in versions if v.kind == OBJECT), key=Version.place):
+        path = pathlib.Path(out) / paths.of(version)
         try:
             with create(path) as target:
                 restore(realm, version, owners, target)
         except Damaged as error:
             path.unlink()
-            failed[version.bucket, version.key] = str(error)
+            failed[version.bucket, version.key, version.name()] = str(error)
     for bucket in owners:
         (pathlib.Path(out) / text(bucket)).mkdir(parents=True, exist_ok=True)
     return failed
@@ -73,21 +74,23 @@ def walk(realm, options):
     """Everything the options ask for; returns [(where, what went wrong)]."""
     owners = realm.owners()
     realm.report.count("buckets", len(owners))
-    found = list(realm.versions())
+    found = list(realm.all_versions() if options.versions else realm.versions())
     unread = [(text(key), str(version)) for key, version in found if isinstance(version, Damaged)]
     versions = [version for _, version in found if not isinstance(version, Damaged)]
-    paths = Paths((v.bucket, v.key) for v in versions)
+    paths = Paths((v.bucket, v.key) for v in versions if v.latest)
     failed = restore_all(realm, versions, owners, paths, options.out) if options.out else {}
     for version in versions if options.list else ():
         line = {"bucket": text(version.bucket), "key": text(version.key), "size": version.size, "etag": text(version.etag),
                 "modified": time_text(version.modified)}
-        if options.out:
-            line["path"] = paths.of(version.bucket, version.key)
-        if (version.bucket, version.key) in failed:
-            line["error"] = failed[version.bucket, version.key]
+        if options.versions:
+            line |= {"version": version.name(), "latest": version.latest, "delete_marker": version.kind == DELETE_MARKER}
+        if options.out and version.kind == OBJECT:
+            line["path"] = paths.of(version)
+        if (version.bucket, version.key, version.name()) in failed:
+            line["error"] = failed[version.bucket, version.key, version.name()]
         print(json.dumps(line))
     realm.report.count("listed", len(versions))
-    return unread + [(f"{text(bucket)}/{text(key)}", problem) for (bucket, key), problem in sorted(failed.items())]
+    return unread + [(f"{text(bucket)}/{text(key)}", problem) for (bucket, key, _), problem in sorted(failed.items())]
 
 
 def run(options):

@@ -12,6 +12,8 @@ import snapshots
 SMALL, LARGE = 1, 2
 SMALL_SEGMENTS_MAX = 4
 SIZE_MAX = 1 << 50
+OBJECT, DELETE_MARKER = 1, 2
+CUSTOMER_KEY = 2  # encryption asked for: SSE-C
 
 
 @dataclasses.dataclass
@@ -33,7 +35,7 @@ class Slice:
 
 @dataclasses.dataclass
 class Version:
-    """An object's current version."""
+    """A version of an object, or a delete marker."""
     bucket: bytes
     key: bytes
     id: bytes
@@ -45,6 +47,23 @@ class Version:
     system: list
     user: list
     slices: list
+    kind: int = OBJECT
+    order: int = 0
+    null: bool = True
+    composite: bool = False
+    encryption: int = 0
+    commitment: bytes = b""
+    tags: list = dataclasses.field(default_factory=list)
+    retention: int = 0
+    retain_until: int = 0
+    hold: bool = False
+    part_set: bytes = b""
+    parts: list = dataclasses.field(default_factory=list)  # (number, size, checksum)
+    latest: bool = True
+
+    def name(self):
+        """The version id as clients write it."""
+        return "null" if self.null else (u64(self.order) + self.id[:8]).hex()
 
     def place(self):
         """Where the body begins; objects sorted so are read extent by extent."""
@@ -116,29 +135,82 @@ def read_slice(fields):
     return Slice(stream, wrapped, slot, generation, pieces)
 
 
+def split_key(key):
+    """(bucket, object key, order or None) of a key under o/ or v/."""
+    bucket, _, rest = key[2:].partition(b"\0")
+    name, separator, order = rest.partition(b"\0")
+    if not bucket or not separator or len(order) != (8 if key.startswith(b"v/") else 0):
+        raise Damaged(f"key {key!r} of the view is not a version's")
+    return bucket, name, ~int.from_bytes(order, "big") & (1 << 64) - 1 if order else None
+
+
 def read_version(key, value):
-    """The record of `key` = o/ bucket NUL object key NUL."""
-    parts = key[2:].split(b"\0")
-    if len(parts) != 3 or parts[2] or not parts[0]:
-        raise Damaged(f"key {key!r} of the view is not an object's current version")
-    bucket, name = parts[:2]
+    """The record of `key` = o/ bucket NUL object key NUL, or v/ bucket NUL object key NUL ~order."""
+    bucket, name, order = split_key(key)
     fields = Fields(value, f"record of object {name!r} in bucket {bucket!r}")
-    fields.expect(u8(1), "format")
-    fields.expect(u8(1), "kind of version")
+    version = {1: read_first_format, 2: read_second_format}.get(fields.u8(), read_unknown_format)(fields, bucket, name)
+    fields.end()
+    if order is not None and order != version.order:
+        fields.fail(f"order {version.order} in the record, {order} in its key")
+    if order is None and version.kind != OBJECT:
+        fields.fail("a delete marker where the current object stands")
+    inside = sum(s.stream.length for s in version.slices) + sum(size for _, size, _ in version.parts)
+    if inside != version.size or version.size > SIZE_MAX or (version.slices and version.part_set):
+        fields.fail(f"slices and parts do not add up to {version.size} bytes")
+    return version
+
+
+def read_unknown_format(fields, _bucket, _name):
+    fields.fail("its format is unknown")
+
+
+def read_first_format(fields, bucket, name):
+    fields.expect(u8(OBJECT), "kind of version")
     version_id, modified, size, etag = fields.raw(16), fields.u64(), fields.varint(), fields.bytes()
     kind, checksum, system, user = fields.u8(), fields.bytes(), fields.map(), fields.map()
     slices = [read_slice(fields) for _ in range(fields.count())]
-    fields.end()
-    if sum(s.stream.length for s in slices) != size or size > SIZE_MAX:
-        fields.fail(f"slices do not add up to {size} bytes")
     return Version(bucket, name, version_id, modified, size, etag, kind, checksum, system, user, slices)
+
+
+def read_flag(fields, most, name):
+    value = fields.u8()
+    if value > most:
+        fields.fail(f"{name} is {value}")
+    return value
+
+
+def read_second_format(fields, bucket, name):
+    kind = fields.u8()
+    if kind not in (OBJECT, DELETE_MARKER):
+        fields.fail(f"kind of version {kind}")
+    version_id, modified, size, etag = fields.raw(16), fields.u64(), fields.varint(), fields.bytes()
+    checksum_kind, composite, checksum = fields.u8(), read_flag(fields, 1, "checksum type"), fields.bytes()
+    order, null, count = fields.u64(), read_flag(fields, 1, "flags"), fields.varint()
+    encryption, _name, commitment, _owner = read_flag(fields, 3, "encryption"), fields.bytes(), fields.bytes(), fields.bytes()
+    retention, until, hold = read_flag(fields, 2, "retention"), fields.u64(), read_flag(fields, 1, "legal hold")
+    system, user, tags, _acl = fields.map(), fields.map(), fields.map(), fields.bytes()
+    slices = [read_slice(fields) for _ in range(fields.count())]
+    part_set = fields.bytes()
+    if len(part_set) not in (0, 16):
+        fields.fail("a part set's id has 16 bytes")
+    parts = [(fields.u16(), fields.varint(), fields.bytes()) for _ in range(count)] if part_set else []
+    if any(a[0] >= b[0] for a, b in zip(parts, parts[1:])):
+        fields.fail("part numbers do not rise")
+    if kind == DELETE_MARKER and (size or slices or part_set):
+        fields.fail("a delete marker has bytes")
+    return Version(bucket, name, version_id, modified, size, etag, checksum_kind, checksum, system, user, slices, kind, order, bool(null),
+                   bool(composite), encryption, commitment, tags, retention, until, bool(hold), part_set, parts)
 
 
 def read_owner(value, bucket):
     fields = Fields(value, f"record of bucket {bucket!r}")
-    fields.expect(u8(1), "format")
+    kind = fields.u8()
     owner = fields.bytes()
     fields.u64()
+    if kind == 2:
+        read_flag(fields, 2, "versioning"), read_flag(fields, 1, "object lock"), fields.varint(), fields.varint()
+    elif kind != 1:
+        fields.fail(f"format {kind}")
     fields.end()
     return owner
 
@@ -238,12 +310,27 @@ class Realm:
         return {key[2:]: read_owner(value, key[2:]) for key, value in self.view.items() if key.startswith(b"b/")}
 
     def versions(self):
-        """Every object's current version, in order; Damaged ones as (key, error)."""
+        """Every object's current version, in order of their keys; Damaged ones as (key, error)."""
         for key in sorted(k for k in self.view if k.startswith(b"o/")):
             try:
                 yield key, read_version(key, self.view[key])
             except Damaged as error:
                 yield key, error
+
+    def all_versions(self):
+        """Versions that are not current, and delete markers, too: each key's newest first."""
+        places = sorted((k[2:], k[:2]) for k in self.view if k.startswith((b"o/", b"v/")))
+        last = None
+        for rest, kind in places:
+            key = kind + rest
+            try:
+                version = read_version(key, self.view[key])
+            except Damaged as error:
+                yield key, error
+                continue
+            version.latest = (version.bucket, version.key) != last
+            last = version.bucket, version.key
+            yield key, version
 
     def body(self, version, owner):
         """The object's bytes, piece by piece, in order."""
