@@ -26,8 +26,15 @@ void write_entries(XmlWriter& xml, const Call& call, const ListQuery& query, con
   write_common_prefixes(xml, query, result.common_prefixes);
 }
 
-void write_echo(XmlWriter& xml, const ListQuery& query) {
-  xml.element("Name", query.bucket).element("Prefix", query.name(query.prefix));
+// The prefix of ListObjects. Some clients (boto3) decode everything of this answer but the prefix, so it goes as it is wherever those
+// that decode it read the same.
+std::string prefix_v1(const ListQuery& query) {
+  bool same_either_way = query.prefix.find_first_of("%+") == std::string::npos;
+  return same_either_way ? query.prefix : query.name(query.prefix);
+}
+
+void write_echo(XmlWriter& xml, const ListQuery& query, std::string_view prefix) {
+  xml.element("Name", query.bucket).element("Prefix", prefix);
   if (!query.delimiter.empty()) xml.element("Delimiter", query.name(query.delimiter));
   xml.element("MaxKeys", uint64_t{query.max_keys});
   if (query.url_encoding) xml.element("EncodingType", "url");
@@ -53,7 +60,7 @@ io::Task<Result<void>> list_objects_v1(Call& call) {
   auto result = co_await run_list(call, *query, marker);
   if (!result) co_return std::unexpected(std::move(result).error());
   XmlWriter xml("ListBucketResult");
-  write_echo(xml, *query);
+  write_echo(xml, *query, prefix_v1(*query));
   xml.element("Marker", query->name(marker));
   // Without a delimiter the last key serves as the next marker, and S3 says so by leaving this out.
   if (result->truncated && !query->delimiter.empty()) xml.element("NextMarker", query->name(result->next));
@@ -70,7 +77,7 @@ io::Task<Result<void>> list_objects_v2(Call& call) {
   const Target& target = call.target;
   std::string start_after(target.value("start-after"));
   const http::QueryParam* token = target.param("continuation-token");
-  if (token != nullptr) {
+  if (token != nullptr && !token->value.empty()) {  // an empty one asks for the first page
     auto next = open_token(token->value);
     if (!next) co_return refuse("InvalidArgument", "The continuation token provided is incorrect");
     start_after = std::move(*next);
@@ -83,7 +90,7 @@ io::Task<Result<void>> list_objects_v2(Call& call) {
   auto result = co_await run_list(call, *query, std::move(start_after));
   if (!result) co_return std::unexpected(std::move(result).error());
   XmlWriter xml("ListBucketResult");
-  write_echo(xml, *query);
+  write_echo(xml, *query, query->name(query->prefix));
   xml.element("KeyCount", uint64_t{result->entries.size() + result->common_prefixes.size()});
   if (token != nullptr) xml.element("ContinuationToken", token->value);
   if (result->truncated) xml.element("NextContinuationToken", make_token(result->next));

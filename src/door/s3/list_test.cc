@@ -164,6 +164,16 @@ TEST_F(ListTest, UrlEncodingCoversEveryName) {
   EXPECT_EQ(prefixes(v2), (std::vector<std::string>{"a%20b%01%2B%25/%C3%A9"}));
   EXPECT_EQ(list("encoding-type=url&marker=%01").element("Marker"), "%01");
   EXPECT_EQ(list("encoding-type=url").element("Key"), "a%20b%01%2B%25/%C3%A9/x");
+  // ListObjects says the prefix so that clients that decode it and clients that do not read the same.
+  EXPECT_EQ(list("encoding-type=url&prefix=%0a").element("Prefix"), "&#xa;");
+  EXPECT_EQ(list("encoding-type=url&prefix=a%2b").element("Prefix"), "a%2B");
+}
+
+TEST_F(ListTest, AnEmptyContinuationTokenAsksForTheFirstPage) {
+  add("a");
+  Answer page = list("list-type=2&continuation-token=");
+  EXPECT_EQ(page.status, 200);
+  EXPECT_EQ(page.element("Key"), "a");
 }
 
 TEST_F(ListTest, MaxKeys) {
@@ -185,7 +195,7 @@ TEST_F(ListTest, BadParametersAreRefused) {
   EXPECT_EQ(code("list-type=2&encoding-type=base64"), "InvalidArgument");
   EXPECT_EQ(code("list-type=3"), "InvalidArgument");
   EXPECT_EQ(code("list-type=2&fetch-owner=maybe"), "InvalidArgument");
-  for (const char* token : {"", "x", "AAAA", "Mg==", "MQ=="})
+  for (const char* token : {"x", "AAAA", "Mg==", "MQ=="})
     EXPECT_EQ(code(std::string("list-type=2&continuation-token=") + token), "InvalidArgument") << token;
   EXPECT_EQ(code("list-type=2&marker=a"), "NotImplemented");
   EXPECT_EQ(code("start-after=a"), "NotImplemented");
