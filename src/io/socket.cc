@@ -112,6 +112,26 @@ Task<Result<void>> SocketStream::write(std::span<const ByteView> parts, Deadline
   co_return {};
 }
 
+std::optional<Result<size_t>> SocketStream::try_read(MutableBytes out) {
+  if (descriptor_.closed()) return closed_here();
+  if (moved_in_turn_ >= kBytesPerTurn) return std::nullopt;
+  for (;;) {
+    ssize_t got = ::recv(descriptor_.fd(), out.data(), out.size(), 0);
+    if (got >= 0) {
+      moved_in_turn_ += static_cast<size_t>(got);
+      return static_cast<size_t>(got);
+    }
+    if (errno == EAGAIN) return std::nullopt;
+    if (errno != EINTR) return fail_errno(errno, "reading from " + peer());
+  }
+}
+
+size_t SocketStream::try_write(ByteView bytes) {
+  if (descriptor_.closed()) return 0;
+  ssize_t sent = ::send(descriptor_.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  return sent > 0 ? static_cast<size_t>(sent) : 0;
+}
+
 void SocketStream::shutdown_write() {
   if (!descriptor_.closed()) ::shutdown(descriptor_.fd(), SHUT_WR);
 }

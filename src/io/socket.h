@@ -24,6 +24,8 @@ class SocketStream final : public Stream {
   Task<Result<void>> wait_readable(Deadline deadline) override;
   Task<Result<size_t>> read(MutableBytes out, Deadline deadline) override;
   Task<Result<void>> write(std::span<const ByteView> parts, Deadline deadline) override;
+  std::optional<Result<size_t>> try_read(MutableBytes out) override;
+  size_t try_write(ByteView bytes) override;
   void shutdown_write() override;
   void close(bool reset) override;
   std::string peer() const override { return peer_; }

@@ -1,0 +1,471 @@
+// A stream of plaintext over a stream of TLS records. OpenSSL sees two buffers in memory, never a socket; they are lent from a pool while there is
+// something in them.
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "io/sync.h"
+#include "io/tls_context.h"
+
+namespace archipel::io {
+namespace {
+
+constexpr size_t kPlainBytesMax = SSL3_RT_MAX_PLAIN_LENGTH;             // of a record
+constexpr size_t kRecordBytesMax = SSL3_RT_MAX_PLAIN_LENGTH + 5 + 256;  // sealed, with its header
+constexpr size_t kBatchRecords = 4;  // sealed before they are written, and read at once
+constexpr size_t kReplyBytesMax =
+    4u << 10;  // of OpenSSL's own, behind a full batch: answers to key updates, alerts
+constexpr size_t kBufferBytes = kBatchRecords * kRecordBytesMax + kReplyBytesMax;
+constexpr size_t kSparesMax = 32;
+// A client that spoke plain HTTP: what else it sends is dropped so that it gets to see our answer.
+constexpr size_t kPlainHttpBytesMax = 64u << 10;
+constexpr Duration kPlainHttpTimeout = std::chrono::seconds(2);
+constexpr std::string_view kPlainHttpAnswer =
+    "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close\r\n"
+    "content-length: 44\r\n\r\nThis port speaks TLS: use https:// with it.\n";
+
+metrics::Counter handshakes{"archipel_tls_handshakes_total", "TLS handshakes that succeeded"};
+metrics::Counter resumed{"archipel_tls_resumptions_total", "TLS handshakes that resumed a session"};
+metrics::Counter handshakes_failed{"archipel_tls_handshakes_failed_total",
+                                   "TLS handshakes that failed or were given up"};
+
+std::unexpected<Error> closed_here() {
+  return fail(Code::cancelled, "the connection was closed on this side");
+}
+
+// What the streams of one listener share. One loop.
+struct Listening {
+  Listening(Loop& l, std::shared_ptr<OpensslContext> c) : loop(l), context(std::move(c)) {}
+  Loop& loop;
+  const std::shared_ptr<OpensslContext> context;
+  Semaphore slots{kTlsHandshakesMax};
+  std::vector<Buffer> spares;
+  Buffer scratch{kPlainBytesMax};  // small parts of one write, gathered into one record
+
+  Buffer take() {
+    if (spares.empty()) return Buffer(kBufferBytes);
+    Buffer buffer = std::move(spares.back());
+    spares.pop_back();
+    return buffer;
+  }
+  void give(Buffer& buffer) {
+    Buffer back = std::move(buffer);
+    buffer = Buffer();
+    if (!back.empty() && spares.size() < kSparesMax) spares.push_back(std::move(back));
+  }
+};
+
+// Bytes between OpenSSL and the connection.
+struct Pending {
+  Buffer bytes;
+  size_t begin = 0, end = 0;
+  bool empty() const { return begin == end; }
+  ByteView view() const { return bytes.view().subspan(begin, end - begin); }
+};
+
+// Everything of one connection. Operations hold it, so that it may be closed and left while they wait.
+struct Link {
+  enum class Phase { fresh, shaking, open, failed, closed };
+
+  Link(std::shared_ptr<Listening> s, std::unique_ptr<Stream> c) : shared(std::move(s)), inner(std::move(c)) {}
+  ~Link() {
+    shared->give(in.bytes);
+    shared->give(out.bytes);
+  }
+
+  const std::shared_ptr<Listening> shared;
+  const std::unique_ptr<Stream> inner;
+  SslPtr ssl;  // from the client's first byte on
+  Pending in, out;
+  Phase phase = Phase::fresh;
+  std::optional<Error> failure;  // phase failed
+  bool writing = false;          // somebody sends what is in `out`
+  bool notified = false;         // close_notify was said
+  Event changed;                 // of phase
+
+  Result<void> usable() const {
+    if (phase == Phase::closed) return closed_here();
+    if (phase == Phase::failed) return fail(*failure);
+    return {};
+  }
+  std::unexpected<Error> fail_with(Error error) {
+    if (phase == Phase::closed) return closed_here();
+    phase = Phase::failed;
+    failure = error;
+    return fail(std::move(error));
+  }
+  Error broken(const char* where) {
+    std::string reason = take_openssl_reason();
+    return {Code::io,
+            std::string(where) + " with " + inner->peer() +
+                " failed: " + (reason.empty() ? "unknown reason" : reason),
+            {}};
+  }
+  void release_empty() {
+    if (in.empty()) shared->give(in.bytes);
+    if (out.empty() && !writing) {
+      out.begin = out.end = 0;
+      shared->give(out.bytes);
+    }
+  }
+  // OpenSSL may want to say something while it reads. What does not fit now leaves with the next write.
+  void reply() {
+    if (writing || out.empty()) return;
+    out.begin += inner->try_write(out.view());
+  }
+  void say_goodbye() {
+    if (phase != Phase::open || notified) return;
+    notified = true;
+    ERR_clear_error();
+    SSL_shutdown(ssl.get());
+    ERR_clear_error();
+    reply();
+  }
+  size_t encrypt(std::span<const ByteView>& parts, size_t& offset);
+};
+
+// --- OpenSSL's view of the connection ------------------------------------------------------------------------------------
+
+int bio_read(BIO* bio, char* to, int size) {
+  Link& link = *static_cast<Link*>(BIO_get_data(bio));
+  BIO_clear_retry_flags(bio);
+  if (link.in.empty()) {
+    BIO_set_retry_read(bio);
+    return -1;
+  }
+  size_t count = std::min(static_cast<size_t>(std::max(size, 0)), link.in.end - link.in.begin);
+  std::memcpy(to, link.in.bytes.data() + link.in.begin, count);
+  link.in.begin += count;
+  return static_cast<int>(count);
+}
+
+int bio_write(BIO* bio, const char* from, int size) {
+  Link& link = *static_cast<Link*>(BIO_get_data(bio));
+  BIO_clear_retry_flags(bio);
+  Pending& out = link.out;
+  if (out.bytes.empty()) out = {link.shared->take(), 0, 0};
+  size_t count = std::min(static_cast<size_t>(std::max(size, 0)), out.bytes.size() - out.end);
+  if (count == 0) {
+    BIO_set_retry_write(bio);
+    return -1;
+  }
+  std::memcpy(out.bytes.data() + out.end, from, count);
+  out.end += count;
+  return static_cast<int>(count);
+}
+
+long bio_control(BIO*, int command, long, void*) {
+  return command == BIO_CTRL_FLUSH ? 1 : 0;
+}
+
+BIO_METHOD* bio_method() {
+  static BIO_METHOD* method = [] {
+    BIO_METHOD* m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "archipel");
+    CHECK(m != nullptr);
+    CHECK(BIO_meth_set_read(m, bio_read) == 1 && BIO_meth_set_write(m, bio_write) == 1 &&
+          BIO_meth_set_ctrl(m, bio_control) == 1);
+    return m;
+  }();
+  return method;
+}
+
+void make_session(Link& link) {
+  link.ssl = link.shared->context->new_session();
+  BIO* bio = BIO_new(bio_method());
+  CHECK(bio != nullptr);
+  BIO_set_data(bio, &link);
+  BIO_set_init(bio, 1);
+  SSL_set_bio(link.ssl.get(), bio, bio);  // takes it
+}
+
+// --- moving records ------------------------------------------------------------------------------------------------------
+
+// More of what the client sent; 0 at its end. Holds no buffer while it waits.
+Task<Result<size_t>> fill(std::shared_ptr<Link> link, Deadline deadline) {
+  CHECK(link->in.empty());
+  Pending& in = link->in;
+  if (in.bytes.empty()) in.bytes = link->shared->take();
+  std::optional<Result<size_t>> now = link->inner->try_read(in.bytes.span());
+  Result<size_t> got = now ? std::move(*now) : Result<size_t>(0);
+  if (!now) {
+    link->shared->give(in.bytes);
+    Result<void> ready = co_await link->inner->wait_readable(deadline);
+    if (!ready) co_return fail(std::move(ready).error());
+    in.bytes = link->shared->take();
+    got = co_await link->inner->read(in.bytes.span(), deadline);
+  }
+  in.begin = 0;
+  in.end = got ? *got : 0;
+  co_return got;
+}
+
+Task<Result<void>> flush(std::shared_ptr<Link> link, Deadline deadline) {
+  Result<void> written;
+  link->writing = true;
+  while (written && !link->out.empty()) {
+    ByteView batch = link->out.view();
+    std::array<ByteView, 1> parts = {batch};
+    written = co_await link->inner->write(parts, deadline);
+    link->out.begin += batch.size();
+  }
+  link->writing = false;
+  link->release_empty();
+  co_return written;
+}
+
+// --- the handshake -------------------------------------------------------------------------------------------------------
+
+Task<void> tell_plain_http(std::shared_ptr<Link> link) {
+  link->out.begin = link->out.end;
+  const Deadline deadline = link->shared->loop.now() + kPlainHttpTimeout;
+  std::array<ByteView, 1> parts = {as_bytes(kPlainHttpAnswer)};
+  Result<void> told = co_await link->inner->write(parts, deadline);
+  if (!told) co_return;
+  link->inner->shutdown_write();
+  for (size_t dropped = 0; dropped < kPlainHttpBytesMax;) {
+    link->in.begin = link->in.end = 0;
+    Result<size_t> got = co_await fill(link, deadline);
+    if (!got) co_return;
+    if (*got == 0) co_return;
+    dropped += *got;
+  }
+}
+
+Task<Result<void>> exchange_handshake(std::shared_ptr<Link> link, Deadline deadline) {
+  make_session(*link);
+  for (;;) {
+    ERR_clear_error();
+    const int done = SSL_do_handshake(link->ssl.get());
+    const int why = SSL_get_error(link->ssl.get(), done);
+    const bool plain = ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_HTTP_REQUEST;
+    std::optional<Error> broken;
+    if (why != SSL_ERROR_NONE && why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE)
+      broken = link->broken("the TLS handshake");
+    if (link->in.empty()) link->shared->give(link->in.bytes);
+    if (plain) {
+      co_await tell_plain_http(link);
+      co_return fail(*broken);
+    }
+    Result<void> flushed = co_await flush(link, deadline);  // an alert, too
+    if (broken) co_return fail(*broken);
+    if (!flushed) co_return flushed;
+    if (why == SSL_ERROR_NONE) co_return Result<void>();
+    if (why == SSL_ERROR_WANT_WRITE) continue;
+    Result<size_t> got = co_await fill(link, deadline);
+    if (!got) co_return fail(std::move(got).error());
+    if (*got == 0)
+      co_return fail(Code::io, link->inner->peer() + " ended the connection within the TLS handshake");
+  }
+}
+
+Task<Result<void>> shake_hands(std::shared_ptr<Link> link, Deadline deadline) {
+  // Who says nothing costs nothing.
+  Result<void> spoken = co_await link->inner->wait_readable(deadline);
+  if (!spoken) co_return spoken;
+  deadline = std::min(deadline, link->shared->loop.now() + kTlsHandshakeTimeout);
+  Result<void> admitted = co_await link->shared->slots.acquire(1, deadline);
+  if (!admitted) co_return admitted;
+  Result<void> done = co_await exchange_handshake(link, deadline);
+  link->shared->slots.release(1);
+  (done ? handshakes : handshakes_failed).add();
+  if (done && SSL_session_reused(link->ssl.get()) == 1) resumed.add();
+  if (!done) log::debug("tls.refused", {{"peer", link->inner->peer()}, {"reason", done.error().message}});
+  co_return done;
+}
+
+// The first operation does the handshake; another one beside it waits for that.
+Task<Result<void>> establish(std::shared_ptr<Link> link, Deadline deadline) {
+  using Phase = Link::Phase;
+  if (link->phase == Phase::fresh) {
+    link->phase = Phase::shaking;
+    Result<void> done = co_await shake_hands(link, deadline);
+    if (link->phase == Phase::shaking) {
+      if (done)
+        link->phase = Phase::open;
+      else [[maybe_unused]]
+        auto failed = link->fail_with(done.error());
+    }
+    link->changed.notify_all();
+  }
+  while (link->phase == Phase::shaking) {
+    bool in_time = co_await link->changed.wait(deadline);
+    if (!in_time)
+      co_return fail(Code::timeout,
+                     "the TLS handshake with " + link->inner->peer() + " was not over in time");
+  }
+  co_return link->usable();
+}
+
+// --- plaintext -----------------------------------------------------------------------------------------------------------
+
+// Seals from the front of `parts` what fits into `out`; returns how many bytes of plaintext. 0: OpenSSL failed, or nothing is left.
+size_t Link::encrypt(std::span<const ByteView>& parts, size_t& offset) {
+  size_t total = 0;
+  for (;;) {
+    while (!parts.empty() && offset == parts.front().size()) {
+      parts = parts.subspan(1);
+      offset = 0;
+    }
+    const size_t used = out.bytes.empty() ? 0 : out.end;
+    if (parts.empty() || used + kRecordBytesMax + kReplyBytesMax > kBufferBytes) return total;
+    ByteView plain = parts.front().subspan(offset);
+    if (plain.size() >= kPlainBytesMax || parts.size() == 1) {
+      plain = plain.first(std::min(plain.size(), kPlainBytesMax));
+      offset += plain.size();
+    } else {
+      // A head and the first bytes of its body make one record.
+      size_t gathered = 0;
+      while (!parts.empty() && gathered < kPlainBytesMax) {
+        ByteView next = parts.front().subspan(offset);
+        size_t count = std::min(next.size(), kPlainBytesMax - gathered);
+        if (count > 0) std::memcpy(shared->scratch.data() + gathered, next.data(), count);
+        gathered += count;
+        offset += count;
+        if (offset < parts.front().size()) break;
+        parts = parts.subspan(1);
+        offset = 0;
+      }
+      plain = shared->scratch.view().first(gathered);
+    }
+    if (plain.empty()) continue;
+    size_t sealed = 0;
+    ERR_clear_error();
+    if (SSL_write_ex(ssl.get(), plain.data(), plain.size(), &sealed) != 1 || sealed != plain.size()) return 0;
+    total += sealed;
+  }
+}
+
+Task<Result<void>> write_all(std::shared_ptr<Link> link, std::span<const ByteView> parts, Deadline deadline) {
+  if (link->phase != Link::Phase::open) CO_RETURN_IF_ERROR(co_await establish(link, deadline));
+  size_t left = 0, offset = 0;
+  for (ByteView part : parts) left += part.size();
+  while (left > 0) {
+    CO_RETURN_IF_ERROR(link->usable());
+    const size_t sealed = link->encrypt(parts, offset);
+    if (sealed == 0) co_return link->fail_with(link->broken("sealing records for the connection"));
+    left -= sealed;
+    Result<void> sent = co_await flush(link, deadline);
+    if (!sent) co_return link->fail_with(std::move(sent).error());
+  }
+  co_return Result<void>();
+}
+
+// Opens records that are here into `out`. nullopt: there is not a whole one.
+std::optional<Result<size_t>> decrypt(Link& link, MutableBytes out) {
+  size_t total = 0;
+  std::optional<Result<size_t>> outcome;
+  while (total < out.size()) {
+    size_t count = 0;
+    ERR_clear_error();
+    const int done = SSL_read_ex(link.ssl.get(), out.data() + total, out.size() - total, &count);
+    if (done == 1) {
+      total += count;
+      continue;
+    }
+    const int why = SSL_get_error(link.ssl.get(), done);
+    if (total > 0 || why == SSL_ERROR_WANT_READ)
+      break;  // what is wrong behind good bytes is found by the next read
+    if (why == SSL_ERROR_ZERO_RETURN)
+      outcome = Result<size_t>(0);
+    else
+      outcome = link.fail_with(link.broken("the TLS connection"));
+    break;
+  }
+  if (total > 0) outcome = Result<size_t>(total);
+  ERR_clear_error();
+  link.reply();
+  link.release_empty();
+  return outcome;
+}
+
+Task<Result<size_t>> read_some(std::shared_ptr<Link> link, MutableBytes out, Deadline deadline) {
+  CHECK(!out.empty());
+  if (link->phase != Link::Phase::open) CO_RETURN_IF_ERROR(co_await establish(link, deadline));
+  for (;;) {
+    CO_RETURN_IF_ERROR(link->usable());
+    std::optional<Result<size_t>> opened = decrypt(*link, out);
+    if (opened) co_return std::move(*opened);
+    Result<size_t> got = co_await fill(link, deadline);
+    if (!got) co_return link->fail_with(std::move(got).error());
+    if (*got == 0)
+      co_return link->fail_with(
+          {Code::io, link->inner->peer() + " ended the connection without saying so within TLS", {}});
+  }
+}
+
+Task<Result<void>> wait_for_more(std::shared_ptr<Link> link, Deadline deadline) {
+  if (link->phase != Link::Phase::open) CO_RETURN_IF_ERROR(co_await establish(link, deadline));
+  if (!link->in.empty() || SSL_has_pending(link->ssl.get()) == 1) co_return Result<void>();
+  Result<void> ready = co_await link->inner->wait_readable(deadline);
+  co_return ready;
+}
+
+// --- stream and listener ---------------------------------------------------------------------------------------------------
+
+class TlsStream final : public Stream {
+ public:
+  TlsStream(std::shared_ptr<Listening> shared, std::unique_ptr<Stream> inner)
+      : link_(std::make_shared<Link>(std::move(shared), std::move(inner))) {}
+  ~TlsStream() override { end(false); }
+
+  Task<Result<void>> wait_readable(Deadline deadline) override { return wait_for_more(link_, deadline); }
+  Task<Result<size_t>> read(MutableBytes out, Deadline deadline) override {
+    return read_some(link_, out, deadline);
+  }
+  Task<Result<void>> write(std::span<const ByteView> parts, Deadline deadline) override {
+    return write_all(link_, parts, deadline);
+  }
+  void shutdown_write() override {
+    link_->say_goodbye();
+    link_->inner->shutdown_write();
+  }
+  void close(bool reset) override { end(reset); }
+  std::string peer() const override { return link_->inner->peer(); }
+
+ private:
+  void end(bool reset) {
+    if (link_->phase == Link::Phase::closed) return;
+    if (!reset && !link_->writing) link_->say_goodbye();
+    link_->phase = Link::Phase::closed;
+    link_->inner->close(reset);
+    link_->changed.notify_all();
+  }
+
+  const std::shared_ptr<Link> link_;
+};
+
+class TlsListener final : public Listener {
+ public:
+  TlsListener(std::shared_ptr<Listening> shared, std::unique_ptr<Listener> inner)
+      : shared_(std::move(shared)), inner_(std::move(inner)) {}
+
+  Task<Result<std::unique_ptr<Stream>>> accept() override {
+    Result<std::unique_ptr<Stream>> connection = co_await inner_->accept();
+    // The listener may be gone when its accept() comes back with an error.
+    if (!connection) co_return fail(std::move(connection).error());
+    std::unique_ptr<Stream> stream = std::make_unique<TlsStream>(shared_, std::move(*connection));
+    co_return std::move(stream);
+  }
+  void close() override { inner_->close(); }
+  std::string address() const override { return inner_->address(); }
+
+ private:
+  const std::shared_ptr<Listening> shared_;
+  const std::unique_ptr<Listener> inner_;
+};
+
+}  // namespace
+
+std::unique_ptr<Listener> make_tls_listener(Loop& loop, std::unique_ptr<Listener> inner,
+                                            std::shared_ptr<TlsContext> context) {
+  auto own = std::dynamic_pointer_cast<OpensslContext>(std::move(context));
+  CHECK(own != nullptr);
+  return std::make_unique<TlsListener>(std::make_shared<Listening>(loop, std::move(own)), std::move(inner));
+}
+
+}  // namespace archipel::io
