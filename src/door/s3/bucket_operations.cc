@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "door/s3/bucket_documents.h"
 #include "door/s3/call.h"
 #include "door/s3/errors.h"
 #include "door/s3/list_token.h"
@@ -73,19 +74,59 @@ io::Task<Result<void>> list_buckets(Call& call) {
   co_return sent;
 }
 
+// What the request asks the new bucket to be, apart from its name.
+static Result<store::CreateBucket> read_create(const Call& call, std::string_view document) {
+  store::CreateBucket out;
+  out.name = call.target.bucket;
+  out.owner = call.account_id();
+  if (const std::string* lock = call.request.headers.find("x-amz-bucket-object-lock-enabled")) {
+    bool yes = *lock == "true" || *lock == "True" || *lock == "TRUE";
+    bool no = *lock == "false" || *lock == "False" || *lock == "FALSE";
+    if (!yes && !no)
+      return refuse("InvalidArgument", "x-amz-bucket-object-lock-enabled must be true or false.");
+    out.object_lock = yes;
+  }
+  if (document.empty()) return out;
+  ASSIGN_OR_RETURN(NewBucket asked, parse_new_bucket(document));
+  // Clients name the region that they sign for; any is accepted there, so it is here.
+  if (!asked.location.empty() && asked.location != call.door.options.region &&
+      asked.location != call.identity.region)
+    return refuse("InvalidLocationConstraint",
+                  "The specified location constraint is not valid: this service is in " +
+                      call.door.options.region + ".");
+  if (!asked.tags.empty()) out.configs["tagging"] = write_bucket_tagging(asked.tags);
+  return out;
+}
+
+// In S3's oldest region, a bucket that the caller owns may be created again, with 200 and no effect; the clients that know no other region rely
+// on it. With other settings than the bucket has it is refused even there: 200 would say that they hold.
+static io::Task<Result<void>> create_again(Call& call, store::CreateBucket asked, Error refusal) {
+  if (call.identity.region != "us-east-1") co_return fail(std::move(refusal));
+  auto bucket = co_await call.door.store.head_bucket(asked.name);
+  if (!bucket) co_return fail(std::move(refusal));
+  auto config = [](const store::BucketConfigs* all, const std::string& name) {
+    if (all == nullptr) return std::string();
+    auto found = all->find(name);
+    return found == all->end() ? std::string() : found->second;
+  };
+  for (const std::string name : {"acl", "ownership"})
+    if (config(&asked.configs, name) != config(bucket->configs.get(), name))
+      co_return refuse("BucketAlreadyExists",
+                       "The bucket exists already, and you own it; its access differs.");
+  if (asked.object_lock != bucket->object_lock)
+    co_return refuse("BucketAlreadyExists",
+                     "The bucket exists already, and you own it; its Object Lock differs.");
+  co_return Result<void>{};
+}
+
 io::Task<Result<void>> create_bucket(Call& call) {
   auto document = co_await read_request_document(call, kBucketDocumentBytesMax, "MalformedXML");
   if (!document) co_return std::unexpected(std::move(document).error());
-  if (!document->text.empty()) {
-    auto location = parse_create_bucket(document->text);
-    if (!location) co_return std::unexpected(std::move(location).error());
-    // Clients name the region that they sign for; any is accepted there, so it is here.
-    if (!location->empty() && *location != call.door.options.region && *location != call.identity.region)
-      co_return refuse("InvalidLocationConstraint",
-                       "The specified location constraint is not valid: this service is in " +
-                           call.door.options.region + ".");
-  }
-  auto created = co_await call.door.store.create_bucket(call.target.bucket, call.account_id());
+  CO_ASSIGN_OR_RETURN(store::CreateBucket request, read_create(call, document->text));
+  store::CreateBucket asked = request;
+  auto created = co_await call.door.store.create_bucket(std::move(request));
+  if (!created && s3_error_of(created.error()).code == "BucketAlreadyOwnedByYou")
+    created = co_await create_again(call, std::move(asked), std::move(created).error());
   if (!created) co_return std::unexpected(std::move(created).error());
   http::Response response = make_response(call, 200);
   response.headers.add("location", "/" + call.target.bucket);
@@ -98,6 +139,7 @@ io::Task<Result<void>> head_bucket(Call& call) {
   if (!bucket) co_return std::unexpected(std::move(bucket).error());
   http::Response response = make_response(call, 200);
   response.headers.add("x-amz-bucket-region", call.door.options.region);
+  response.headers.add("x-amz-access-point-alias", "false");
   auto sent = co_await reply(call, std::move(response));
   co_return sent;
 }

@@ -10,6 +10,7 @@
 #include "door/s3/document_budget.h"
 #include "door/s3/door.h"
 #include "door/s3/operation.h"
+#include "door/s3/settings.h"
 #include "door/s3/sigv4.h"
 #include "door/s3/target.h"
 
@@ -38,6 +39,7 @@ struct Door::State {
   Authenticator authenticator;
   Counters counters;
   DocumentBudget documents;
+  SettingsCache settings;
   std::string host_id;                // x-amz-id-2: which door answered
   std::array<uint8_t, 32> token_key;  // for names in the log
 };
@@ -51,6 +53,7 @@ struct Call {
   Target target{};
   Identity identity{};
   BodyPlan plan{};
+  http::Headers cors{};  // what every answer to this request says (bucket_handlers.h)
   // For the log and the counters.
   int status = 0;
   std::string error_code{};

@@ -1,6 +1,7 @@
 #include "door/s3/door.h"
 
 #include "base/log.h"
+#include "door/s3/bucket_handlers.h"
 #include "door/s3/call.h"
 #include "door/s3/errors.h"
 #include "door/s3/xml.h"
@@ -59,6 +60,12 @@ static io::Task<Result<void>> check_no_body(Call& call) {
 static io::Task<Result<void>> serve(Call& call) {
   if (call.request.target == "*") co_return refuse("MethodNotAllowed");  // OPTIONS of the server as a whole
   CO_ASSIGN_OR_RETURN(call.target, parse_target(call.request, call.door.options.virtual_host_base));
+  if (call.request.method == "OPTIONS") {
+    CO_ASSIGN_OR_RETURN(call.operation, route(call.request, call.target));
+    auto answered = co_await preflight(call);
+    co_return answered;
+  }
+  co_await note_cors(call);
   CO_ASSIGN_OR_RETURN(call.identity, call.door.authenticator.authenticate(call.request, call.target.query));
   CO_ASSIGN_OR_RETURN(Operation operation, route(call.request, call.target));
   CO_RETURN_IF_ERROR(check_allowed(operation, call.request, call.target));

@@ -387,7 +387,6 @@ TEST_F(DoorTest, WrongMethods) {
                                                                                      {"DELETE", "/"},
                                                                                      {"PUT", "/"},
                                                                                      {"PATCH", "/bucket"},
-                                                                                     {"OPTIONS", "/bucket/k"},
                                                                                      {"POST", "/bucket/k"},
                                                                                      {"get", "/bucket/k"}}) {
     Answer a = world.send(method, path);

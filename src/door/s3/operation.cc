@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "door/s3/bucket_handlers.h"
 #include "door/s3/call.h"
 #include "door/s3/errors.h"
 
@@ -47,7 +48,6 @@ constexpr Name kDeleteObjects[] = {
     "x-amz-bypass-governance-retention", "x-amz-checksum-crc32", "x-amz-checksum-crc32c",
     "x-amz-checksum-crc64nvme",          "x-amz-checksum-sha1",  "x-amz-checksum-sha256"};
 constexpr Name kAcl[] = {"x-amz-acl=private"};
-constexpr Name kVersioning[] = {"x-amz-mfa=none"};
 constexpr Name kListing[] = {"x-amz-optional-object-attributes=none"};
 constexpr Name kCreateBucket[] = {"x-amz-checksum-crc32",
                                   "x-amz-checksum-crc32c",
@@ -56,7 +56,7 @@ constexpr Name kCreateBucket[] = {"x-amz-checksum-crc32",
                                   "x-amz-checksum-sha256",
                                   "x-amz-acl=private",
                                   "x-amz-object-ownership=BucketOwnerEnforced",
-                                  "x-amz-bucket-object-lock-enabled=false"};
+                                  "x-amz-bucket-object-lock-enabled"};
 constexpr Name kAttributes[] = {"x-amz-object-attributes"};
 constexpr Name kRetention[] = {"x-amz-bypass-governance-retention"};
 constexpr Name kCustomerKey[] = {"x-amz-checksum-mode"};
@@ -92,19 +92,19 @@ constexpr OperationRow kRows[] = {
     {Operation::get_bucket_location, "GetBucketLocation", "GET", Level::bucket, "location", "", kNone, kNone, false, "s3:GetBucketLocation", &get_bucket_location},
     {Operation::get_bucket_acl, "GetBucketAcl", "GET", Level::bucket, "acl", "", kNone, kNone, false, "s3:GetBucketAcl", nullptr},
     {Operation::put_bucket_acl, "PutBucketAcl", "PUT", Level::bucket, "acl", "", kNone, kAcl, true, "s3:PutBucketAcl", nullptr},
-    {Operation::get_bucket_cors, "GetBucketCors", "GET", Level::bucket, "cors", "", kNone, kNone, false, "s3:GetBucketCORS", nullptr},
-    {Operation::put_bucket_cors, "PutBucketCors", "PUT", Level::bucket, "cors", "", kNone, kChecksums, true, "s3:PutBucketCORS", nullptr},
-    {Operation::delete_bucket_cors, "DeleteBucketCors", "DELETE", Level::bucket, "cors", "", kNone, kNone, false, "s3:PutBucketCORS", nullptr},
-    {Operation::get_bucket_encryption, "GetBucketEncryption", "GET", Level::bucket, "encryption", "", kNone, kNone, false, "s3:GetEncryptionConfiguration", nullptr},
-    {Operation::put_bucket_encryption, "PutBucketEncryption", "PUT", Level::bucket, "encryption", "", kNone, kChecksums, true, "s3:PutEncryptionConfiguration", nullptr},
-    {Operation::delete_bucket_encryption, "DeleteBucketEncryption", "DELETE", Level::bucket, "encryption", "", kNone, kNone, false, "s3:PutEncryptionConfiguration", nullptr},
-    {Operation::get_bucket_lifecycle, "GetBucketLifecycleConfiguration", "GET", Level::bucket, "lifecycle", "", kNone, kNone, false, "s3:GetLifecycleConfiguration", nullptr},
-    {Operation::put_bucket_lifecycle, "PutBucketLifecycleConfiguration", "PUT", Level::bucket, "lifecycle", "", kNone, kChecksums, true, "s3:PutLifecycleConfiguration", nullptr},
-    {Operation::delete_bucket_lifecycle, "DeleteBucketLifecycle", "DELETE", Level::bucket, "lifecycle", "", kNone, kNone, false, "s3:PutLifecycleConfiguration", nullptr},
+    {Operation::get_bucket_cors, "GetBucketCors", "GET", Level::bucket, "cors", "", kNone, kNone, false, "s3:GetBucketCORS", &get_bucket_cors},
+    {Operation::put_bucket_cors, "PutBucketCors", "PUT", Level::bucket, "cors", "", kNone, kChecksums, true, "s3:PutBucketCORS", &put_bucket_cors},
+    {Operation::delete_bucket_cors, "DeleteBucketCors", "DELETE", Level::bucket, "cors", "", kNone, kNone, false, "s3:PutBucketCORS", &delete_bucket_cors},
+    {Operation::get_bucket_encryption, "GetBucketEncryption", "GET", Level::bucket, "encryption", "", kNone, kNone, false, "s3:GetEncryptionConfiguration", &get_bucket_encryption},
+    {Operation::put_bucket_encryption, "PutBucketEncryption", "PUT", Level::bucket, "encryption", "", kNone, kChecksums, true, "s3:PutEncryptionConfiguration", &put_bucket_encryption},
+    {Operation::delete_bucket_encryption, "DeleteBucketEncryption", "DELETE", Level::bucket, "encryption", "", kNone, kNone, false, "s3:PutEncryptionConfiguration", &delete_bucket_encryption},
+    {Operation::get_bucket_lifecycle, "GetBucketLifecycleConfiguration", "GET", Level::bucket, "lifecycle", "", kNone, kNone, false, "s3:GetLifecycleConfiguration", &get_bucket_lifecycle},
+    {Operation::put_bucket_lifecycle, "PutBucketLifecycleConfiguration", "PUT", Level::bucket, "lifecycle", "", kNone, kChecksums, true, "s3:PutLifecycleConfiguration", &put_bucket_lifecycle},
+    {Operation::delete_bucket_lifecycle, "DeleteBucketLifecycle", "DELETE", Level::bucket, "lifecycle", "", kNone, kNone, false, "s3:PutLifecycleConfiguration", &delete_bucket_lifecycle},
     {Operation::get_bucket_logging, "GetBucketLogging", "GET", Level::bucket, "logging", "", kNone, kNone, false, "s3:GetBucketLogging", nullptr},
     {Operation::put_bucket_logging, "PutBucketLogging", "PUT", Level::bucket, "logging", "", kNone, kChecksums, true, "s3:PutBucketLogging", nullptr},
-    {Operation::get_object_lock_configuration, "GetObjectLockConfiguration", "GET", Level::bucket, "object-lock", "", kNone, kNone, false, "s3:GetBucketObjectLockConfiguration", nullptr},
-    {Operation::put_object_lock_configuration, "PutObjectLockConfiguration", "PUT", Level::bucket, "object-lock", "", kNone, kChecksums, true, "s3:PutBucketObjectLockConfiguration", nullptr},
+    {Operation::get_object_lock_configuration, "GetObjectLockConfiguration", "GET", Level::bucket, "object-lock", "", kNone, kNone, false, "s3:GetBucketObjectLockConfiguration", &get_object_lock_configuration},
+    {Operation::put_object_lock_configuration, "PutObjectLockConfiguration", "PUT", Level::bucket, "object-lock", "", kNone, kChecksums, true, "s3:PutBucketObjectLockConfiguration", &put_object_lock_configuration},
     {Operation::get_bucket_ownership_controls, "GetBucketOwnershipControls", "GET", Level::bucket, "ownershipControls", "", kNone, kNone, false, "s3:GetBucketOwnershipControls", nullptr},
     {Operation::put_bucket_ownership_controls, "PutBucketOwnershipControls", "PUT", Level::bucket, "ownershipControls", "", kNone, kChecksums, true, "s3:PutBucketOwnershipControls", nullptr},
     {Operation::delete_bucket_ownership_controls, "DeleteBucketOwnershipControls", "DELETE", Level::bucket, "ownershipControls", "", kNone, kNone, false, "s3:PutBucketOwnershipControls", nullptr},
@@ -115,16 +115,16 @@ constexpr OperationRow kRows[] = {
     {Operation::get_public_access_block, "GetPublicAccessBlock", "GET", Level::bucket, "publicAccessBlock", "", kNone, kNone, false, "s3:GetBucketPublicAccessBlock", nullptr},
     {Operation::put_public_access_block, "PutPublicAccessBlock", "PUT", Level::bucket, "publicAccessBlock", "", kNone, kChecksums, true, "s3:PutBucketPublicAccessBlock", nullptr},
     {Operation::delete_public_access_block, "DeletePublicAccessBlock", "DELETE", Level::bucket, "publicAccessBlock", "", kNone, kNone, false, "s3:PutBucketPublicAccessBlock", nullptr},
-    {Operation::get_bucket_request_payment, "GetBucketRequestPayment", "GET", Level::bucket, "requestPayment", "", kNone, kNone, false, "s3:GetBucketRequestPayment", nullptr},
-    {Operation::put_bucket_request_payment, "PutBucketRequestPayment", "PUT", Level::bucket, "requestPayment", "", kNone, kChecksums, true, "s3:PutBucketRequestPayment", nullptr},
-    {Operation::get_bucket_tagging, "GetBucketTagging", "GET", Level::bucket, "tagging", "", kNone, kNone, false, "s3:GetBucketTagging", nullptr},
-    {Operation::put_bucket_tagging, "PutBucketTagging", "PUT", Level::bucket, "tagging", "", kNone, kChecksums, true, "s3:PutBucketTagging", nullptr},
-    {Operation::delete_bucket_tagging, "DeleteBucketTagging", "DELETE", Level::bucket, "tagging", "", kNone, kNone, false, "s3:PutBucketTagging", nullptr},
-    {Operation::get_bucket_versioning, "GetBucketVersioning", "GET", Level::bucket, "versioning", "", kNone, kNone, false, "s3:GetBucketVersioning", nullptr},
-    {Operation::put_bucket_versioning, "PutBucketVersioning", "PUT", Level::bucket, "versioning", "", kNone, kVersioning, true, "s3:PutBucketVersioning", nullptr},
-    {Operation::get_bucket_website, "GetBucketWebsite", "GET", Level::bucket, "website", "", kNone, kNone, false, "s3:GetBucketWebsite", nullptr},
-    {Operation::put_bucket_website, "PutBucketWebsite", "PUT", Level::bucket, "website", "", kNone, kChecksums, true, "s3:PutBucketWebsite", nullptr},
-    {Operation::delete_bucket_website, "DeleteBucketWebsite", "DELETE", Level::bucket, "website", "", kNone, kNone, false, "s3:DeleteBucketWebsite", nullptr},
+    {Operation::get_bucket_request_payment, "GetBucketRequestPayment", "GET", Level::bucket, "requestPayment", "", kNone, kNone, false, "s3:GetBucketRequestPayment", &get_bucket_request_payment},
+    {Operation::put_bucket_request_payment, "PutBucketRequestPayment", "PUT", Level::bucket, "requestPayment", "", kNone, kChecksums, true, "s3:PutBucketRequestPayment", &put_bucket_request_payment},
+    {Operation::get_bucket_tagging, "GetBucketTagging", "GET", Level::bucket, "tagging", "", kNone, kNone, false, "s3:GetBucketTagging", &get_bucket_tagging},
+    {Operation::put_bucket_tagging, "PutBucketTagging", "PUT", Level::bucket, "tagging", "", kNone, kChecksums, true, "s3:PutBucketTagging", &put_bucket_tagging},
+    {Operation::delete_bucket_tagging, "DeleteBucketTagging", "DELETE", Level::bucket, "tagging", "", kNone, kNone, false, "s3:PutBucketTagging", &delete_bucket_tagging},
+    {Operation::get_bucket_versioning, "GetBucketVersioning", "GET", Level::bucket, "versioning", "", kNone, kNone, false, "s3:GetBucketVersioning", &get_bucket_versioning},
+    {Operation::put_bucket_versioning, "PutBucketVersioning", "PUT", Level::bucket, "versioning", "", kNone, kChecksums, true, "s3:PutBucketVersioning", &put_bucket_versioning},
+    {Operation::get_bucket_website, "GetBucketWebsite", "GET", Level::bucket, "website", "", kNone, kNone, false, "s3:GetBucketWebsite", &get_bucket_website},
+    {Operation::put_bucket_website, "PutBucketWebsite", "PUT", Level::bucket, "website", "", kNone, kChecksums, true, "s3:PutBucketWebsite", &put_bucket_website},
+    {Operation::delete_bucket_website, "DeleteBucketWebsite", "DELETE", Level::bucket, "website", "", kNone, kNone, false, "s3:DeleteBucketWebsite", &delete_bucket_website},
     {Operation::list_object_versions, "ListObjectVersions", "GET", Level::bucket, "versions", "", kListVersions, kListing, false, "s3:ListBucketVersions", &list_object_versions},
     {Operation::list_multipart_uploads, "ListMultipartUploads", "GET", Level::bucket, "uploads", "", kListUploads, kNone, false, "s3:ListBucketMultipartUploads", nullptr},
     {Operation::list_objects_v2, "ListObjectsV2", "GET", Level::bucket, "list-type", "", kListV2, kListing, false, "s3:ListBucket", &list_objects_v2},
@@ -134,7 +134,7 @@ constexpr OperationRow kRows[] = {
     {Operation::create_bucket, "CreateBucket", "PUT", Level::bucket, "", "", kNone, kCreateBucket, true, "s3:CreateBucket", &create_bucket},
     {Operation::head_bucket, "HeadBucket", "HEAD", Level::bucket, "", "", kNone, kNone, false, "s3:ListBucket", &head_bucket},
     {Operation::delete_bucket, "DeleteBucket", "DELETE", Level::bucket, "", "", kNone, kNone, false, "s3:DeleteBucket", &delete_bucket},
-    {Operation::preflight_bucket, "Preflight", "OPTIONS", Level::bucket, "", "", kAny, kNone, false, "", nullptr},
+    {Operation::preflight_bucket, "Preflight", "OPTIONS", Level::bucket, "", "", kAny, kNone, false, "", &preflight},
     {Operation::get_object_acl, "GetObjectAcl", "GET", Level::object, "acl", "", kVersion, kNone, false, "s3:GetObjectAcl", nullptr},
     {Operation::put_object_acl, "PutObjectAcl", "PUT", Level::object, "acl", "", kVersion, kAcl, true, "s3:PutObjectAcl", nullptr},
     {Operation::get_object_attributes, "GetObjectAttributes", "GET", Level::object, "attributes", "", kVersion, kAttributes, false, "s3:GetObject", nullptr},
@@ -156,7 +156,7 @@ constexpr OperationRow kRows[] = {
     {Operation::get_object, "GetObject", "GET", Level::object, "", "", kGet, kCustomerKey, false, "s3:GetObject", &get_object},
     {Operation::head_object, "HeadObject", "HEAD", Level::object, "", "", kGet, kCustomerKey, false, "s3:GetObject", &head_object},
     {Operation::delete_object, "DeleteObject", "DELETE", Level::object, "", "", kVersion, kDeleteObject, false, "s3:DeleteObject", &delete_object},
-    {Operation::preflight_object, "Preflight", "OPTIONS", Level::object, "", "", kAny, kNone, false, "", nullptr},
+    {Operation::preflight_object, "Preflight", "OPTIONS", Level::object, "", "", kAny, kNone, false, "", &preflight},
 };
 // clang-format on
 

@@ -9,6 +9,7 @@ http::Response make_response(Call& call, int status) {
   response.status = status;
   response.headers.add("x-amz-request-id", call.request_id);
   response.headers.add("x-amz-id-2", call.door.host_id);
+  for (const auto& [name, value] : call.cors) response.headers.add(name, value);
   call.status = status;
   return response;
 }

@@ -340,22 +340,4 @@ Result<DeleteDocument> parse_delete(std::string_view xml, UnixMs now) {
   return out;
 }
 
-Result<std::string> parse_create_bucket(std::string_view xml) {
-  pugi::xml_document document;
-  ASSIGN_OR_RETURN(Root root, parse_root(document, xml, "CreateBucketConfiguration"));
-  std::string location;
-  for (const pugi::xml_node& child : root.node.children()) {
-    std::string_view name = root.name_of(child);
-    if (name != "LocationConstraint") {
-      if (name == "Location" || name == "Bucket" || name == "Tags")
-        return refuse("NotImplemented", "CreateBucketConfiguration: only LocationConstraint is offered.");
-      return malformed();
-    }
-    auto text = text_of(child);
-    if (!text) return malformed();
-    location = std::move(*text);
-  }
-  return location;
-}
-
 }  // namespace archipel::door::s3

@@ -74,7 +74,4 @@ struct DeleteDocument {
 };
 Result<DeleteDocument> parse_delete(std::string_view xml, UnixMs now);
 
-// <CreateBucketConfiguration>: the location constraint, empty if none. Errors: MalformedXML, NotImplemented (other settings).
-Result<std::string> parse_create_bucket(std::string_view xml);
-
 }  // namespace archipel::door::s3

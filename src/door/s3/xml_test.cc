@@ -152,22 +152,6 @@ TEST(ParseDelete, DeepNestingIsRefusedWithoutRecursion) {
   EXPECT_EQ(error_of(read_delete(xml + "</Delete>")), "MalformedXML");
 }
 
-TEST(ParseCreateBucket, ReadsTheLocation) {
-  auto location = parse_create_bucket(
-      "<CreateBucketConfiguration "
-      "xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><LocationConstraint>eu-west-1"
-      "</LocationConstraint></CreateBucketConfiguration>");
-  ASSERT_TRUE(location);
-  EXPECT_EQ(*location, "eu-west-1");
-  EXPECT_EQ(*parse_create_bucket("<CreateBucketConfiguration/>"), "");
-  EXPECT_EQ(
-      parse_create_bucket("<CreateBucketConfiguration><Tags/></CreateBucketConfiguration>").error().detail,
-      "NotImplemented");
-  EXPECT_EQ(parse_create_bucket("<CreateBucketConfiguration><X/></CreateBucketConfiguration>").error().detail,
-            "MalformedXML");
-  EXPECT_EQ(parse_create_bucket("<Delete/>").error().detail, "MalformedXML");
-}
-
 TEST(Xml, ReadsASmallDocumentAsATree) {
   auto tree = parse_xml(
       "<s:Tagging xmlns:s='urn:x' xmlns:i='urn:i'><s:TagSet><s:Tag i:type='T'><s:Key> a&amp;b "
