@@ -1,12 +1,14 @@
 #include "store/collector.h"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 
 #include "base/log.h"
 #include "base/metrics.h"
 #include "io/sync.h"
 #include "store/collector_plan.h"
+#include "store/part_sets.h"
 
 namespace archipel::store {
 namespace {
@@ -30,6 +32,8 @@ struct Metrics {
   metrics::Counter bytes{
       "archipel_collect_deleted_bytes_total",
       "Bytes of doomed extents and sections, over all islands, that were deleted for the first time"};
+  metrics::Counter parts{"archipel_collect_parts_dropped_total",
+                         "Parts of uploads and multipart objects that were gone, dropped"};
   metrics::Gauge doomed_extents{"archipel_collect_doomed_extents",
                                 "Extents and sections without live bytes that wait to be deleted"};
   metrics::Gauge doomed_bytes{"archipel_collect_doomed_bytes", "Their bytes, over all islands"};
@@ -95,6 +99,9 @@ class CollectorImpl final : public Collector {
   io::Task<Result<void>> commit(Changes changes);
   io::Task<bool> readers_have_decided(uint64_t ticket);
 
+  io::Task<Result<void>> drop_parts();
+  io::Task<Result<void>> drop_page(std::vector<DropPage::Set> sets);
+
   io::Task<Result<void>> retire_snapshots();
   io::Task<Result<void>> doom(std::vector<extent::ExtentRef> extents, UnixMs since_ms);
   io::Task<Result<void>> delete_doomed();
@@ -149,6 +156,7 @@ io::Task<Result<void>> CollectorImpl::run_once() {
   const Counts before = counts_;
   const uint64_t deletes_before = deleter_.deletes();
   Result<void> done = co_await read_time();
+  if (done) done = co_await drop_parts();
   if (done) done = co_await retire_snapshots();
   if (done) done = co_await delete_doomed();
   if (done) done = co_await sweep_epochs();
@@ -159,6 +167,7 @@ io::Task<Result<void>> CollectorImpl::run_once() {
   metrics.doomed.add(static_cast<int64_t>(counts_.doomed_deleted - before.doomed_deleted));
   metrics.orphans.add(static_cast<int64_t>(counts_.orphans - before.orphans));
   metrics.bytes.add(static_cast<int64_t>(counts_.deleted_bytes - before.deleted_bytes));
+  metrics.parts.add(static_cast<int64_t>(counts_.parts_dropped - before.parts_dropped));
   metrics.commits.add(static_cast<int64_t>(counts_.commits - before.commits));
   metrics.deletes.add(static_cast<int64_t>(deleter_.deletes() - deletes_before));
   metrics.debt.set(static_cast<int64_t>(counts_.debt));
@@ -224,6 +233,50 @@ io::Task<bool> CollectorImpl::readers_have_decided(uint64_t ticket) {
     co_await stopping_.wait(p_.home.now() + kLookPause);
   }
   co_return false;
+}
+
+// --- part sets ---
+
+io::Task<Result<void>> CollectorImpl::drop_parts() {
+  std::optional<std::string> from = std::string(kDropPrefix);
+  while (from && !stop_) {
+    auto look = [&from](const index::Snapshot& view) { return find_drops(view, *from); };
+    Result<DropPage> found = co_await on_view(look);
+    if (!found) co_return fail(found.error());
+    DropPage page = std::move(*found);
+    if (page.sets.empty()) co_return {};
+    from = std::move(page.next);
+    // Whoever begins to read from here on sees a view in which nothing refers to these sets.
+    const uint64_t ticket = p_.pins->ticket();
+    bool decided = co_await readers_have_decided(ticket);
+    if (!decided) co_return {};
+    const std::set<PartSetId> held = p_.pins->held_sets();
+    // A set that is being read waits for a later round, and those behind it do not wait for it.
+    if (from && held.contains(page.sets.back().id)) from = after_drop(page.sets.back().id);
+    std::erase_if(page.sets, [&held](const DropPage::Set& set) { return held.contains(set.id); });
+    CO_RETURN_IF_ERROR(co_await drop_page(std::move(page.sets)));
+  }
+  co_return {};
+}
+
+io::Task<Result<void>> CollectorImpl::drop_page(std::vector<DropPage::Set> sets) {
+  if (sets.empty()) co_return {};
+  if (stop_) co_return fail(Code::cancelled, "the gateway is shutting down");
+  auto shared = std::make_shared<const std::vector<DropPage::Set>>(std::move(sets));
+  auto dropped = std::make_shared<std::atomic<size_t>>(0);
+  index::Intent intent;
+  intent.build = [shared, dropped, now = later_ms()](const index::View& view,
+                                                     const std::vector<index::SmallLocation>&,
+                                                     std::vector<index::Mutation>& out) -> Result<void> {
+    size_t parts = 0;
+    RETURN_IF_ERROR(build_drops(*shared, now, view, out, parts));
+    *dropped = parts;
+    return {};
+  };
+  Result<CommitPosition> done = co_await p_.committer.commit(std::move(intent));
+  if (!done) co_return fail(done.error());
+  counts_.parts_dropped += *dropped;
+  co_return {};
 }
 
 // --- doomed extents ---

@@ -5,6 +5,7 @@
 //   garbage of epochs    ids that a closed epoch had reserved and nothing refers to, once no open upload can have one of them
 //   commit blobs         below the truncation limit, whose section holds no live bytes; and beyond the end of a closed epoch below it
 //   retired snapshots    whose extents become doomed like others
+//   part sets            of versions and uploads that are gone (z/): their parts are dropped, whose extents may be doomed then
 //
 // Everything is deleted twice, the second time after `again`, since a PUT that was given up may land late. What makes something garbage is
 // decided by commits, in the order of the chain; clocks only delay. Progress is journalled: a restart goes on where it was. An island that
@@ -74,6 +75,7 @@ class Collector {
     uint64_t orphans = 0;          // ids of closed epochs that nothing referred to
     uint64_t commits = 0;          // commit blobs that were below the limit and not needed
     uint64_t deleted_twice = 0;    // of the first two
+    uint64_t parts_dropped = 0;    // of part sets that nothing refers to
     uint64_t islands_deletes = 0;  // DELETEs that islands confirmed
     uint64_t debt = 0;             // DELETEs that were due in the last round and not confirmed
   };

@@ -152,10 +152,12 @@ io::Task<Result<Candidates>> CompactorImpl::find_candidates(std::shared_ptr<cons
 io::Task<Result<MovingStreams>> CompactorImpl::find_streams(std::shared_ptr<const index::Snapshot> view,
                                                             Candidates candidates) {
   MovingStreams out;
-  std::optional<std::string> from = std::string(kObjectPrefix);
-  while (from && !stop_) {
-    auto look = [&view, &from, &candidates, &out] { return add_moving(*view, *from, candidates, out); };
-    CO_ASSIGN_OR_RETURN(from, co_await p_.workers.run(look));
+  for (std::string_view prefix : kSlicePrefixes) {
+    std::optional<std::string> from = std::string(prefix);
+    while (from && !stop_) {
+      auto look = [&view, &from, &candidates, &out] { return add_moving(*view, *from, candidates, out); };
+      CO_ASSIGN_OR_RETURN(from, co_await p_.workers.run(look));
+    }
   }
   co_return out;
 }

@@ -1,6 +1,7 @@
 #include "store/compaction_plan.h"
 
 #include <algorithm>
+#include <span>
 
 #include "store/keys.h"
 
@@ -38,6 +39,31 @@ bool same_place(const index::SmallLocation& a, const index::SmallLocation& b) {
 bool same_places(const Storage& a, const Storage& b) {
   return std::ranges::equal(a.small, b.small, same_place) && a.extents.empty() && b.extents.empty();
 }
+
+// A record that may name slices, to look at and to write again with its slices elsewhere.
+class SliceRecord {
+ public:
+  static Result<SliceRecord> decode(std::string_view key, std::string_view value) {
+    SliceRecord record;
+    if (!key.starts_with(kPartPrefix)) {
+      ASSIGN_OR_RETURN(record.version_, decode_version(value));
+    } else if (part_number_of(key).value_or(0) != 0) {
+      ASSIGN_OR_RETURN(record.part_, decode_part(value));
+    }
+    return record;
+  }
+
+  std::span<Slice> slices() {
+    if (version_) return version_->slices;
+    if (part_ && part_->slice) return {&*part_->slice, 1};
+    return {};
+  }
+  std::string encoded() const { return version_ ? encode(*version_) : encode(*part_); }
+
+ private:
+  std::optional<VersionRecord> version_;
+  std::optional<PartRecord> part_;
+};
 
 }  // namespace
 
@@ -81,12 +107,12 @@ Result<std::optional<std::string>> add_moving(const index::Snapshot& view, const
       next = std::string(key);
       return false;
     }
-    Result<VersionRecord> version = decode_version(value);
-    if (!version) {
-      outcome = fail(version.error());
+    Result<SliceRecord> record = SliceRecord::decode(key, value);
+    if (!record) {
+      outcome = fail(record.error());
       return false;
     }
-    for (const Slice& slice : version->slices) {
+    for (const Slice& slice : record->slices()) {
       if (!touches(slice.storage, candidates.extents)) continue;
       const crypto::DataId& id = slice.stream.data_id;
       auto found = out.streams.find(id);
@@ -106,7 +132,7 @@ Result<std::optional<std::string>> add_moving(const index::Snapshot& view, const
     }
     return true;
   };
-  RETURN_IF_ERROR(view.scan(from, after_prefix(std::string(kObjectPrefix)), look));
+  RETURN_IF_ERROR(view.scan(from, after_prefix(from.substr(0, kObjectPrefix.size())), look));
   RETURN_IF_ERROR(outcome);
   return next;
 }
@@ -115,7 +141,7 @@ Result<std::optional<std::string>> add_moving(const index::Snapshot& view, const
 Result<void> build_relocation(const Relocation& relocation, const index::View& view,
                               std::vector<index::Mutation>& out, size_t& moved) {
   moved = 0;
-  std::map<std::string, VersionRecord> changed;
+  std::map<std::string, SliceRecord> changed;
   LiveBytes live(view);
   for (size_t i = 0; i < relocation.streams.size(); ++i) {
     const Moving& moving = relocation.streams[i];
@@ -140,10 +166,10 @@ Result<void> build_relocation(const Relocation& relocation, const index::View& v
     for (const Moving::Version& version : moving.versions) {
       auto at = changed.find(version.key);
       if (at == changed.end()) {
-        ASSIGN_OR_RETURN(VersionRecord record, decode_version(version.value));
+        ASSIGN_OR_RETURN(SliceRecord record, SliceRecord::decode(version.key, version.value));
         at = changed.emplace(version.key, std::move(record)).first;
       }
-      for (Slice& slice : at->second.slices) {
+      for (Slice& slice : at->second.slices()) {
         if (slice.stream.data_id == moving.data_id && same_places(slice.storage, moving.from))
           slice.storage = to;
       }
@@ -151,7 +177,7 @@ Result<void> build_relocation(const Relocation& relocation, const index::View& v
   }
   if (changed.empty()) return fail(Code::precondition, "what was to be moved has changed meanwhile");
   RETURN_IF_ERROR(live.finish(relocation.now_ms, out));
-  for (auto& [key, record] : changed) out.push_back({key, encode(record)});
+  for (auto& [key, record] : changed) out.push_back({key, record.encoded()});
   return {};
 }
 

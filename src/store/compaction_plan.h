@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "store/compaction.h"
+#include "store/keys.h"
 #include "store/registry.h"
+#include "store/upload_records.h"
 
 namespace archipel::store {
 
@@ -35,7 +37,7 @@ struct CandidateRule {
 Result<std::optional<ExtentKey>> add_candidates(const index::Snapshot& view, const ExtentKey& from,
                                                 const CandidateRule& rule, Candidates& out);
 
-// A small stream to move, with every version that names it.
+// A small stream to move, with every version and part that names it.
 struct Moving {
   struct Version {
     std::string key, value;
@@ -51,7 +53,9 @@ struct MovingStreams {
   std::map<crypto::DataId, Moving> streams;
   uint64_t kept_bytes = 0;
 };
-// Looks at a part of o/ from `from` on; returns where to go on, or nothing at the end.
+// Where records lie that name slices: versions, current or not, and parts.
+inline constexpr std::string_view kSlicePrefixes[] = {kObjectPrefix, kPartPrefix, kVersionPrefix};
+// Looks at some of the records under one of kSlicePrefixes, from `from` on; returns where to go on, or nothing at the end of that prefix.
 Result<std::optional<std::string>> add_moving(const index::Snapshot& view, const std::string& from,
                                               const Candidates& candidates, MovingStreams& out);
 

@@ -17,10 +17,11 @@ Pins::Reader& Pins::Reader::operator=(Reader&& o) noexcept {
   return *this;
 }
 
-void Pins::Reader::hold(std::vector<ExtentKey> extents) {
+void Pins::Reader::hold(std::vector<ExtentKey> extents, std::optional<PartSetId> set) {
   CHECK(pins_ != nullptr);
   std::lock_guard lock(pins_->mutex_);
   at_->held = std::move(extents);
+  at_->set = set;
   at_->looking = false;
 }
 
@@ -80,6 +81,14 @@ std::set<ExtentKey> Pins::held() const {
   std::lock_guard lock(mutex_);
   std::set<ExtentKey> out;
   for (const Read& read : reads_) out.insert(read.held.begin(), read.held.end());
+  return out;
+}
+
+std::set<PartSetId> Pins::held_sets() const {
+  std::lock_guard lock(mutex_);
+  std::set<PartSetId> out;
+  for (const Read& read : reads_)
+    if (read.set) out.insert(*read.set);
   return out;
 }
 

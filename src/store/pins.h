@@ -7,6 +7,7 @@
 // refers to the extent. Thread-safe; a pin costs two short locks.
 #pragma once
 
+#include <array>
 #include <list>
 #include <mutex>
 #include <optional>
@@ -29,6 +30,7 @@ class Pins {
     uint64_t ticket = 0;
     bool looking = true;
     std::vector<ExtentKey> held;
+    std::optional<PartSetId> set;
   };
 
  public:
@@ -39,8 +41,8 @@ class Pins {
     Reader(Reader&& o) noexcept : pins_(std::exchange(o.pins_, nullptr)), at_(o.at_) {}
     Reader& operator=(Reader&& o) noexcept;
     ~Reader() { release(); }
-    // These are needed, and no others. Once.
-    void hold(std::vector<ExtentKey> extents);
+    // These are needed, and no others. Once. A part set is kept whole: its parts are there when the reader comes to them.
+    void hold(std::vector<ExtentKey> extents, std::optional<PartSetId> set = std::nullopt);
 
    private:
     friend class Pins;
@@ -73,6 +75,7 @@ class Pins {
   // Some reader that began before `ticket` does not know yet what it needs.
   bool looking_before(uint64_t ticket) const;
   std::set<ExtentKey> held() const;
+  std::set<PartSetId> held_sets() const;
   // The lowest epoch that an open upload has ids of; nothing if none is open.
   std::optional<uint64_t> oldest_writer() const;
 

@@ -1,6 +1,7 @@
 #include "store/references.h"
 
 #include "store/keys.h"
+#include "store/part_sets.h"
 
 namespace archipel::store {
 
@@ -12,8 +13,13 @@ void References::drop(const Slice& slice) {
 
 Result<void> References::drop_version(std::string_view bytes) {
   ASSIGN_OR_RETURN(VersionRecord record, decode_version(bytes));
-  for (const Slice& slice : record.slices) drop(slice);
+  drop_version(record);
   return {};
+}
+
+void References::drop_version(const VersionRecord& record) {
+  for (const Slice& slice : record.slices) drop(slice);
+  if (record.part_set) dropped_sets_.push_back(*record.part_set);
 }
 
 Result<void> References::finish(UnixMs now_ms, std::vector<index::Mutation>& out) {
@@ -36,6 +42,7 @@ Result<void> References::finish(UnixMs now_ms, std::vector<index::Mutation>& out
       out.push_back({key, std::nullopt});
     if (after == -1) live_.drop(change.storage);
   }
+  for (const PartSetId& set : dropped_sets_) out.push_back(drop_set(set));
   return live_.finish(now_ms, out);
 }
 

@@ -21,8 +21,9 @@ class References {
   // One more to a stream that others refer to.
   void add(const Slice& slice) { changes_[slice.stream.data_id].delta += 1; }
   void drop(const Slice& slice);
-  // `bytes` is the record of a version that the commit removes or replaces.
+  // `bytes` is the record of a version that the commit removes or replaces. Its part set, if it has one, goes with it.
   Result<void> drop_version(std::string_view bytes);
+  void drop_version(const VersionRecord& record);
   // Writes what changed. `now_ms` stamps the doomed. Errors: as LiveBytes::finish. Call last, once.
   Result<void> finish(UnixMs now_ms, std::vector<index::Mutation>& out);
 
@@ -34,6 +35,7 @@ class References {
   const index::View& view_;
   LiveBytes live_;
   std::map<crypto::DataId, Change> changes_;
+  std::vector<PartSetId> dropped_sets_;
 };
 
 }  // namespace archipel::store

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "store/env.h"
+#include "store/uploads.h"
 
 namespace archipel::store {
 namespace {
@@ -114,6 +115,45 @@ class StoreImpl final : public Store {
   }
   io::Task<Result<ListResult>> list(ListRequest request) override {
     Result<ListResult> result = co_await list_objects(env_, std::move(request));
+    co_return with_code(std::move(result));
+  }
+
+  io::Task<Result<UploadInfo>> create_upload(CreateUpload request) override {
+    const std::string bucket = request.bucket;
+    Result<UploadInfo> result = co_await store::create_upload(env_, std::move(request));
+    if (gone(result)) co_await forget_bucket(bucket);
+    co_return with_code(std::move(result));
+  }
+  io::Task<Result<UploadInfo>> find_upload(std::string bucket, std::string key, std::string upload) override {
+    Result<UploadInfo> result =
+        co_await store::find_upload(env_, std::move(bucket), std::move(key), std::move(upload));
+    co_return with_code(std::move(result));
+  }
+  io::Task<Result<PartInfo>> put_part(PartRequest request, BodySource& body) override {
+    const std::string bucket = request.bucket;
+    Result<PartInfo> result = co_await store::put_part(env_, std::move(request), body);
+    if (gone(result)) co_await forget_bucket(bucket);
+    co_return with_code(std::move(result));
+  }
+  io::Task<Result<ObjectInfo>> complete_upload(CompleteUpload request) override {
+    const std::string bucket = request.bucket;
+    Result<ObjectInfo> result = co_await store::complete_upload(env_, std::move(request));
+    if (gone(result)) co_await forget_bucket(bucket);
+    co_return with_code(std::move(result));
+  }
+  io::Task<Result<void>> abort_upload(std::string bucket, std::string key, std::string upload) override {
+    Result<void> result =
+        co_await store::abort_upload(env_, std::move(bucket), std::move(key), std::move(upload));
+    co_return with_code(std::move(result));
+  }
+  io::Task<Result<ListUploadsResult>> list_uploads(ListUploadsRequest request) override {
+    Result<ListUploadsResult> result = co_await store::list_uploads(env_, std::move(request));
+    co_return with_code(std::move(result));
+  }
+  io::Task<Result<ListPartsResult>> list_parts(std::string bucket, std::string key, std::string upload,
+                                               uint32_t after, size_t max_parts) override {
+    Result<ListPartsResult> result = co_await store::list_parts(env_, std::move(bucket), std::move(key),
+                                                                std::move(upload), after, max_parts);
     co_return with_code(std::move(result));
   }
 

@@ -13,6 +13,7 @@
 #include "store/pins.h"
 #include "store/registry.h"
 #include "store/store.h"
+#include "store/upload_records.h"
 #include "support/co_assert.h"
 
 namespace archipel::store {
@@ -175,18 +176,30 @@ class StoreRig {
     std::map<ExtentKey, uint64_t> scanned, registered;
     std::set<crypto::DataId> streams;
     auto snapshot = journal.kv->snapshot();
+    auto on_slice = [&](const Slice& slice) {
+      if (!streams.insert(slice.stream.data_id).second) return;
+      for (const auto& at : slice.storage.small) scanned[key_of(at.section)] += at.length;
+      for (const auto& run : slice.storage.extents) scanned[key_of(run.ref)] += run.ref.geometry.length;
+    };
     auto on_version = [&](std::string_view, std::string_view value, std::string*) {
       Result<VersionRecord> version = decode_version(value);
       EXPECT_TRUE(version.has_value());
-      if (!version) return false;
-      for (const Slice& slice : version->slices) {
-        if (!streams.insert(slice.stream.data_id).second) continue;
-        for (const auto& at : slice.storage.small) scanned[key_of(at.section)] += at.length;
-        for (const auto& run : slice.storage.extents) scanned[key_of(run.ref)] += run.ref.geometry.length;
-      }
-      return true;
+      if (version) std::ranges::for_each(version->slices, on_slice);
+      return version.has_value();
     };
-    auto done = snapshot->scan("o/", "o0", on_version);
+    auto on_part = [&](std::string_view key, std::string_view value, std::string*) {
+      if (part_number_of(key).value_or(0) == 0) return true;
+      Result<PartRecord> part = decode_part(value);
+      EXPECT_TRUE(part.has_value());
+      if (part && part->slice) on_slice(*part->slice);
+      return part.has_value();
+    };
+    Result<void> done;
+    for (const char* prefix : {"o/", "v/"}) {
+      done = snapshot->scan(prefix, after_prefix(prefix), on_version);
+      EXPECT_TRUE(done.has_value());
+    }
+    done = snapshot->scan("q/", "q0", on_part);
     EXPECT_TRUE(done.has_value());
     done = scan_live(*snapshot, {}, [&](const ExtentKey& key, const LiveRecord& record) {
       EXPECT_EQ(key, key_of(record.ref));

@@ -2,6 +2,7 @@
 
 #include <bitset>
 
+#include "crypto/hash.h"
 #include "store/directory.h"
 #include "store/keys.h"
 
@@ -9,11 +10,30 @@ namespace archipel::store {
 namespace {
 
 constexpr uint8_t kPurposeObject = 1;
+constexpr uint8_t kPurposePart = 2;
+constexpr uint8_t kPurposeObjectOfCustomer = 3;
+constexpr uint8_t kPurposePartOfCustomer = 4;
+
+constexpr std::string_view kCustomerLabel = "archipel/1 customer key";
+constexpr std::string_view kCustomerWrapLabel = "archipel/1 customer wrap";
+
+uint8_t purpose_of(const KeyScope& scope) {
+  if (scope.customer) return scope.of_upload ? kPurposePartOfCustomer : kPurposeObjectOfCustomer;
+  return scope.of_upload ? kPurposePart : kPurposeObject;
+}
+
+// The key that wraps: the tenant's, or with SSE-C one that takes the customer's as well.
+crypto::Secret32 wrapping_key(const crypto::Secret32& kek, const Slice& slice, const KeyScope& scope) {
+  if (!scope.customer) return kek.clone();
+  crypto::Secret32 theirs = crypto::hkdf_sha256_key(scope.customer->key.view(),
+                                                    ByteView(slice.stream.data_id), as_bytes(kCustomerLabel));
+  return crypto::hkdf_sha256_key(kek.view(), theirs.view(), as_bytes(kCustomerWrapLabel));
+}
 
 std::string associated_data(const Slice& slice, const KeyScope& scope) {
   std::string ad;
   Writer(ad)
-      .u8(kPurposeObject)
+      .u8(purpose_of(scope))
       .bytes(scope.tenant)
       .bytes(scope.bucket)
       .raw(ByteView(scope.version))
@@ -31,13 +51,14 @@ void wrap_into(Slice& slice, const crypto::Keyring& keys, int kek_slot, const Ke
   slice.kek_slot = static_cast<uint32_t>(kek_slot);
   slice.kek_generation = kKekGeneration;
   std::string ad = associated_data(slice, scope);
-  slice.wrapped_key = crypto::wrap_key(keys.kek(kek_slot), data_key, slice.stream.salt, as_bytes(ad), random);
+  slice.wrapped_key = crypto::wrap_key(wrapping_key(keys.kek(kek_slot), slice, scope), data_key,
+                                       slice.stream.salt, as_bytes(ad), random);
 }
 
 Result<crypto::Secret32> unwrap(const Slice& slice, const crypto::Keyring& keys, const KeyScope& scope) {
   std::string ad = associated_data(slice, scope);
-  return crypto::unwrap_key(keys.kek(static_cast<int>(slice.kek_slot)), slice.wrapped_key, slice.stream.salt,
-                            as_bytes(ad));
+  return crypto::unwrap_key(wrapping_key(keys.kek(static_cast<int>(slice.kek_slot)), slice, scope),
+                            slice.wrapped_key, slice.stream.salt, as_bytes(ad));
 }
 
 Result<void> ensure_kek_slot(const index::View& view, std::string_view tenant,

@@ -1,6 +1,7 @@
 // Data keys under tenants' KEKs: which slot a tenant has, and what a wrapped key is bound to (protocol §3, §4).
 //
-// The names of bucket and version bind here, the content binds to the random data id: copying an object re-wraps 60 bytes.
+// The names of bucket and version bind here, the content binds to the random data id: copying an object re-wraps 60 bytes. With
+// SSE-C the wrapping key is derived from the KEK and from HKDF(customer key, data id): neither opens anything alone.
 #pragma once
 
 #include "index/committer.h"
@@ -12,7 +13,9 @@ namespace archipel::store {
 struct KeyScope {
   std::string_view tenant, bucket;
   const VersionId& version;
-  uint32_t part = 0;  // index of the slice
+  uint32_t part = 0;       // index of the slice; of an upload's part its number
+  bool of_upload = false;  // `version` is an upload id: the wrap of a part, which Complete keeps
+  const CustomerKey* customer = nullptr;  // SSE-C: without it the key does not open
 };
 
 // Fills wrapped_key, kek_slot and kek_generation of `slice` from its stream's data key.

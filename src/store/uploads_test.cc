@@ -1,0 +1,203 @@
+// Multipart uploads against a whole store: what clients notice, and what is left in the view.
+#include "store/collector_fixture.h"
+#include "store/store_fixture.h"
+
+namespace archipel::store {
+namespace {
+
+constexpr size_t kMin = 5u << 20;
+
+io::Task<std::string> begin(StoreRig& rig, std::string key, Checksum::Kind kind = Checksum::Kind::none,
+                            bool composite = false) {
+  CreateUpload request;
+  request.bucket = "photos";
+  request.key = std::move(key);
+  request.checksum = kind;
+  request.composite = composite;
+  request.initiator = kAlice;
+  request.metadata["color"] = "green";
+  Result<UploadInfo> made = co_await rig.store->create_upload(std::move(request));
+  EXPECT_EQ(code_of(made), "ok");
+  co_return made ? made->id : "";
+}
+
+io::Task<Result<PartInfo>> put_part(StoreRig& rig, std::string key, std::string upload, uint32_t number,
+                                    std::string bytes) {
+  StringBody body(bytes);
+  PartRequest request{"photos", std::move(key), std::move(upload), number, bytes.size(), nullptr};
+  Result<PartInfo> put = co_await rig.store->put_part(std::move(request), body);
+  co_return put;
+}
+
+io::Task<Result<ObjectInfo>> complete(StoreRig& rig, std::string key, std::string upload,
+                                      std::vector<PartInfo> parts) {
+  CompleteUpload request;
+  request.bucket = "photos";
+  request.key = std::move(key);
+  request.upload = std::move(upload);
+  for (const PartInfo& part : parts) request.parts.push_back({part.number, part.etag, {}});
+  Result<ObjectInfo> done = co_await rig.store->complete_upload(std::move(request));
+  co_return done;
+}
+
+std::string md5_of(const std::string& bytes) {
+  crypto::Md5 md5;
+  md5.update(as_bytes(bytes));
+  return std::string(as_text(md5.finish()));
+}
+
+TEST(Uploads, BecomeOneObjectThatIsReadWholeInRangesAndByPart) {
+  with_store([](StoreRig& rig) -> io::Task<void> {
+    Result<void> bucket = co_await rig.store->create_bucket("photos", kAlice);
+    CO_ASSERT_TRUE(bucket);
+    std::string id = co_await begin(rig, "trip");
+    std::string a = pattern(kMin + 70'001, 1), b = pattern(kMin, 2), c = pattern(1000, 3);
+    std::vector<PartInfo> parts;
+    uint32_t number = 1;
+    for (const std::string& bytes : {a, b, c}) {
+      Result<PartInfo> part = co_await put_part(rig, "trip", id, number, bytes);
+      CO_ASSERT_TRUE(part);
+      EXPECT_EQ(part->etag, hex(as_bytes(md5_of(bytes))));
+      parts.push_back(*part);
+      number += 3;  // gaps are allowed
+    }
+    Result<std::string> early = co_await rig.get("photos", "trip");
+    EXPECT_EQ(code_of(early), "NoSuchKey");
+    Result<ObjectInfo> done = co_await complete(rig, "trip", id, parts);
+    EXPECT_EQ(code_of(done), "ok");
+    CO_ASSERT_TRUE(done);
+    EXPECT_EQ(done->etag, hex(as_bytes(md5_of(md5_of(a) + md5_of(b) + md5_of(c)))) + "-3");
+    EXPECT_EQ(done->parts, 3u);
+
+    const std::string all = a + b + c;
+    Result<std::string> whole = co_await rig.get("photos", "trip");
+    CO_ASSERT_TRUE(whole);
+    EXPECT_TRUE(*whole == all);
+    for (auto [first, last] : {std::pair<uint64_t, uint64_t>{0, 0},
+                               {a.size() - 3, a.size() + 2},
+                               {a.size() + b.size() - 1, all.size() - 1},
+                               {5, all.size() - 7}}) {
+      Result<std::string> range = co_await rig.get("photos", "trip", Store::Range{first, last});
+      CO_ASSERT_TRUE(range);
+      EXPECT_TRUE(*range == all.substr(first, last - first + 1)) << first;
+    }
+    Result<ObjectInfo> head = co_await rig.store->head("photos", "trip", {});
+    CO_ASSERT_TRUE(head);
+    EXPECT_EQ(head->size, all.size());
+    EXPECT_EQ(head->metadata.at("color"), "green");
+    EXPECT_EQ(head->etag, done->etag);
+    rig.expect_true_registry();
+
+    bool restarted = co_await rig.restart(true);
+    CO_ASSERT_TRUE(restarted);
+    whole = co_await rig.get("photos", "trip");
+    CO_ASSERT_TRUE(whole);
+    EXPECT_TRUE(*whole == all);
+  });
+}
+
+TEST(Uploads, CompleteAgainAnswersTheSameAsLongAsTheObjectIsThere) {
+  with_store([](StoreRig& rig) -> io::Task<void> {
+    Result<void> bucket = co_await rig.store->create_bucket("photos", kAlice);
+    CO_ASSERT_TRUE(bucket);
+    std::string id = co_await begin(rig, "trip");
+    Result<PartInfo> part = co_await put_part(rig, "trip", id, 7, "hello");
+    CO_ASSERT_TRUE(part);
+    Result<ObjectInfo> done = co_await complete(rig, "trip", id, {*part});
+    CO_ASSERT_TRUE(done);
+    Result<ObjectInfo> again = co_await complete(rig, "trip", id, {*part});
+    CO_ASSERT_TRUE(again);
+    EXPECT_EQ(again->etag, done->etag);
+    PartInfo other = *part;
+    other.etag = std::string(32, 'f');
+    again = co_await complete(rig, "trip", id, {other});
+    EXPECT_EQ(code_of(again), "NoSuchUpload");
+    Result<ObjectInfo> put = co_await rig.put("photos", "trip", "another");
+    CO_ASSERT_TRUE(put);
+    again = co_await complete(rig, "trip", id, {*part});
+    EXPECT_EQ(code_of(again), "NoSuchUpload");
+    Result<PartInfo> late = co_await put_part(rig, "trip", id, 8, "late");
+    EXPECT_EQ(code_of(late), "NoSuchUpload");
+  });
+}
+
+TEST(Uploads, RefuseAListThatIsNotOfTheirParts) {
+  with_store([](StoreRig& rig) -> io::Task<void> {
+    Result<void> bucket = co_await rig.store->create_bucket("photos", kAlice);
+    CO_ASSERT_TRUE(bucket);
+    std::string id = co_await begin(rig, "trip");
+    std::vector<PartInfo> parts;
+    for (uint32_t number : {1u, 2u}) {
+      Result<PartInfo> part = co_await put_part(rig, "trip", id, number, "small");
+      CO_ASSERT_TRUE(part);
+      parts.push_back(*part);
+    }
+    Result<ObjectInfo> done = co_await complete(rig, "trip", id, parts);
+    EXPECT_EQ(code_of(done), "EntityTooSmall");
+    done = co_await complete(rig, "trip", id, {parts[1], parts[0]});
+    EXPECT_EQ(code_of(done), "InvalidPartOrder");
+    done = co_await complete(rig, "trip", id, {parts[0], parts[0]});
+    EXPECT_EQ(code_of(done), "InvalidPartOrder");
+    done = co_await complete(rig, "trip", id, {});
+    EXPECT_EQ(code_of(done), "MalformedXML");
+    PartInfo missing = parts[0];
+    missing.number = 9999;
+    done = co_await complete(rig, "trip", id, {missing});
+    EXPECT_EQ(code_of(done), "InvalidPart");
+    PartInfo wrong = parts[0];
+    wrong.etag = std::string(32, 'f');
+    done = co_await complete(rig, "trip", id, {wrong});
+    EXPECT_EQ(code_of(done), "InvalidPart");
+    done = co_await complete(rig, "trip", "no such upload", {parts[0]});
+    EXPECT_EQ(code_of(done), "NoSuchUpload");
+    Result<PartInfo> beyond = co_await put_part(rig, "trip", id, 10'001, "x");
+    EXPECT_EQ(code_of(beyond), "InvalidArgument");
+    // Nothing of this changed the upload.
+    done = co_await complete(rig, "trip", id, {parts[1]});
+    EXPECT_EQ(code_of(done), "ok");
+  });
+}
+
+TEST(Uploads, LeaveNothingOfPartsThatWereReplacedLeftOutOrAborted) {
+  with_collector([](CollectorRig& rig) -> io::Task<void> {
+    Result<void> bucket = co_await rig.store->create_bucket("photos", kAlice);
+    CO_ASSERT_TRUE(bucket);
+    std::string id = co_await begin(rig, "trip");
+    std::vector<PartInfo> parts;
+    for (uint32_t number : {1u, 1u, 2u, 3u}) {
+      Result<PartInfo> part =
+          co_await put_part(rig, "trip", id, number, pattern(190'000, 10 + number + parts.size()));
+      CO_ASSERT_TRUE(part);
+      parts.push_back(*part);
+    }
+    rig.expect_true_registry();
+    EXPECT_EQ(rig.count("e/"), 3u);  // the first one was replaced
+    std::string other = co_await begin(rig, "other");
+    Result<PartInfo> lost = co_await put_part(rig, "other", other, 5, pattern(190'000, 1));
+    CO_ASSERT_TRUE(lost);
+    Result<void> aborted = co_await rig.store->abort_upload("photos", "other", other);
+    EXPECT_EQ(code_of(aborted), "ok");
+    aborted = co_await rig.store->abort_upload("photos", "other", other);
+    EXPECT_EQ(code_of(aborted), "NoSuchUpload");
+    Result<ObjectInfo> done = co_await complete(rig, "trip", id, {parts[3]});
+    CO_ASSERT_TRUE(done);
+
+    co_await rig.collect();
+    EXPECT_EQ(rig.count("e/"), 1u);
+    EXPECT_EQ(rig.count("q/"), 2u);  // the set and its part
+    EXPECT_EQ(rig.count("z/"), 0u);
+    EXPECT_EQ(rig.count("p/"), 0u);
+    rig.expect_true_registry();
+    Result<std::string> got = co_await rig.get("photos", "trip");
+    EXPECT_EQ(code_of(got), "ok");
+
+    Result<std::vector<DeleteOutcome>> removed = co_await rig.store->remove("photos", {"trip"});
+    CO_ASSERT_TRUE(removed);
+    co_await rig.collect();
+    EXPECT_EQ(rig.count("q/"), 0u);
+    EXPECT_EQ(rig.count("e/"), 0u);
+  });
+}
+
+}  // namespace
+}  // namespace archipel::store
