@@ -1,4 +1,5 @@
 // Multipart uploads against a whole store: what clients notice, and what is left in the view.
+#include "store/uploads.h"
 #include "store/collector_fixture.h"
 #include "store/store_fixture.h"
 
@@ -196,6 +197,68 @@ TEST(Uploads, LeaveNothingOfPartsThatWereReplacedLeftOutOrAborted) {
     co_await rig.collect();
     EXPECT_EQ(rig.count("q/"), 0u);
     EXPECT_EQ(rig.count("e/"), 0u);
+  });
+}
+
+// Ten thousand parts of 5 MiB, as their commits would have left them.
+io::Task<std::vector<PartInfo>> fabricate_parts(StoreRig& rig, const UploadId& id, uint32_t count) {
+  std::vector<PartInfo> infos;
+  PartRecord part;
+  part.size = kMin;
+  Slice& slice = part.slice.emplace();
+  slice.stream.length = kMin;
+  slice.stream.segments = kMin / extent::kSegmentPlain;
+  ExtentRun& run = slice.storage.extents.emplace_back();
+  run.ref.id = {1, 1'000'000};
+  run.segments = slice.stream.segments;
+  run.ref.geometry = {{6, 3}, extent::kSegmentSealed, sealed_bytes(slice.stream, 0, run.segments)};
+  part.checksum = {Checksum::Kind::crc32, "1234"};
+  while (infos.size() < count) {
+    auto batch = std::make_shared<std::vector<index::Mutation>>();
+    for (int i = 0; i < 1000; ++i) {
+      rig.random->fill(part.md5);
+      uint32_t number = static_cast<uint32_t>(infos.size()) + 1;
+      infos.push_back(part_info(number, part));
+      batch->push_back({part_key(id, number), encode(part)});
+    }
+    PartSetRecord set{infos.size(), static_cast<uint32_t>(infos.size()), infos.size() * kMin, {}};
+    batch->push_back({part_set_key(id), encode(set)});
+    index::Intent intent;
+    intent.build = [batch](const index::View&, const std::vector<index::SmallLocation>&,
+                           std::vector<index::Mutation>& out) -> Result<void> {
+      out = *batch;
+      return {};
+    };
+    Result<index::CommitPosition> done = co_await rig.journal.committer->commit(std::move(intent));
+    EXPECT_TRUE(done.has_value());
+  }
+  co_return infos;
+}
+
+double cpu_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
+}
+
+TEST(Uploads, OfTenThousandPartsCompleteInOneSmallCommit) {
+  with_store([](StoreRig& rig) -> io::Task<void> {
+    Result<void> bucket = co_await rig.store->create_bucket("photos", kAlice);
+    CO_ASSERT_TRUE(bucket);
+    std::string id = co_await begin(rig, "huge", Checksum::Kind::crc32);
+    std::vector<PartInfo> parts = co_await fabricate_parts(rig, *parse_upload_id(id), kPartNumberMax);
+    const double before = cpu_seconds();
+    Result<ObjectInfo> done = co_await complete(rig, "huge", id, parts);
+    testing::Test::RecordProperty("cpu_ms", std::to_string((cpu_seconds() - before) * 1000));
+    EXPECT_EQ(code_of(done), "ok");
+    CO_ASSERT_TRUE(done);
+    EXPECT_EQ(done->size, kPartNumberMax * kMin);
+    EXPECT_TRUE(done->etag.ends_with("-10000"));
+    Result<std::optional<std::string>> record = rig.journal.kv->snapshot()->get(object_key("photos", "huge"));
+    CO_ASSERT_TRUE(record && *record);
+    EXPECT_LT((*record)->size(), 128u << 10);
+    Result<ObjectInfo> again = co_await complete(rig, "huge", id, parts);
+    EXPECT_EQ(code_of(again), "ok");
   });
 }
 
