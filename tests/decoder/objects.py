@@ -106,20 +106,25 @@ class Checks:
             if version.checksum_kind not in CHECKSUMS:
                 raise Damaged(f"checksum of kind {version.checksum_kind} is unknown")
             self.checksum = CHECKSUMS[version.checksum_kind]()
+            if version.composite:  # of the parts' checksums, which the version tells
+                for _, _, checksum in version.parts:
+                    self.checksum.update(checksum)
 
     def update(self, data):
         self.size += len(data)
-        for each in (self.md5, self.checksum):
+        for each in (self.md5, None if self.version.composite else self.checksum):
             if each:
                 each.update(data)
 
-    def compare(self):
+    def compare(self, parts_etag=None):
         if self.size != self.version.size:
             raise Damaged(f"{self.size} bytes came, {self.version.size} were expected")
         if self.checksum:
             if self.checksum.digest() != self.version.checksum:
                 raise Damaged("the checksum does not fit")
             self.report.count("checksums")
-        if self.md5:
+        if parts_etag:
+            self.report.count("etags_parts" if parts_etag == self.version.etag else "etags_other")
+        elif self.md5:
             # A client may have chosen another ETag of the same looks: told, not an error.
             self.report.count("etags_md5" if self.md5.hexdigest().encode() == self.version.etag else "etags_other")

@@ -6,6 +6,7 @@ An independent decoder: written from docs/formats alone, without any code of the
 Example: rebuild.py --keyring demo/keyring --passphrase-file demo/keyring.passphrase --out /tmp/back --json demo/islands/{a,b,c}
 """
 import argparse
+import base64
 import json
 import os
 import pathlib
@@ -27,6 +28,8 @@ def arguments():
     parser.add_argument("--list", action="store_true", help="one JSON object a line: bucket, key, size, etag, modified")
     parser.add_argument("--versions", action="store_true", help="versions that are not current, and delete markers, too")
     parser.add_argument("--out", metavar="DIR", help="write every object to DIR/bucket/key; DIR must be empty or not exist")
+    parser.add_argument("--customer-key", metavar="FILE", action="append", default=[],
+                        help="a key of SSE-C, as base64; again for each: objects under others are not restored")
     parser.add_argument("--json", action="store_true", help="a last line that sums up, as JSON")
     parser.add_argument("--no-snapshot", action="store_true", help="read the whole journal, from epoch 1 on")
     parser.add_argument("islands", nargs="+", help="directories of islands, three or more")
@@ -41,27 +44,38 @@ def passphrase(options):
     raise Unreadable(f"no passphrase: give --passphrase-file, or set {PASSPHRASE_VARIABLE}")
 
 
-def restore(realm, version, owners, target):
+def customer_keys(options):
+    """The keys of SSE-C that were given, a base64 text of 32 bytes each."""
+    keys = []
+    for path in options.customer_key:
+        key = base64.b64decode(pathlib.Path(path).read_text().strip())
+        if len(key) != 32:
+            raise Unreadable(f"{path} is not the base64 text of 32 bytes")
+        keys.append(key)
+    return keys
+
+
+def restore(realm, version, owners, target, keys):
     """Reads, verifies and writes one object."""
     if version.bucket not in owners:
         raise Damaged("its bucket has no record")
     checks = Checks(version, realm.report)
-    for data in realm.body(version, owners[version.bucket]):
+    for data in realm.body(version, owners[version.bucket], keys):
         checks.update(data)
         target.write(data)
-    checks.compare()
+    checks.compare(realm.parts_etag(version) if version.part_set else None)
     realm.report.count("objects")
     realm.report.count("bytes", version.size)
 
 
-def restore_all(realm, versions, owners, paths, out):
+def restore_all(realm, versions, owners, paths, out, keys):
     """Writes every object below `out`, in the order in which they lie on the islands; returns {(bucket, key, version): what went wrong}."""
     failed = {}
     for version in sorted((v for v in versions if v.kind == OBJECT), key=Version.place):
         path = pathlib.Path(out) / paths.of(version)
         try:
             with create(path) as target:
-                restore(realm, version, owners, target)
+                restore(realm, version, owners, target, keys)
         except Damaged as error:
             path.unlink()
             failed[version.bucket, version.key, version.name()] = str(error)
@@ -78,7 +92,7 @@ def walk(realm, options):
     unread = [(text(key), str(version)) for key, version in found if isinstance(version, Damaged)]
     versions = [version for _, version in found if not isinstance(version, Damaged)]
     paths = Paths((v.bucket, v.key) for v in versions if v.latest)
-    failed = restore_all(realm, versions, owners, paths, options.out) if options.out else {}
+    failed = restore_all(realm, versions, owners, paths, options.out, customer_keys(options)) if options.out else {}
     for version in versions if options.list else ():
         line = {"bucket": text(version.bucket), "key": text(version.key), "size": version.size, "etag": text(version.etag),
                 "modified": time_text(version.modified)}

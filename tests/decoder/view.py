@@ -1,7 +1,8 @@
 """The view's records (docs/formats/view.md): buckets, versions of objects, slices, storage, exceptions. And a whole realm, put together."""
 import dataclasses
+import hashlib
 
-from crypto import SEALED_SEGMENT, Stream
+from crypto import SEALED_SEGMENT, Stream, hkdf, same
 from erasure import CODES
 from extents import DATA, SECTION, Extents, Reference
 from fields import Damaged, Fields, Unreadable, sized, u8, u16, u32, u64
@@ -14,6 +15,7 @@ SMALL_SEGMENTS_MAX = 4
 SIZE_MAX = 1 << 50
 OBJECT, DELETE_MARKER = 1, 2
 CUSTOMER_KEY = 2  # encryption asked for: SSE-C
+OF_OBJECT, OF_PART, OF_OBJECT_WITH_KEY, OF_PART_WITH_KEY = 1, 2, 3, 4  # what a wrapped key is for
 
 
 @dataclasses.dataclass
@@ -66,7 +68,9 @@ class Version:
         return "null" if self.null else (u64(self.order) + self.id[:8]).hex()
 
     def place(self):
-        """Where the body begins; objects sorted so are read extent by extent."""
+        """Where the body begins; objects sorted so are read extent by extent, those in parts at the end."""
+        if self.part_set:
+            return 1 << 64, self.part_set
         for each in self.slices:
             first = each.pieces[0]
             return first.ref.epoch, first.ref.kind, first.ref.counter, first.offset
@@ -170,6 +174,28 @@ def read_first_format(fields, bucket, name):
     kind, checksum, system, user = fields.u8(), fields.bytes(), fields.map(), fields.map()
     slices = [read_slice(fields) for _ in range(fields.count())]
     return Version(bucket, name, version_id, modified, size, etag, kind, checksum, system, user, slices)
+
+
+@dataclasses.dataclass
+class Part:
+    md5: bytes
+    checksum_kind: int
+    checksum: bytes
+    size: int
+    slice: Slice | None
+
+
+def read_part(value, what):
+    fields = Fields(value, what)
+    fields.expect(u8(1), "format")
+    fields.u64()
+    part = Part(fields.raw(16), fields.u8(), fields.bytes(), fields.varint(), None)
+    if part.size:
+        part.slice = read_slice(fields)
+        if part.slice.stream.length != part.size:
+            fields.fail(f"a slice of {part.slice.stream.length} bytes in a part of {part.size}")
+    fields.end()
+    return part
 
 
 def read_flag(fields, most, name):
@@ -332,12 +358,52 @@ class Realm:
             last = version.bucket, version.key
             yield key, version
 
-    def body(self, version, owner):
+    def kek(self, piece, version, customer_keys):
+        """What wraps the data key of a slice: the tenant's KEK, or that and the customer's key together."""
+        kek = self.keyring.kek(piece.kek_slot)
+        if version.encryption != CUSTOMER_KEY:
+            return kek
+        for key in customer_keys:
+            if same(version.commitment[16:], hkdf(key, version.commitment[:16], b"archipel/1 customer key commitment")):
+                of_stream = hkdf(key, piece.stream.data_id, b"archipel/1 customer key")
+                return hkdf(kek, of_stream, b"archipel/1 customer wrap")
+        raise Damaged("it is sealed with a customer's key (SSE-C) that was not given")
+
+    def open_slice(self, piece, version, scope, customer_keys, what):
+        """The bytes of one slice. `scope`: (purpose, owner, bucket, id, index) of its wrapped key."""
+        purpose, owner, bucket, identity, index = scope
+        if version.encryption == CUSTOMER_KEY:
+            purpose += OF_OBJECT_WITH_KEY - OF_OBJECT
+        bound_to = (u8(purpose) + sized(owner) + sized(bucket) + identity + u32(index) + piece.stream.data_id + u32(piece.generation) + u16(1))
+        piece.stream.unwrap(self.kek(piece, version, customer_keys), piece.wrapped, bound_to, what)
+        for number, place in enumerate(piece.pieces):
+            yield piece.stream.open(number, self.read_piece(place), what)
+
+    def part(self, version, number):
+        key = b"q/" + version.part_set + u16(number)
+        if key not in self.view:
+            raise Damaged(f"part {number} of its part set has no record")
+        return read_part(self.view[key], f"part {number} of object {version.key!r} in bucket {version.bucket!r}")
+
+    def body(self, version, owner, customer_keys=()):
         """The object's bytes, piece by piece, in order."""
         what = f"object {version.key!r} in bucket {version.bucket!r}"
-        for part, piece in enumerate(version.slices):
-            bound_to = (u8(1) + sized(owner) + sized(version.bucket) + version.id + u32(part) + piece.stream.data_id +
-                        u32(piece.generation) + u16(1))
-            piece.stream.unwrap(self.keyring.kek(piece.kek_slot), piece.wrapped, bound_to, what)
-            for number, place in enumerate(piece.pieces):
-                yield piece.stream.open(number, self.read_piece(place), what)
+        for index, piece in enumerate(version.slices):
+            yield from self.open_slice(piece, version, (OF_OBJECT, owner, version.bucket, version.id, index), customer_keys, what)
+        for number, size, checksum in version.parts:
+            part = self.part(version, number)
+            if part.size != size or (checksum and checksum != part.checksum):
+                raise Damaged(f"part {number} is not the one that the version tells of")
+            md5 = hashlib.md5()
+            if part.slice:
+                scope = (OF_PART, owner, version.bucket, version.part_set, number)
+                for data in self.open_slice(part.slice, version, scope, customer_keys, what):
+                    md5.update(data)
+                    yield data
+            if md5.digest() != part.md5:
+                raise Damaged(f"the MD5 of part {number} does not fit")
+
+    def parts_etag(self, version):
+        """What the ETag of an object in parts is made of."""
+        sums = b"".join(self.part(version, number).md5 for number, _, _ in version.parts)
+        return f"{hashlib.md5(sums).hexdigest()}-{len(version.parts)}".encode()
