@@ -25,6 +25,7 @@ namespace archipel::app {
 namespace {
 
 constexpr uintmax_t kConfigBytesMax = 1u << 20;
+constexpr size_t kTlsTablesMax = 1000;
 
 // Walks one table, handing out its keys; what nobody asked for is an unknown key.
 class Table {
@@ -90,6 +91,19 @@ bool is_island_id(const std::string& id) {
 
 bool is_state(const std::string& cc) {
   return cc.size() == 2 && cc[0] >= 'A' && cc[0] <= 'Z' && cc[1] >= 'A' && cc[1] <= 'Z';
+}
+
+// A DNS name, "*." before one, or "*".
+bool is_host_pattern(std::string_view host) {
+  if (host == "*") return true;
+  if (host.starts_with("*.")) host.remove_prefix(2);
+  if (host.empty() || host.size() > 253 || host.front() == '.' || host.back() == '.') return false;
+  for (size_t i = 0; i < host.size(); ++i) {
+    char c = host[i];
+    bool fits = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.';
+    if (!fits || (c == '.' && host[i - 1] == '.')) return false;
+  }
+  return true;
 }
 
 struct Loader {
@@ -194,6 +208,52 @@ struct Loader {
     return {};
   }
 
+  Result<void> tls_hosts(Table& t, TlsConfig& tls) {
+    const toml::node* node = t.take("hosts");
+    const toml::array* list = node == nullptr ? nullptr : node->as_array();
+    if (node == nullptr) return t.error("[[tls]] needs the key `hosts`");
+    if (list == nullptr || list->empty())
+      return t.error(*node,
+                     "`hosts` must be a list of names, such as [\"s3.example.org\", \"*.s3.example.org\"]");
+    for (const toml::node& item : *list) {
+      const auto* text = item.as_string();
+      std::string host = text == nullptr ? "" : text->get();
+      for (char& c : host) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+      if (!is_host_pattern(host))
+        return t.error(item, "a host is a name such as \"s3.example.org\", \"*.s3.example.org\" or \"*\"");
+      tls.hosts.push_back(std::move(host));
+    }
+    return {};
+  }
+
+  Result<void> tls(Table& root) {
+    const toml::node* node = root.take("tls");
+    if (node == nullptr) {
+      if (config.tls_listen)
+        return root.error("[listen] https needs a certificate: add a [[tls]] table with hosts, cert and key");
+      return {};
+    }
+    const toml::array* list = node->as_array();
+    if (list == nullptr) return root.error(*node, "`tls` must be tables: [[tls]]");
+    if (!config.tls_listen) return root.error(*node, "[[tls]] is for [listen] https, which is not set");
+    if (list->size() > kTlsTablesMax)
+      return root.error(*node, fmt::format("at most {} [[tls]] tables are read", kTlsTablesMax));
+    for (const toml::node& item : *list) {
+      if (!item.is_table()) return root.error(item, "`tls` must be tables: [[tls]]");
+      Table t(file, *item.as_table(), "[[tls]]");
+      TlsConfig one;
+      one.where = fmt::format("{}:{}:{}", file, item.source().begin.line, item.source().begin.column);
+      RETURN_IF_ERROR(tls_hosts(t, one));
+      RETURN_IF_ERROR(t.text("cert", one.cert, true));
+      RETURN_IF_ERROR(t.text("key", one.key, true));
+      RETURN_IF_ERROR(t.finish());
+      one.cert = resolve(one.cert);
+      one.key = resolve(one.key);
+      config.tls.push_back(std::move(one));
+    }
+    return {};
+  }
+
   Result<void> load(const toml::table& document) {
     Table root(file, document, "the top level");
     config.keyring_path = "keyring";
@@ -206,6 +266,9 @@ struct Loader {
     RETURN_IF_ERROR(section(root, "listen", [&](Table& t) -> Result<void> {
       std::string admin;
       RETURN_IF_ERROR(t.text("http", config.listen));
+      std::string https;
+      RETURN_IF_ERROR(t.text("https", https));
+      if (!https.empty()) config.tls_listen = https;
       RETURN_IF_ERROR(t.text("admin", admin));
       if (!admin.empty()) config.admin_listen = admin;
       return {};
@@ -225,6 +288,7 @@ struct Loader {
       RETURN_IF_ERROR(t.number("threads", config.threads, 0, 64));
       RETURN_IF_ERROR(t.number("memory_budget_mib", config.memory_budget_mib, 64, 1 << 20));
       RETURN_IF_ERROR(t.number("connections", config.connections_max, 16, 1'000'000));
+      RETURN_IF_ERROR(t.number("upload_bytes_per_second_min", config.upload_rate_min, 0, 1 << 30));
       return {};
     }));
     RETURN_IF_ERROR(section(root, "collection", [&](Table& t) -> Result<void> {
@@ -239,6 +303,7 @@ struct Loader {
       return {};
     }));
     RETURN_IF_ERROR(section(root, "log", [&](Table& t) { return log(t); }));
+    RETURN_IF_ERROR(tls(root));
     RETURN_IF_ERROR(islands(root));
     config.keyring_path = resolve(config.keyring_path);
     if (!config.passphrase_file.empty()) config.passphrase_file = resolve(config.passphrase_file);

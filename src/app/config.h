@@ -18,6 +18,12 @@ struct IslandConfig {
       parent;  // ISO 3166-1 alpha-2: where the data lie, where the provider is incorporated, who controls it
 };
 
+struct TlsConfig {
+  std::vector<std::string> hosts;  // lower case: "s3.example.org", "*.s3.example.org", "*"
+  std::string cert, key;           // PEM files: the chain, leaf first; the leaf's key
+  std::string where;               // "archipel.toml:12:1", for messages
+};
+
 struct Config {
   std::string file;             // the path it was read from, for messages
   std::string dir;              // [realm] dir: index/, head, lock. Default: the config file's directory
@@ -25,6 +31,8 @@ struct Config {
   std::string keyring_path;     // [keyring] path. Default "keyring"
   std::string passphrase_file;  // [keyring] passphrase_file; empty = environment ARCHIPEL_PASSPHRASE
   std::string listen = "127.0.0.1:9000";  // [listen] http
+  std::optional<std::string> tls_listen;  // [listen] https: S3 over TLS, beside http
+  std::vector<TlsConfig> tls;             // [[tls]]; the first is shown to clients that name nobody we know
   std::optional<std::string>
       admin_listen;  // [listen] admin: /metrics, /healthz, /readyz on an address of their own
   std::string region = "archipel-1";               // [s3] region
@@ -34,6 +42,7 @@ struct Config {
   int threads = 0;       // [limits] threads: loops; 0 = one per core (at most 64)
   int memory_budget_mib = 512;     // [limits] memory_budget_mib: bodies in flight, 64..1048576
   int connections_max = 10'000;    // [limits] connections: client connections, 16..1000000
+  int upload_rate_min = 1024;      // [limits] upload_bytes_per_second_min: 0 (no limit)..1 GiB
   std::string log_level = "info";  // [log] level: debug | info | warn | error
   bool log_json = false;           // [log] format: "logfmt" | "json"
   struct Collection {              // [collection]: when what is not needed any more is deleted at the islands

@@ -20,6 +20,7 @@
 #include "app/mending.h"
 #include "app/own_port.h"
 #include "app/private_file.h"
+#include "app/tls_files.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "crypto/keyring.h"
@@ -99,12 +100,12 @@ class Gateway {
   Result<void> run();
 
  private:
-  // One event loop with its thread (loop 0 runs on the main thread), its listener and its server.
+  // One event loop with its thread (loop 0 runs on the main thread), its listeners and its server.
   struct Core {
     std::unique_ptr<io::Loop> loop;
-    std::unique_ptr<io::Listener> listener;
+    std::unique_ptr<io::Listener> listener, tls_listener;
     std::unique_ptr<http::Server> server;
-    std::optional<io::Task<void>> serving;
+    std::optional<io::Task<void>> serving, tls_serving;
     std::thread thread;
   };
 
@@ -122,7 +123,8 @@ class Gateway {
   static io::Task<void> tell_islands(Gateway* self, AdminReply& reply);
   static io::Task<void> rejoin(Gateway* self, AdminReply& reply);
   Result<void> listen();
-  static io::Task<void> serve_on(Gateway* gateway, Core* core);
+  Result<std::string> listen_on(const std::string& wanted, std::unique_ptr<io::Listener> Core::* which);
+  static io::Task<void> serve_on(Gateway* gateway, http::Server* server, io::Listener* listener);
   static io::Task<void> handle(Gateway* gateway, http::Exchange& exchange);
   static io::Task<void> handle_admin(Gateway* gateway, http::Exchange& exchange);
   void on_signal(int signal);
@@ -151,6 +153,8 @@ class Gateway {
   std::unique_ptr<store::Compactor> compactor_;
   std::unique_ptr<door::s3::Door> door_;
   std::unique_ptr<io::SignalWatch> signals_;
+  std::shared_ptr<io::TlsContext> tls_;  // with [listen] https
+  std::unique_ptr<TlsFiles> tls_files_;
   std::optional<Core> admin_;  // shares loop 0; only listener and server are used
   std::unique_ptr<Admin> commands_;
 
@@ -203,6 +207,7 @@ io::Task<void> Gateway::live() {
     collector_->start();
     snapshots_->start();
     compactor_->start();
+    if (tls_files_) tls_files_->start();
     on_ready_(ready_);
     std::optional<io::Task<void>> account;
     if (account_pending_) account.emplace(write_account_later(this));
@@ -216,6 +221,7 @@ io::Task<void> Gateway::live() {
   if (admin_) admin_->server->drain();
   if (stop_ && mending_) co_await mending_->close();  // a pass that a command waits for ends here
   if (commands_) co_await commands_->close();
+  if (tls_files_) co_await tls_files_->close();
   while (cores_serving_ > 0) co_await changed_.wait();
   if (compactor_) co_await compactor_->close();
   if (mending_) co_await mending_->close();
@@ -514,10 +520,10 @@ io::Task<void> Gateway::rejoin(Gateway* self, AdminReply& reply) {
   [[maybe_unused]] Result<void> said = co_await reply.line(line.str());
 }
 
-Result<void> Gateway::listen() {
-  http::Limits limits;
-  limits.connections_max = std::max(1, config().connections_max / static_cast<int>(cores_.size()));
-  std::string address = config().listen;
+// All loops on one address; returns it with the real port.
+Result<std::string> Gateway::listen_on(const std::string& wanted,
+                                       std::unique_ptr<io::Listener> Core::* which) {
+  std::string address = wanted;
   // With SO_REUSEPORT another gateway of this user would share the port in silence, and each would get half of the requests: a plain bind
   // says first whether somebody has it.
   if (!address.ends_with(":0")) {
@@ -525,8 +531,25 @@ Result<void> Gateway::listen() {
     probe->close();
   }
   for (Core& core : cores_) {
-    ASSIGN_OR_RETURN(core.listener, io::tcp_network().listen(*core.loop, address, true));
-    address = core.listener->address();  // with the real port, for the other cores
+    ASSIGN_OR_RETURN(core.*which, io::tcp_network().listen(*core.loop, address, true));
+    address = (core.*which)->address();  // with the real port, for the other cores
+  }
+  return address;
+}
+
+Result<void> Gateway::listen() {
+  http::Limits limits;
+  limits.body_rate_min = static_cast<uint32_t>(config().upload_rate_min);
+  limits.connections_max = std::max(1, config().connections_max / static_cast<int>(cores_.size()));
+  ASSIGN_OR_RETURN(ready_.address, listen_on(config().listen, &Core::listener));
+  if (config().tls_listen) {
+    tls_ = io::make_tls_context(system_random(), system_clock());
+    tls_files_ = std::make_unique<TlsFiles>(*tls_, *workers_, system_clock());
+    RETURN_IF_ERROR(tls_files_->load(config().tls));
+    ASSIGN_OR_RETURN(ready_.tls_address, listen_on(*config().tls_listen, &Core::tls_listener));
+  }
+  for (Core& core : cores_) {
+    if (tls_) core.tls_listener = io::make_tls_listener(*core.loop, std::move(core.tls_listener), tls_);
     core.server = http::make_server(
         *core.loop, [this](http::Exchange& exchange) { return handle(this, exchange); }, limits,
         system_clock(), [this](int status, std::string_view why) { return door_->page(status, why); });
@@ -538,16 +561,19 @@ Result<void> Gateway::listen() {
         home(), [this](http::Exchange& exchange) { return handle_admin(this, exchange); }, limits);
   }
   RETURN_IF_ERROR(commands_->listen(config().dir));
-  cores_serving_ = cores_.size() + (admin_ ? 1 : 0);
-  for (Core& core : cores_) core.loop->post([this, &core] { core.serving.emplace(serve_on(this, &core)); });
-  if (admin_) admin_->serving.emplace(serve_on(this, &*admin_));
-  ready_.address = address;
+  cores_serving_ = cores_.size() * (tls_ ? 2 : 1) + (admin_ ? 1 : 0);
+  for (Core& core : cores_)
+    core.loop->post([this, &core] {
+      core.serving.emplace(serve_on(this, core.server.get(), core.listener.get()));
+      if (tls_) core.tls_serving.emplace(serve_on(this, core.server.get(), core.tls_listener.get()));
+    });
+  if (admin_) admin_->serving.emplace(serve_on(this, admin_->server.get(), admin_->listener.get()));
   ready_.region = config().region;
   return {};
 }
 
-io::Task<void> Gateway::serve_on(Gateway* gateway, Core* core) {
-  co_await core->server->serve(*core->listener);
+io::Task<void> Gateway::serve_on(Gateway* gateway, http::Server* server, io::Listener* listener) {
+  co_await server->serve(*listener);
   gateway->home().post([gateway] {
     --gateway->cores_serving_;
     gateway->changed_.notify_all();
@@ -614,13 +640,14 @@ void Gateway::on_signal(int signal) {
   if (!opened_) home().run_at(home().now() + kStartGrace, [this] { leave_half_open(); });
 }
 
-// What can change without a restart: the log. Everything else that differs is named, and keeps its old value until the restart.
+// What can change without a restart: the log and the certificates. Everything else keeps its old value until the restart.
 void Gateway::reload() {
   auto fresh = load_config(config().file);
   if (!fresh) return log::error("config.refused", {{"reason", fresh.error().message}});
   options_.config.log_level = fresh->log_level;
   options_.config.log_json = fresh->log_json;
   apply_log_config(config());
+  if (tls_files_ && !fresh->tls.empty()) tls_files_->reload(fresh->tls);
   log::info("config.reloaded", {{"file", config().file}});
 }
 

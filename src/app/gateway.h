@@ -28,7 +28,8 @@ struct GatewayOptions {
 };
 
 struct Ready {
-  std::string address;  // "127.0.0.1:9000", with the real port
+  std::string address;      // "127.0.0.1:9000", with the real port
+  std::string tls_address;  // the same over TLS; empty without [listen] https
   std::string region;
   std::string access_key, secret_key;  // demo only
   std::vector<std::string> notes;      // what a person should know about this start, one sentence each

@@ -39,7 +39,9 @@ void print_line(const std::string& line) {
 
 std::string ready_line(const Ready& ready, bool with_keys) {
   JsonObject line;
-  line.text("event", "ready").text("s3", "http://" + ready.address).text("region", ready.region);
+  line.text("event", "ready").text("s3", "http://" + ready.address);
+  if (!ready.tls_address.empty()) line.text("s3_tls", "https://" + ready.tls_address);
+  line.text("region", ready.region);
   if (with_keys) line.text("access_key", ready.access_key).text("secret_key", ready.secret_key);
   line.number("pid", getpid());
   return line.str();

@@ -60,6 +60,7 @@ path = "keyring"              # back this file up: without it nothing can ever b
 
 [listen]
 http = "127.0.0.1:9000"       # S3
+# https = "0.0.0.0:9443"      # S3 over TLS, with a [[tls]] table below
 # admin = "127.0.0.1:9001"    # /metrics, /healthz, /readyz on an address of their own
 
 [s3]
@@ -73,6 +74,7 @@ credentials_file = "credentials"   # the first account, in the form of an AWS cr
 # threads = 0                 # event loops; 0 = one per core
 # memory_budget_mib = 512     # bodies in flight, all requests together
 # connections = 10000
+# upload_bytes_per_second_min = 1024   # an upload slower than that is given up after a minute; 0: never
 
 [collection]                  # when what is deleted or replaced goes from the islands
 # interval_s = 60             # between two rounds
@@ -85,6 +87,13 @@ credentials_file = "credentials"   # the first account, in the form of an AWS cr
 [log]
 # level = "info"              # debug, info, warn, error
 # format = "logfmt"           # or "json"
+
+# Certificates for https: PEM files, the server's own first in cert; read again when they change. Clients that name none of the hosts
+# get the first table's.
+# [[tls]]
+# hosts = ["s3.example.org", "*.s3.example.org"]
+# cert = "fullchain.pem"
+# key = "privkey.pem"
 
 # One [[island]] per shard, in shard order. Put each on a disk of its own; say whose law reaches it
 # (ISO 3166-1 alpha-2): place of the data, operator's incorporation, parent's control.

@@ -147,6 +147,9 @@ io::Task<void> Connection::serve_request() {
   requests.add();
   RequestHead& head = parser_->head();
   head.request.peer = peer_;
+  head.request.secure = stream_->secure();
+  body_waited_ = Duration{0};
+  body_received_ = in_.view().size();  // what came with the head
   body_ = head.chunked ? BodyDecoder::chunked(server_.limits) : BodyDecoder::fixed(head.content_length);
   continue_pending_ = head.expect_continue && !body_.done();
   body_error_.reset();
@@ -297,10 +300,25 @@ io::Task<Result<size_t>> Connection::read_some_body(MutableBytes out) {
   co_return size_t{0};
 }
 
+// How much longer the client may let us wait: not past body_timeout without a byte, and on the whole not slower than body_rate_min. Only the
+// time spent waiting for it counts: a server that is slow to take the bytes is not the client's fault.
+Duration Connection::body_patience() const {
+  const Limits& limits = server_.limits;
+  if (limits.body_rate_min == 0) return limits.body_timeout;
+  const Duration allowed =
+      limits.body_rate_grace +
+      std::chrono::milliseconds(body_received_ / (uint64_t{limits.body_rate_min}) * 1000 +
+                                body_received_ % limits.body_rate_min * 1000 / limits.body_rate_min);
+  return std::min(limits.body_timeout, std::max(allowed - body_waited_, Duration{0}));
+}
+
 io::Task<Result<size_t>> Connection::receive(MutableBytes out) {
-  auto got = co_await stream_->read(out, server_.loop.now() + server_.limits.body_timeout);
+  const TimePoint began = server_.loop.now();
+  auto got = co_await stream_->read(out, began + body_patience());
   if (!got) co_return got;
   if (*got == 0) co_return fail(client_gone());
+  body_waited_ += server_.loop.now() - began;
+  body_received_ += *got;
   received.add(static_cast<int64_t>(*got));
   co_return got;
 }

@@ -108,6 +108,7 @@ class Connection final : public Exchange {
   io::Task<void> linger();
 
   io::Task<Result<size_t>> receive(MutableBytes out);
+  Duration body_patience() const;
   io::Task<Result<size_t>> read_some_body(MutableBytes out);
   Error fail_body(Refusal refusal);
   io::Task<Result<void>> send(std::span<const ByteView> parts);
@@ -125,6 +126,8 @@ class Connection final : public Exchange {
   // Of the request under way.
   std::optional<RequestParser> parser_;
   BodyDecoder body_ = BodyDecoder::fixed(0);
+  Duration body_waited_{0};              // for the client to send its body
+  uint64_t body_received_ = 0;           // of it, with its framing
   bool continue_pending_ = false;        // the client waits for 100 Continue
   std::optional<Error> body_error_;      // the body cannot be read any further
   std::optional<Refusal> body_refusal_;  // … because it is malformed

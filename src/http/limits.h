@@ -16,8 +16,12 @@ struct Limits {
   Duration header_timeout = std::chrono::seconds(15);  // first byte of a request to its last header byte
   Duration idle_timeout = std::chrono::seconds(75);    // between requests
   Duration body_timeout = std::chrono::seconds(60);    // without a byte of progress, either direction
-  Duration drain_timeout = std::chrono::seconds(30);   // after drain(): requests under way may finish
-  int connections_max = 10'000;                        // per server; more are accepted and closed at once
+  // A body that takes longer than body_rate_grace to come must come at so many bytes a second on the whole, or it is given up: a client that
+  // sends a byte a minute would else keep its request for weeks. (Apache: 500 a second after 20 s; nginx and S3 only know body_timeout.) 0: no limit.
+  uint32_t body_rate_min = 1024;
+  Duration body_rate_grace = std::chrono::seconds(60);
+  Duration drain_timeout = std::chrono::seconds(30);  // after drain(): requests under way may finish
+  int connections_max = 10'000;                       // per server; more are accepted and closed at once
 };
 
 inline constexpr size_t kMethodBytesMax = 32;           // longer methods: 501

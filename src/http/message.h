@@ -49,7 +49,8 @@ struct Request {
   }
   int minor_version = 1;  // HTTP/1.x
   Headers headers;
-  std::string peer;  // "127.0.0.1:51234"
+  std::string peer;     // "127.0.0.1:51234"
+  bool secure = false;  // it came over TLS
 };
 
 struct Response {

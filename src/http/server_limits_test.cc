@@ -93,8 +93,53 @@ TEST(Server, AnIdleConnectionIsClosedInSilence) {
   EXPECT_EQ(fresh.take() + used.take(), "");
 }
 
+// Sends `piece` bytes every `pause` until the server has had enough; returns after how long that was, at most an hour.
+Duration patience_with(Harness& h, size_t piece, Duration pause) {
+  Client c = h.connect();
+  c.send(put("Content-Length: 100000000"));
+  Duration passed{0};
+  while (!c.ended() && passed < std::chrono::hours(1)) {
+    h.talk(c, std::string(piece, 'x'));
+    h.loop.advance(pause);
+    passed += pause;
+  }
+  return passed;
+}
+
+TEST(Server, ABodyMustKeepUpARateAfterAMinute) {
+  Limits limits;
+  limits.body_rate_min = 1000;
+  Harness h(echo, limits);
+  EXPECT_EQ(patience_with(h, 1, seconds(1)), seconds(61));  // one byte a second is no progress
+  EXPECT_EQ(h.desk.error->code, Code::timeout);
+  EXPECT_EQ(patience_with(h, 10'000, seconds(20)), seconds(120));  // half of the rate lasts twice the grace
+  EXPECT_EQ(patience_with(h, 1010, seconds(1)), std::chrono::hours(1));
+}
+
+io::Task<void> read_when_told(Exchange& e, Desk& d) {
+  while (!d.open) co_await d.go.wait();
+  bool good = co_await read_all(e, d);
+  if (good) co_await answer(e, d, 200, d.body);
+}
+
+TEST(Server, ABodyThatTheHandlerIsSlowToReadIsNotSlow) {
+  Harness h(read_when_told);
+  Client c = h.connect();
+  c.send(put("Content-Length: 6", "abc"));
+  h.loop.advance(std::chrono::minutes(30));  // the handler waits for something else
+  h.desk.open = true;
+  h.desk.go.notify_all();
+  h.loop.settle();
+  h.loop.advance(seconds(30));
+  c.send("def");
+  h.loop.settle();
+  EXPECT_EQ(c.take(), ok("abcdef"));
+}
+
 TEST(Server, ABodyMayBeSlowButMustMove) {
-  Harness h(echo);
+  Limits limits;
+  limits.body_rate_min = 0;
+  Harness h(echo, limits);
   Client c = h.connect();
   h.talk(c, put("Content-Length: 5", "he"));
   h.loop.advance(seconds(59));

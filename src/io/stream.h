@@ -36,6 +36,8 @@ class Stream {
   virtual void close(bool reset = false) = 0;
   // "127.0.0.1:51234"
   virtual std::string peer() const = 0;
+  // Nobody on the way can read or change the bytes: TLS.
+  virtual bool secure() const { return false; }
 };
 
 class Listener {

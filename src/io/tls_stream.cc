@@ -426,6 +426,7 @@ class TlsStream final : public Stream {
   }
   void close(bool reset) override { end(reset); }
   std::string peer() const override { return link_->inner->peer(); }
+  bool secure() const override { return true; }
 
  private:
   void end(bool reset) {

@@ -94,9 +94,12 @@ class Incomplete(Exception):
 class Wire:
     """One connection; raw bytes out, parsed responses in."""
 
-    def __init__(self, address, timeout=60):
+    def __init__(self, address, timeout=60, tls=None):
+        """`tls`: an ssl.SSLContext, for a port that speaks it."""
         self.socket = socket.create_connection(address, timeout=timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         self.pending = b""
 
     def send(self, data):
@@ -173,7 +176,8 @@ class Wire:
 class Client:
     """Signs and sends. Keeps one connection alive; not for several threads at once."""
 
-    def __init__(self, address, access_key, secret_key, region="archipel-1", timeout=60):
+    def __init__(self, address, access_key, secret_key, region="archipel-1", timeout=60, tls=None):
+        self.tls = tls
         self.address, self.access_key, self.secret_key = address, access_key, secret_key
         self.region, self.timeout = region, timeout
         self.wire = None
@@ -241,7 +245,7 @@ class Client:
         """Sends on the kept connection. A connection that the server had closed while idle is replaced once."""
         fresh = self.wire is None
         if fresh:
-            self.wire = Wire(self.address, self.timeout)
+            self.wire = Wire(self.address, self.timeout, self.tls)
         try:
             self.wire.send(data)
             response = self.wire.receive(method)

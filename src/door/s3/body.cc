@@ -136,12 +136,13 @@ io::Task<Result<size_t>> RequestBody::gather(MutableBytes out) {
   bool fill = workers_ != nullptr && out.size() >= kWorkerPieceBytes;
   MutableBytes target = fill ? out.first(std::min(out.size(), kGatherBytesMax)) : out;
   size_t filled = 0;
+  const Deadline until = fill ? io::Loop::current()->now() + kGatherMax : kNoDeadline;
   do {
     auto n = co_await exchange_.read_body(target.subspan(filled));
     if (!n) co_return std::unexpected(client_error(std::move(n).error()));
     wire_ended_ = *n == 0;
     filled += *n;
-  } while (fill && !wire_ended_ && filled < target.size());
+  } while (fill && !wire_ended_ && filled < target.size() && io::Loop::current()->now() < until);
   co_return filled;
 }
 

@@ -19,6 +19,8 @@ namespace archipel::door::s3 {
 inline constexpr size_t kWorkerPieceBytes =
     64u << 10;  // slow digests of pieces at least this large run on a worker
 inline constexpr size_t kGatherBytesMax = 1u << 20;  // and pieces are gathered up to this before they do
+inline constexpr Duration kGatherMax =
+    std::chrono::seconds(1);  // and for so long: a slow client's reader must see how slow it is
 
 enum class PayloadMode { hashed, unsigned_plain, unsigned_trailer, signed_chunks, signed_chunks_trailer };
 
