@@ -97,6 +97,9 @@ class StoreImpl final : public Store {
   }
   io::Task<Result<std::vector<DeleteOutcome>>> remove(RemoveRequest request) override {
     const std::string bucket = request.bucket;
+    // What is absent needs no commit, so nobody else would say that the view may lack the newest: a read-only journal shows only what
+    // was proven, and a key that it does not show may be there.
+    if (!env_.committer.open()) co_return fail(closed_error());
     std::vector<std::string> keys;
     for (DeleteItem& item : request.items) keys.push_back(std::move(item.key));
     Result<std::vector<DeleteOutcome>> result = co_await remove_objects(env_, bucket, std::move(keys));
@@ -161,6 +164,11 @@ class StoreImpl final : public Store {
   template <class T>
   static bool gone(const Result<T>& result) {
     return !result && result.error().detail == "NoSuchBucket";
+  }
+  Error closed_error() const {
+    return {Code::unavailable,
+            "nothing is deleted while the journal is closed: " + env_.committer.closed_because(),
+            "ServiceUnavailable"};
   }
   // A commit met the end of a bucket that is known here still. Who hears of that end must not see the bucket again afterwards.
   io::Task<void> forget_bucket(std::string name) {

@@ -470,6 +470,25 @@ TEST(Remove, ReportsEveryKeyAndIsOneCommit) {
   with_store(&Body::go);
 }
 
+// The view of a closed journal may lack what is there: only who could delete it may say that it is gone.
+TEST(Remove, OfWhatIsAbsentIsRefusedWhileTheJournalIsClosed) {
+  struct Body {
+    static io::Task<void> go(StoreRig& rig) {
+      co_await make_bucket(rig, "closed");
+      co_await rig.stop();
+      rig.journal_options.ack.hard_deadline = std::chrono::milliseconds(200);
+      CO_ASSERT_TRUE(co_await rig.start());
+      for (auto& island : rig.islands) island->down();
+      Result<ObjectInfo> put = co_await rig.put("closed", "k", "x");
+      EXPECT_EQ(code_of(put), "ServiceUnavailable");
+      Result<std::vector<DeleteOutcome>> removed = co_await rig.store->remove("closed", {"never there"});
+      EXPECT_EQ(code_of(removed), "ServiceUnavailable");
+      for (auto& island : rig.islands) island->up();
+    }
+  };
+  with_store(&Body::go);
+}
+
 TEST(List, JumpsOverWhatLiesUnderAPrefix) {
   struct Body {
     static io::Task<void> go(StoreRig& rig) {
