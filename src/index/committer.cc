@@ -57,10 +57,6 @@ struct Metrics {
                              "Shards of commits confirmed when acknowledged"};
   metrics::Gauge in_flight{"archipel_journal_commits_in_flight", "Commits sent and not yet acknowledged"};
   metrics::Gauge queued{"archipel_journal_intents_queued", "Intents waiting for a commit"};
-  metrics::Gauge debt{
-      "archipel_journal_repair_debt_shards",
-      "Shards of commits that were missing when acknowledged, and (estimated: one a commit and island) those "
-      "on islands that were wiped or are lost since"};
   metrics::Gauge closed{"archipel_journal_closed",
                         "1 after a commit missed its deadline: nothing is acknowledged any more"};
 };
@@ -82,10 +78,8 @@ class CommitterImpl final : public EpochCommitter {
         applied_hash_(p_.open_hash),
         range_end_(p_.open.extent_range) {
     if (p_.unreported) unreported_ = std::exchange(*p_.unreported, {});
-    metrics_.debt.set(static_cast<int64_t>(p_.debt_shards));
     for (const Record::Confirmed& c : unreported_) {
       const int missing = p_.options.code.n - std::popcount(c.mask);
-      metrics_.debt.add(missing);
       if (missing > 0 && p_.options.on_debt) p_.options.on_debt(c.epoch, c.seq, c.mask);
     }
     metrics_.closed.set(0);
@@ -386,7 +380,6 @@ void CommitterImpl::acknowledge(Flight& flight) {
   metrics_.intents.add(static_cast<int64_t>(flight.accepted.size()));
   metrics_.bytes.add(static_cast<int64_t>(flight.blobs->bytes()));
   metrics_.confirmed.add(confirmed);
-  metrics_.debt.add(p_.options.code.n - confirmed);
   if (confirmed < p_.options.code.n && p_.options.on_debt)
     p_.options.on_debt(position.epoch, position.seq, flight.mask);
   // What took so long that the lease is over is there, but it may not be said.

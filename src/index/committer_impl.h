@@ -26,7 +26,6 @@ struct CommitterParts {
   std::unique_ptr<HeadFile> head;
   EpochOpen open;
   Digest32 open_hash{};
-  uint64_t debt_shards = 0;  // of earlier commits, for the gauge
   // Acknowledged commits whose masks no record has told: those of the epoch before, and what is left at the end. Null: none, and nobody asks.
   std::shared_ptr<std::vector<Record::Confirmed>> unreported = {};
   const LeaseGate* lease =

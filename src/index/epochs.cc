@@ -37,19 +37,4 @@ std::vector<EpochHeld> epochs_held(std::vector<EpochOpen> opens, const EpochOpen
   return held;
 }
 
-uint64_t wiped_shards(const std::vector<EpochHeld>& held, const std::vector<RosterEntry>& now,
-                      uint32_t rebuilt) {
-  uint64_t shards = 0;
-  for (const EpochHeld& epoch : held) {
-    for (size_t i = 0; i < now.size() && i < epoch.open.roster.size(); ++i) {
-      const RosterEntry& then = epoch.open.roster[i];
-      if (then.state != RosterEntry::State::counted) continue;  // the commits' masks tell
-      const bool lost = now[i].state == RosterEntry::State::lost;
-      const bool empty = now[i].incarnation != then.incarnation && (rebuilt >> i & 1) == 0;
-      if (lost || empty) shards += epoch.commits;
-    }
-  }
-  return shards;
-}
-
 }  // namespace archipel::index

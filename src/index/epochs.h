@@ -16,9 +16,5 @@ struct EpochHeld {
 };
 // Of the ancestry of `last`, itself included, which holds `tail_seq` commits. Oldest first; epochs without commits are left out.
 std::vector<EpochHeld> epochs_held(std::vector<EpochOpen> opens, const EpochOpen& last, uint64_t tail_seq);
-// Shards of commits that were on islands which are another incarnation in `now`, or lost: what wipes took. One a commit and island. `rebuilt`:
-// a mask of islands that hold it again.
-uint64_t wiped_shards(const std::vector<EpochHeld>& held, const std::vector<RosterEntry>& now,
-                      uint32_t rebuilt = 0);
 
 }  // namespace archipel::index

@@ -86,7 +86,7 @@ class Opener {
   io::Task<Result<void>> put(Sealed sealed, const OpenBits& open, Buffer section);
   io::Task<Result<void>> open_epoch(EpochOpen open, std::vector<Mutation> before);
   io::Task<Result<void>> decide(bool view_holds);
-  io::Task<Result<CommitterParts>> hand_over();
+  CommitterParts hand_over();
   std::string list(Seen state) const;
   std::string reasons(Seen state) const;
   int count(Seen state) const;
@@ -491,37 +491,27 @@ io::Task<Result<void>> Opener::continue_chain() {
   co_return co_await open_epoch(std::move(open), std::move(recovered.unproven));
 }
 
-io::Task<Result<CommitterParts>> Opener::hand_over() {
-  Result<uint64_t> debt = co_await workers_.run([this]() -> Result<uint64_t> {
-    auto snapshot = view_->kv().snapshot();
-    ASSIGN_OR_RETURN(uint64_t missing, debt_shards(*snapshot, options_.code.n));
-    ASSIGN_OR_RETURN(std::vector<EpochOpen> opens, read_opens(*snapshot));
-    ASSIGN_OR_RETURN(const uint32_t rebuilt, rebuilt_shards());
-    return missing + wiped_shards(epochs_held(std::move(opens), open_, 0), open_.roster, rebuilt);
-  });
-  if (!debt) co_return fail(debt.error());
+CommitterParts Opener::hand_over() {
   uint32_t counted = 0;
   for (size_t i = 0; i < open_.roster.size(); ++i) {
     if (open_.roster[i].state == RosterEntry::State::counted) counted |= 1u << i;
   }
   log::info("journal.open", {{"epoch", open_.epoch}, {"replayed", replayed_}, {"snapshot", snapshot_}});
-  co_return CommitterParts{
-      .options = options_,
-      .keys = keys_,
-      .placement = placement_,
-      .counted = counted,
-      .fanout = fanout_,
-      .workers = workers_,
-      .home = home_,
-      .random = random_,
-      .clock = clock_,
-      .kv = view_->kv(),
-      .head = std::move(head_),
-      .open = open_,
-      .open_hash = open_hash_,
-      .debt_shards = *debt,
-      .unreported = std::make_shared<std::vector<Record::Confirmed>>(std::move(in_debt_)),
-      .on_failed = {}};
+  return CommitterParts{.options = options_,
+                        .keys = keys_,
+                        .placement = placement_,
+                        .counted = counted,
+                        .fanout = fanout_,
+                        .workers = workers_,
+                        .home = home_,
+                        .random = random_,
+                        .clock = clock_,
+                        .kv = view_->kv(),
+                        .head = std::move(head_),
+                        .open = open_,
+                        .open_hash = open_hash_,
+                        .unreported = std::make_shared<std::vector<Record::Confirmed>>(std::move(in_debt_)),
+                        .on_failed = {}};
 }
 
 io::Task<Result<void>> Opener::decide(bool view_holds) {
@@ -577,10 +567,7 @@ io::Task<Result<Journal>> Opener::run() {
   };
   Journal journal;
   if (decided) {
-    Result<CommitterParts> parts = co_await hand_over();
-    if (!parts) co_return fail(parts.error());
-    journal.committer =
-        make_reopening_committer(std::move(*parts), {std::move(lock_), lease_}, std::move(reopen));
+    journal.committer = make_reopening_committer(hand_over(), {std::move(lock_), lease_}, std::move(reopen));
   } else {
     log::warn("journal.read_only", {{"reason", decided.error().message}});
     journal.committer = make_closed_committer({workers_, home_, view_->kv(), decided.error()},
@@ -620,7 +607,7 @@ io::Task<Result<CommitterParts>> Opener::run_again(Kv& kv, const bool& stop, boo
   head_ = std::move(*head);
   Result<void> decided = co_await decide(true);
   if (!decided) co_return fail(decided.error());
-  co_return co_await hand_over();
+  co_return hand_over();
 }
 
 io::Task<Result<CommitterParts>> reopen_epoch(JournalOptions options, const crypto::Keyring& keys,

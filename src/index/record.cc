@@ -363,14 +363,4 @@ Result<void> scan_debts(const Snapshot& snapshot,
   return snapshot.scan("m/debt/", "m/debt0", give);
 }
 
-Result<uint64_t> debt_shards(const Snapshot& snapshot, int n) {
-  uint64_t missing = 0;
-  auto add = [&](std::string_view, std::string_view value, std::string*) {
-    missing += static_cast<uint64_t>(n - std::popcount(Reader(value).u32()));
-    return true;
-  };
-  RETURN_IF_ERROR(snapshot.scan("m/debt/", "m/debt0", add));
-  return missing;
-}
-
 }  // namespace archipel::index

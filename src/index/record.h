@@ -144,8 +144,6 @@ Result<std::optional<Applied>> read_applied(const Snapshot& snapshot);
 // All that applying a record, or an epoch-open, changes in the view: the same when it is committed and when it is replayed.
 std::vector<Mutation> mutations_of(const Record& record, const Digest32& hash, const OpenBits& open, int n);
 std::vector<Mutation> mutations_of(const EpochOpen& open, const Digest32& hash);
-// Shards of commits that were missing when they were acknowledged, as far as records have told. Scans "m/debt/".
-Result<uint64_t> debt_shards(const Snapshot& snapshot, int n);
 // The commits that they belong to, with the mask that was confirmed and the time of the commit that told it.
 Result<void> scan_debts(const Snapshot& snapshot,
                         const std::function<void(const Record::Confirmed&, UnixMs told_ms)>& visit);
