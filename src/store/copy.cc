@@ -4,7 +4,7 @@
 // its streams. The copy then starts again from the new one, a few times.
 #include "store/env.h"
 #include "store/keys.h"
-#include "store/references.h"
+#include "store/versions.h"
 #include "store/wrap.h"
 
 namespace archipel::store {
@@ -21,24 +21,19 @@ struct CopyPlan {
   VersionRecord version;
 };
 
-Result<void> build_copy(const CopyPlan& plan, const index::View& view, std::vector<index::Mutation>& out) {
-  RETURN_IF_ERROR(check_bucket_unchanged(view, plan.bucket, plan.owner));
+Result<void> build_copy(const CopyPlan& plan, const index::View& view, ObjectInfo& made,
+                        std::vector<index::Mutation>& out) {
+  VersionRecord version = plan.version;
+  ASSIGN_OR_RETURN(VersionEdit edit,
+                   VersionEdit::begin(view, plan.bucket, plan.owner, version.info.modified_ms));
   ASSIGN_OR_RETURN(std::optional<std::string> source, view.get(plan.source_place));
   if (!source || *source != plan.source_bytes)
     return fail(Code::unavailable, "the source changed while it was copied", std::string(kSourceMoved));
-  std::string place = object_key(plan.bucket, plan.key);
-  ASSIGN_OR_RETURN(std::optional<std::string> current, view.get(place));
-  References references(view);
-  if (current) {
-    ASSIGN_OR_RETURN(VersionRecord replaced, decode_version(*current));
-    RETURN_IF_ERROR(check_write_conditions(plan.conditions, &replaced.info));
-    for (const Slice& slice : replaced.slices) references.drop(slice);
-  } else {
-    RETURN_IF_ERROR(check_write_conditions(plan.conditions, nullptr));
-  }
-  for (const Slice& slice : plan.version.slices) references.add(slice);
-  RETURN_IF_ERROR(references.finish(plan.version.info.modified_ms, out));
-  out.push_back({std::move(place), encode(plan.version)});
+  RETURN_IF_ERROR(edit.check_conditions(plan.key, plan.conditions));
+  for (const Slice& slice : version.slices) edit.references().add(slice);
+  RETURN_IF_ERROR(edit.place(plan.key, version));
+  RETURN_IF_ERROR(edit.finish(out));
+  made = std::move(version.info);
   return {};
 }
 
@@ -46,21 +41,31 @@ Result<void> build_copy(const CopyPlan& plan, const index::View& view, std::vect
 Result<std::shared_ptr<const CopyPlan>> plan_copy(Env& env, const CopyRequest& request, const Bucket& from,
                                                   const Bucket& to) {
   auto plan = std::make_shared<CopyPlan>();
-  plan->source_place = object_key(request.source_bucket, request.source_key);
-  ASSIGN_OR_RETURN(std::optional<std::string> bytes, env.kv.snapshot()->get(plan->source_place));
-  if (!bytes) return no_such_key();
-  plan->source_bytes = std::move(*bytes);
+  std::shared_ptr<const index::Snapshot> snapshot = env.kv.snapshot();
+  ASSIGN_OR_RETURN(std::optional<PlacedVersion> found,
+                   find_version(SnapshotView(*snapshot), request.source_bucket, request.source_key,
+                                request.source_version, Depth::all));
+  if (!found) return request.source_version ? no_such_version() : no_such_key();
+  if (found->record.info.delete_marker) {
+    if (!request.source_version) return no_such_key();
+    return fail(Code::invalid, "the source of a copy is a delete marker", "InvalidRequest");
+  }
+  plan->source_place = std::move(found->at);
+  plan->source_bytes = std::move(found->bytes);
   plan->bucket = request.bucket;
   plan->key = request.key;
   plan->owner = to.info.owner;
   plan->conditions = request.conditions;
 
-  ASSIGN_OR_RETURN(VersionRecord source, decode_version(plan->source_bytes));
+  const VersionRecord source = std::move(found->record);
   RETURN_IF_ERROR(check_copy_conditions(request.source_conditions, source.info));
   VersionRecord& version = plan->version;
   version = source;
   version.version_id = env.random.bytes<16>();
   version.info.modified_ms = env.clock.unix_ms();
+  version.info.attributes = request.attributes;
+  if (!request.replace_tags) version.info.attributes.tags = source.info.attributes.tags;
+  version.info.encryption = request.encryption;
   if (request.replace_metadata) {
     version.info.headers = request.headers;
     version.info.metadata = request.metadata;
@@ -78,12 +83,15 @@ io::Task<Result<ObjectInfo>> copy_once(Env& env, const CopyRequest& request, con
                                        const Bucket& to) {
   auto make_plan = [&] { return plan_copy(env, request, from, to); };
   CO_ASSIGN_OR_RETURN(std::shared_ptr<const CopyPlan> plan, co_await env.workers.run(make_plan));
+  auto made = std::make_shared<ObjectInfo>();
   index::Intent intent;
-  intent.build = [plan](const index::View& view, const std::vector<index::SmallLocation>&,
-                        std::vector<index::Mutation>& out) { return build_copy(*plan, view, out); };
+  intent.build = [plan, made](const index::View& view, const std::vector<index::SmallLocation>&,
+                              std::vector<index::Mutation>& out) {
+    return build_copy(*plan, view, *made, out);
+  };
   Result<index::CommitPosition> committed = co_await env.committer.commit(std::move(intent));
   if (!committed) co_return fail(committed.error());
-  co_return plan->version.info;
+  co_return std::move(*made);
 }
 
 }  // namespace
@@ -94,7 +102,9 @@ io::Task<Result<ObjectInfo>> copy_object(Env& env, CopyRequest request) {
   CO_RETURN_IF_ERROR(check_object_key(request.key));
   CO_RETURN_IF_ERROR(check_object_key(request.source_key));
   if (request.replace_metadata) CO_RETURN_IF_ERROR(check_metadata(request.headers, request.metadata));
-  if (!request.replace_metadata && request.bucket == request.source_bucket &&
+  CO_RETURN_IF_ERROR(check_attributes(request.attributes));
+  CO_RETURN_IF_ERROR(check_lockable(request.attributes, to->info.object_lock));
+  if (!request.replace_metadata && !request.source_version && request.bucket == request.source_bucket &&
       request.key == request.source_key)
     co_return fail(
         Code::invalid,

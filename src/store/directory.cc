@@ -8,8 +8,28 @@
 namespace archipel::store {
 namespace {
 
+Result<std::shared_ptr<const BucketConfigs>> read_configs(const index::Snapshot& snapshot,
+                                                          std::string_view bucket) {
+  const std::string from = configs_prefix(bucket);
+  BucketConfigs configs;
+  Result<void> outcome;
+  RETURN_IF_ERROR(snapshot.scan(from, after_prefix(from),
+                                [&](std::string_view key, std::string_view value, std::string*) {
+                                  Result<std::string> document = decode_config(value);
+                                  if (document)
+                                    configs.emplace(key.substr(from.size()), std::move(*document));
+                                  else
+                                    outcome = fail(document.error());
+                                  return outcome.has_value();
+                                }));
+  RETURN_IF_ERROR(outcome);
+  if (configs.empty()) return std::shared_ptr<const BucketConfigs>();
+  return std::make_shared<const BucketConfigs>(std::move(configs));
+}
+
+// `known` is what was there before; may be null.
 Result<std::shared_ptr<const Bucket>> make_bucket(const index::Snapshot& snapshot, std::string_view name,
-                                                  std::string_view bytes) {
+                                                  std::string_view bytes, const Bucket* known) {
   ASSIGN_OR_RETURN(BucketRecord record, decode_bucket(bytes));
   ASSIGN_OR_RETURN(std::optional<std::string> slot_bytes,
                    snapshot.get(kek_key(record.owner, kKekGeneration)));
@@ -21,6 +41,13 @@ Result<std::shared_ptr<const Bucket>> make_bucket(const index::Snapshot& snapsho
   bucket->info.name = name;
   bucket->info.owner = record.owner;
   bucket->info.created_ms = record.created_ms;
+  bucket->info.versioning = record.versioning;
+  bucket->info.object_lock = record.object_lock;
+  bucket->info.quota = record.quota;
+  ASSIGN_OR_RETURN(bucket->info.configs, read_configs(snapshot, name));
+  // Who keeps what the documents mean by their pointer need not read the same ones again.
+  if (known && known->info.configs && bucket->info.configs && *known->info.configs == *bucket->info.configs)
+    bucket->info.configs = known->info.configs;
   bucket->kek_slot = static_cast<int>(slot);
   return std::shared_ptr<const Bucket>(std::move(bucket));
 }
@@ -54,7 +81,8 @@ Result<void> Directory::load() {
   RETURN_IF_ERROR(snapshot->scan(kBucketPrefix, after_prefix(std::string(kBucketPrefix)),
                                  [&](std::string_view key, std::string_view value, std::string*) {
                                    std::string name(key.substr(kBucketPrefix.size()));
-                                   auto bucket = make_bucket(*snapshot, name, value);
+                                   std::shared_ptr<const Bucket> before = this->bucket(name);
+                                   auto bucket = make_bucket(*snapshot, name, value, before.get());
                                    if (bucket)
                                      buckets.emplace(name, std::move(*bucket));
                                    else
@@ -82,7 +110,8 @@ Result<void> Directory::refresh_bucket(const std::string& name) {
   ASSIGN_OR_RETURN(std::optional<std::string> bytes, snapshot->get(bucket_key(name)));
   std::shared_ptr<const Bucket> entry;
   if (bytes) {
-    ASSIGN_OR_RETURN(entry, make_bucket(*snapshot, name, *bytes));
+    std::shared_ptr<const Bucket> before = bucket(name);
+    ASSIGN_OR_RETURN(entry, make_bucket(*snapshot, name, *bytes, before.get()));
   }
   std::unique_lock lock(mutex_);
   if (entry)

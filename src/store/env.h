@@ -49,17 +49,20 @@ inline Result<std::shared_ptr<const Bucket>> find_bucket(Env& env, const std::st
 Result<void> check_bucket_unchanged(const index::View& view, std::string_view bucket, std::string_view owner);
 
 io::Task<Result<void>> put_account(Env& env, Account account);
-io::Task<Result<void>> create_bucket(Env& env, std::string name, std::string owner);
+io::Task<Result<void>> create_bucket(Env& env, CreateBucket request);
+io::Task<Result<BucketInfo>> configure_bucket(Env& env, std::string name, BucketChange change);
+io::Task<Result<Usage>> bucket_usage(Env& env, std::string name);
+io::Task<Result<std::pair<Usage, Quota>>> account_usage(Env& env, std::string owner);
+io::Task<Result<void>> set_account_quota(Env& env, std::string owner, Quota quota);
 io::Task<Result<void>> delete_bucket(Env& env, std::string name);
 io::Task<Result<std::vector<BucketInfo>>> list_buckets(Env& env, std::string owner);
 io::Task<Result<ObjectInfo>> put_object(Env& env, PutRequest request, BodySource& body);
-io::Task<Result<Store::Opened>> get_object(Env& env, std::string bucket, std::string key,
-                                           std::optional<Store::Range> range, Conditions conditions);
-io::Task<Result<ObjectInfo>> head_object(Env& env, std::string bucket, std::string key,
-                                         Conditions conditions);
-io::Task<Result<std::vector<DeleteOutcome>>> remove_objects(Env& env, std::string bucket,
-                                                            std::vector<std::string> keys);
+io::Task<Result<Store::Opened>> get_object(Env& env, Store::GetRequest request);
+io::Task<Result<ObjectInfo>> head_object(Env& env, HeadRequest request);
+io::Task<Result<std::vector<DeleteOutcome>>> remove_objects(Env& env, RemoveRequest request);
 io::Task<Result<ObjectInfo>> copy_object(Env& env, CopyRequest request);
 io::Task<Result<ListResult>> list_objects(Env& env, ListRequest request);
+io::Task<Result<ListVersionsResult>> list_versions(Env& env, ListVersionsRequest request);
+io::Task<Result<ObjectInfo>> change_attributes(Env& env, AttributeChange change);
 
 }  // namespace archipel::store

@@ -2,44 +2,50 @@
 #include "store/env.h"
 #include "store/keys.h"
 #include "store/object_source.h"
+#include "store/versions.h"
 
 namespace archipel::store {
 namespace {
 
-using Found = OpenObject;
+// The version that is asked for, or why there is none. Blocks; on a worker.
+Result<VersionRecord> look_up(Env& env, const HeadRequest& what, Depth depth) {
+  std::shared_ptr<const index::Snapshot> snapshot = env.kv.snapshot();
+  ASSIGN_OR_RETURN(std::optional<PlacedVersion> found,
+                   find_version(SnapshotView(*snapshot), what.bucket, what.key, what.version, depth));
+  if (!found) return what.version ? no_such_version() : no_such_key();
+  if (!found->record.info.delete_marker || what.see_markers) return std::move(found->record);
+  if (!what.version) return no_such_key();
+  return fail(Code::invalid, "the version is a delete marker", "MethodNotAllowed");
+}
 
-io::Task<Result<Found>> find_object(Env& env, std::string bucket, std::string key, Depth depth) {
-  Found found;
-  CO_ASSIGN_OR_RETURN(found.bucket, find_bucket(env, bucket));
-  found.bucket_name = bucket;
-  CO_RETURN_IF_ERROR(check_object_key(key));
+io::Task<Result<OpenObject>> find_object(Env& env, const HeadRequest& what, Depth depth) {
+  OpenObject found;
+  CO_ASSIGN_OR_RETURN(found.bucket, find_bucket(env, what.bucket));
+  found.bucket_name = what.bucket;
+  CO_RETURN_IF_ERROR(check_object_key(what.key));
   if (depth == Depth::all) found.pin = env.pins->begin_read();
-  std::string at = object_key(bucket, key);
   // The read's moment is this one: what was acknowledged before it is seen, and a record is read whole.
-  std::optional<Result<index::Kv::Found>> known = env.kv.try_get(at);
-  if (known && *known && (!**known || (**known)->size() <= kInlineRecordBytesMax)) {
-    if (!**known) co_return no_such_key();
+  std::optional<Result<index::Kv::Found>> known;
+  if (!what.version) known = env.kv.try_get(object_key(what.bucket, what.key));
+  if (known && *known && !**known && !what.see_markers) co_return no_such_key();
+  if (known && *known && **known && (**known)->size() <= kInlineRecordBytesMax) {
     CO_ASSIGN_OR_RETURN(found.version, decode_version(***known, depth));
-    if (depth == Depth::all) hold_object(found.pin, found.version);
-    co_return found;
+  } else {
+    auto look = [&]() -> Result<VersionRecord> { return look_up(env, what, depth); };
+    CO_ASSIGN_OR_RETURN(found.version, co_await env.workers.run(look));
   }
-  auto look = [&]() -> Result<VersionRecord> {
-    ASSIGN_OR_RETURN(std::optional<std::string> bytes, env.kv.snapshot()->get(at));
-    if (!bytes) return no_such_key();
-    return decode_version(*bytes, depth);
-  };
-  CO_ASSIGN_OR_RETURN(found.version, co_await env.workers.run(look));
   if (depth == Depth::all) hold_object(found.pin, found.version);
   co_return found;
 }
 
 }  // namespace
 
-io::Task<Result<Store::Opened>> get_object(Env& env, std::string bucket, std::string key,
-                                           std::optional<Store::Range> range, Conditions conditions) {
-  CO_ASSIGN_OR_RETURN(Found found, co_await find_object(env, std::move(bucket), std::move(key), Depth::all));
-  CO_RETURN_IF_ERROR(check_read_conditions(conditions, found.version.info));
-  CO_ASSIGN_OR_RETURN(ByteRange bytes, resolve_range(range, found.version.info.size));
+io::Task<Result<Store::Opened>> get_object(Env& env, Store::GetRequest request) {
+  const HeadRequest& what = request.what;
+  CO_ASSIGN_OR_RETURN(OpenObject found, co_await find_object(env, what, Depth::all));
+  if (found.version.info.delete_marker) co_return no_such_key();
+  CO_RETURN_IF_ERROR(check_read_conditions(what.conditions, found.version.info));
+  CO_ASSIGN_OR_RETURN(ByteRange bytes, resolve_range(request.range, found.version.info.size));
   Store::Opened opened;
   opened.first = bytes.first;
   opened.length = bytes.length;
@@ -47,10 +53,10 @@ io::Task<Result<Store::Opened>> get_object(Env& env, std::string bucket, std::st
   co_return opened;
 }
 
-io::Task<Result<ObjectInfo>> head_object(Env& env, std::string bucket, std::string key,
-                                         Conditions conditions) {
-  CO_ASSIGN_OR_RETURN(Found found, co_await find_object(env, std::move(bucket), std::move(key), Depth::info));
-  CO_RETURN_IF_ERROR(check_read_conditions(conditions, found.version.info));
+io::Task<Result<ObjectInfo>> head_object(Env& env, HeadRequest request) {
+  CO_ASSIGN_OR_RETURN(OpenObject found, co_await find_object(env, request, Depth::info));
+  if (!found.version.info.delete_marker)
+    CO_RETURN_IF_ERROR(check_read_conditions(request.conditions, found.version.info));
   co_return found.version.info;
 }
 

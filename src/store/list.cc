@@ -2,17 +2,10 @@
 // returned: at most max_keys + 1 stops, whatever the bucket holds.
 #include "store/env.h"
 #include "store/keys.h"
+#include "store/list_rules.h"
 
 namespace archipel::store {
 namespace {
-
-// The common prefix that `key` rolls up into, or nothing.
-std::optional<std::string_view> common_prefix_of(const ListRequest& request, std::string_view key) {
-  if (request.delimiter.empty()) return std::nullopt;
-  size_t at = key.find(request.delimiter, request.prefix.size());
-  if (at == std::string_view::npos) return std::nullopt;
-  return key.substr(0, at + request.delimiter.size());
-}
 
 // Where the scan begins: after `start_after`, and after everything under it if it is a common prefix of an earlier page.
 std::string first_place(const ListRequest& request) {

@@ -2,9 +2,9 @@
 #include "store/env.h"
 #include "store/give_up.h"
 #include "store/keys.h"
-#include "store/references.h"
 #include "store/repair_ledger.h"
 #include "store/upload.h"
+#include "store/versions.h"
 #include "store/wrap.h"
 
 namespace archipel::store {
@@ -17,38 +17,35 @@ struct Plan {
   VersionRecord version;  // of a small body without its locations, which only the record's builder knows
 };
 
-Result<void> check_current(const Conditions& conditions, const std::optional<std::string>& bytes) {
-  if (conditions.empty()) return {};
-  if (!bytes) return check_write_conditions(conditions, nullptr);
-  ASSIGN_OR_RETURN(VersionRecord current, decode_version(*bytes, Depth::info));
-  return check_write_conditions(conditions, &current.info);
-}
-
 Result<void> build_put(const Plan& plan, const index::View& view,
-                       const std::vector<index::SmallLocation>& locations,
+                       const std::vector<index::SmallLocation>& locations, ObjectInfo& made,
                        std::vector<index::Mutation>& out) {
-  RETURN_IF_ERROR(check_bucket_unchanged(view, plan.bucket, plan.owner));
-  std::string key = object_key(plan.bucket, plan.key);
-  ASSIGN_OR_RETURN(std::optional<std::string> current, view.get(key));
-  RETURN_IF_ERROR(check_current(plan.conditions, current));
-
-  References references(view);
-  if (current) RETURN_IF_ERROR(references.drop_version(*current));
   VersionRecord version = plan.version;
+  ASSIGN_OR_RETURN(VersionEdit edit,
+                   VersionEdit::begin(view, plan.bucket, plan.owner, version.info.modified_ms));
+  RETURN_IF_ERROR(edit.check_conditions(plan.key, plan.conditions));
   if (!locations.empty()) version.slices.front().storage.small = locations;
-  for (const Slice& slice : version.slices) references.create(slice);
-  RETURN_IF_ERROR(references.finish(version.info.modified_ms, out));
-  out.push_back({std::move(key), encode(version)});
+  for (const Slice& slice : version.slices) edit.references().create(slice);
+  RETURN_IF_ERROR(edit.place(plan.key, version));
+  RETURN_IF_ERROR(edit.finish(out));
+  made = std::move(version.info);
   return {};
 }
 
 // The cheap refusal before the body is read. Without conditions the directory already said everything.
-io::Task<Result<void>> check_early(Env& env, const PutRequest& request) {
-  if (request.conditions.empty()) co_return Result<void>();
+io::Task<Result<void>> check_early(Env& env, const PutRequest& request, const Bucket& bucket) {
+  const bool quota = bucket.info.quota.bytes > 0 || bucket.info.quota.versions > 0;
+  if (request.conditions.empty() && !quota) co_return Result<void>();
   auto look = [&]() -> Result<void> {
-    ASSIGN_OR_RETURN(std::optional<std::string> current,
-                     env.kv.snapshot()->get(object_key(request.bucket, request.key)));
-    return check_current(request.conditions, current);
+    std::shared_ptr<const index::Snapshot> snapshot = env.kv.snapshot();
+    SnapshotView view(*snapshot);
+    ASSIGN_OR_RETURN(VersionEdit edit,
+                     VersionEdit::begin(view, request.bucket, bucket.info.owner, env.clock.unix_ms()));
+    RETURN_IF_ERROR(edit.check_conditions(request.key, request.conditions));
+    if (!quota || bucket.info.versioning != Versioning::enabled) return {};
+    std::vector<index::Mutation> nothing;
+    edit.usage().add(request.length.value_or(0));
+    return edit.usage().finish(nothing);
   };
   Result<void> checked = co_await env.workers.run(look);
   co_return checked;
@@ -60,9 +57,11 @@ io::Task<Result<ObjectInfo>> put_object(Env& env, PutRequest request, BodySource
   CO_ASSIGN_OR_RETURN(std::shared_ptr<const Bucket> bucket, find_bucket(env, request.bucket));
   CO_RETURN_IF_ERROR(check_object_key(request.key));
   CO_RETURN_IF_ERROR(check_metadata(request.headers, request.metadata));
+  CO_RETURN_IF_ERROR(check_attributes(request.attributes));
+  CO_RETURN_IF_ERROR(check_lockable(request.attributes, bucket->info.object_lock));
   if (request.length && *request.length > kObjectBytesMax)
     co_return fail(Code::limit, "an object of one PUT has at most 5 GiB", "EntityTooLarge");
-  CO_RETURN_IF_ERROR(co_await check_early(env, request));
+  CO_RETURN_IF_ERROR(co_await check_early(env, request, *bucket));
 
   Upload upload(env, body, request.length);
   Result<void> uploaded = co_await upload.run();
@@ -80,6 +79,8 @@ io::Task<Result<ObjectInfo>> put_object(Env& env, PutRequest request, BodySource
   version.info.headers = std::move(request.headers);
   version.info.metadata = std::move(request.metadata);
   version.info.checksum = body.checksum();
+  version.info.attributes = std::move(request.attributes);
+  version.info.encryption = std::move(request.encryption);
   if (upload.size() > 0) {
     version.slices.push_back(upload.slice());
     KeyScope scope{bucket->info.owner, request.bucket, version.version_id, 0};
@@ -91,12 +92,16 @@ io::Task<Result<ObjectInfo>> put_object(Env& env, PutRequest request, BodySource
   plan->conditions = std::move(request.conditions);
 
   // From here on nothing the client does can stop the commit: this coroutine awaits it to the end.
-  ObjectInfo info = version.info;
+  // build() may run again; what the last run made of it is what was committed.
+  auto made = std::make_shared<ObjectInfo>();
+  const UnixMs now_ms = version.info.modified_ms;
   index::Intent intent;
   intent.small = upload.take_small();
-  intent.build = [plan = std::shared_ptr<const Plan>(std::move(plan))](
+  intent.build = [plan = std::shared_ptr<const Plan>(std::move(plan)), made](
                      const index::View& view, const std::vector<index::SmallLocation>& locations,
-                     std::vector<index::Mutation>& out) { return build_put(*plan, view, locations, out); };
+                     std::vector<index::Mutation>& out) {
+    return build_put(*plan, view, locations, *made, out);
+  };
   Result<index::CommitPosition> committed = co_await env.committer.commit(std::move(intent));
   if (!committed) {
     if (!upload.begun().empty()) env.background.spawn(give_up(env.committer, env.clock, upload.begun()));
@@ -104,9 +109,8 @@ io::Task<Result<ObjectInfo>> put_object(Env& env, PutRequest request, BodySource
   }
   if (env.options.ledger)
     for (const extent::ExtentRef& ref : upload.begun())
-      env.options.ledger->owe(key_of(ref), ((1u << ref.geometry.code.n) - 1) & ~ref.confirmed,
-                              info.modified_ms);
-  co_return info;
+      env.options.ledger->owe(key_of(ref), ((1u << ref.geometry.code.n) - 1) & ~ref.confirmed, now_ms);
+  co_return std::move(*made);
 }
 
 }  // namespace archipel::store

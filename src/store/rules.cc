@@ -86,6 +86,10 @@ std::unexpected<Error> no_such_key() {
   return fail(Code::not_found, "the object does not exist", "NoSuchKey");
 }
 
+std::unexpected<Error> no_such_version() {
+  return fail(Code::not_found, "the object has no version of this id", "NoSuchVersion");
+}
+
 Error with_s3_code(Error error) {
   if (!error.detail.empty()) return error;
   switch (error.code) {
@@ -173,6 +177,38 @@ Result<void> check_write_conditions(const Conditions& conditions, const ObjectIn
     return {};
   }
   return check_copy_conditions(conditions, *current);
+}
+
+Result<void> check_attributes(const Attributes& attributes) {
+  if (attributes.tags.size() > kTagsMax || total_bytes(attributes.tags) > kTagBytesMax)
+    return fail(Code::limit, "an object has too many tags", "InvalidRequest");
+  if (attributes.acl.size() > kObjectAclBytesMax)
+    return fail(Code::limit, "the access control list of an object has at most 64 KiB", "InvalidRequest");
+  if (attributes.owner.size() > kOwnerBytesMax)
+    return fail(Code::invalid, "an object's owner is an account id", "InvalidRequest");
+  return {};
+}
+
+Result<void> check_unlocked(const Attributes& attributes, UnixMs now_ms, bool bypass_governance) {
+  if (attributes.legal_hold) return fail(Code::denied, "the version is under a legal hold", "AccessDenied");
+  const Retention& retention = attributes.retention;
+  if (retention.mode == Retention::Mode::none || retention.until_ms <= now_ms) return {};
+  if (retention.mode == Retention::Mode::governance && bypass_governance) return {};
+  return fail(Code::denied, "the version is retained until a time that has not come", "AccessDenied");
+}
+
+Result<void> check_retention_change(const Retention& before, const Retention& after, UnixMs now_ms,
+                                    bool bypass_governance) {
+  if (before.mode == Retention::Mode::none || before.until_ms <= now_ms) return {};
+  if (before.mode == Retention::Mode::governance && bypass_governance) return {};
+  if (after.mode == before.mode && after.until_ms >= before.until_ms) return {};
+  return fail(Code::denied, "a retention that still runs may only be lengthened", "AccessDenied");
+}
+
+Result<void> check_lockable(const Attributes& attributes, bool bucket_has_lock) {
+  if (bucket_has_lock || (attributes.retention.mode == Retention::Mode::none && !attributes.legal_hold))
+    return {};
+  return fail(Code::invalid, "the bucket has no object lock configuration", "InvalidRequest");
 }
 
 Result<ByteRange> resolve_range(const std::optional<Store::Range>& range, uint64_t size) {

@@ -8,12 +8,17 @@ namespace archipel::store {
 
 inline constexpr size_t kKeyBytesMax = 1024;               // S3 limit
 inline constexpr size_t kSystemHeaderBytesMax = 8u << 10;  // names and values of ObjectInfo::headers together
+inline constexpr size_t kTagsMax = 50;                     // of one version; the door allows fewer
+inline constexpr size_t kTagBytesMax = 16u << 10;          // all names and values
+inline constexpr size_t kObjectAclBytesMax = 64u << 10;    // in the door's encoding
 inline constexpr size_t kDeleteKeysMax = 1000;             // of one DeleteObjects (S3 limit)
 inline constexpr size_t kListKeysMax = 1000;               // of one answer (S3 limit)
 inline constexpr size_t kBucketsPerOwnerMax = 1000;
+inline constexpr size_t kOwnerBytesMax = 128;
 
 std::unexpected<Error> no_such_bucket();
 std::unexpected<Error> no_such_key();
+std::unexpected<Error> no_such_version();
 
 // An Error that reached the store from below or from a body gets an S3 code if it has none yet.
 Error with_s3_code(Error error);
@@ -33,6 +38,17 @@ Result<void> check_read_conditions(const Conditions& conditions, const ObjectInf
 Result<void> check_copy_conditions(const Conditions& conditions, const ObjectInfo& info);
 // Conditions of a write over `current` (nullptr: no object). If-Match on a missing object is NoSuchKey.
 Result<void> check_write_conditions(const Conditions& conditions, const ObjectInfo* current);
+
+// Sizes of what a version carries besides headers and metadata: InvalidRequest. What its parts mean is the door's business.
+Result<void> check_attributes(const Attributes& attributes);
+
+// Object Lock. AccessDenied: retention or a legal hold keeps the version. `bypass_governance`: the caller may remove what governance keeps.
+Result<void> check_unlocked(const Attributes& attributes, UnixMs now_ms, bool bypass_governance);
+// AccessDenied: a retention that still runs may only be lengthened, and governance made compliance only with the bypass.
+Result<void> check_retention_change(const Retention& before, const Retention& after, UnixMs now_ms,
+                                    bool bypass_governance);
+// InvalidRequest: the bucket has no object lock.
+Result<void> check_lockable(const Attributes& attributes, bool bucket_has_lock);
 
 struct ByteRange {
   uint64_t first = 0, length = 0;

@@ -61,8 +61,23 @@ class StoreImpl final : public Store {
   using Store::remove;
 
   io::Task<Result<void>> create_bucket(CreateBucket request) override {
-    Result<void> result =
-        co_await store::create_bucket(env_, std::move(request.name), std::move(request.owner));
+    Result<void> result = co_await store::create_bucket(env_, std::move(request));
+    co_return with_code(std::move(result));
+  }
+  io::Task<Result<BucketInfo>> configure_bucket(std::string name, BucketChange change) override {
+    Result<BucketInfo> result = co_await store::configure_bucket(env_, std::move(name), std::move(change));
+    co_return with_code(std::move(result));
+  }
+  io::Task<Result<Usage>> bucket_usage(std::string name) override {
+    Result<Usage> result = co_await store::bucket_usage(env_, std::move(name));
+    co_return with_code(std::move(result));
+  }
+  io::Task<Result<std::pair<Usage, Quota>>> account_usage(std::string owner) override {
+    Result<std::pair<Usage, Quota>> result = co_await store::account_usage(env_, std::move(owner));
+    co_return with_code(std::move(result));
+  }
+  io::Task<Result<void>> set_account_quota(std::string owner, Quota quota) override {
+    Result<void> result = co_await store::set_account_quota(env_, std::move(owner), quota);
     co_return with_code(std::move(result));
   }
   io::Task<Result<BucketInfo>> head_bucket(std::string name) override {
@@ -85,14 +100,11 @@ class StoreImpl final : public Store {
     co_return with_code(std::move(result));
   }
   io::Task<Result<Opened>> get(GetRequest request) override {
-    HeadRequest& what = request.what;
-    Result<Opened> result = co_await get_object(env_, std::move(what.bucket), std::move(what.key),
-                                                request.range, std::move(what.conditions));
+    Result<Opened> result = co_await get_object(env_, std::move(request));
     co_return with_code(std::move(result));
   }
   io::Task<Result<ObjectInfo>> head(HeadRequest request) override {
-    Result<ObjectInfo> result = co_await head_object(env_, std::move(request.bucket), std::move(request.key),
-                                                     std::move(request.conditions));
+    Result<ObjectInfo> result = co_await head_object(env_, std::move(request));
     co_return with_code(std::move(result));
   }
   io::Task<Result<std::vector<DeleteOutcome>>> remove(RemoveRequest request) override {
@@ -100,9 +112,7 @@ class StoreImpl final : public Store {
     // What is absent needs no commit, so nobody else would say that the view may lack the newest: a read-only journal shows only what
     // was proven, and a key that it does not show may be there.
     if (!env_.committer.open()) co_return fail(closed_error());
-    std::vector<std::string> keys;
-    for (DeleteItem& item : request.items) keys.push_back(std::move(item.key));
-    Result<std::vector<DeleteOutcome>> result = co_await remove_objects(env_, bucket, std::move(keys));
+    Result<std::vector<DeleteOutcome>> result = co_await remove_objects(env_, std::move(request));
     bool any_gone = gone(result);
     if (result)
       any_gone = std::ranges::any_of(*result, [](const DeleteOutcome& o) { return gone(o.result); });
@@ -118,6 +128,16 @@ class StoreImpl final : public Store {
   }
   io::Task<Result<ListResult>> list(ListRequest request) override {
     Result<ListResult> result = co_await list_objects(env_, std::move(request));
+    co_return with_code(std::move(result));
+  }
+  io::Task<Result<ListVersionsResult>> list_versions(ListVersionsRequest request) override {
+    Result<ListVersionsResult> result = co_await store::list_versions(env_, std::move(request));
+    co_return with_code(std::move(result));
+  }
+  io::Task<Result<ObjectInfo>> change_attributes(AttributeChange change) override {
+    const std::string bucket = change.bucket;
+    Result<ObjectInfo> result = co_await store::change_attributes(env_, std::move(change));
+    if (gone(result)) co_await forget_bucket(bucket);
     co_return with_code(std::move(result));
   }
 

@@ -323,6 +323,14 @@ struct DeleteItem {
   Conditions conditions = {};
   std::optional<uint64_t> if_size = std::nullopt;
   std::optional<UnixMs> if_modified_ms = std::nullopt;  // to the second
+  // Exactly the version that somebody has judged before (lifecycle); not there any more: PreconditionFailed.
+  struct Judged {
+    std::string version;
+    UnixMs modified_ms = 0;
+  };
+  std::optional<Judged> if_is = std::nullopt;
+  // Only while it is not the latest; or only if it is a delete marker and the only version of its key.
+  enum class Only : uint8_t { any, noncurrent, lone_marker } only = Only::any;
 };
 
 struct RemoveRequest {
@@ -355,7 +363,7 @@ struct AttributeChange {
 // Error details (Error::detail) are S3 error codes: NoSuchBucket, NoSuchKey, BucketAlreadyOwnedByYou, BucketAlreadyExists, BucketNotEmpty,
 // InvalidBucketName, KeyTooLongError, PreconditionFailed, NotModified, EntityTooLarge, MetadataTooLarge, SlowDown, ServiceUnavailable,
 // InternalError, InvalidRange, InvalidRequest, AccessDenied, TooManyBuckets, NoSuchVersion, NoSuchUpload, MethodNotAllowed,
-// QuotaExceeded, and those named at the methods.
+// QuotaExceeded, InvalidArgument (a version's name that cannot be one), and those named at the methods.
 // What a store that does not have an operation answers.
 std::unexpected<Error> unoffered();
 
@@ -386,6 +394,14 @@ class Store {
     co_return unoffered();
   }
   virtual io::Task<Result<Usage>> bucket_usage([[maybe_unused]] std::string name) { co_return unoffered(); }
+  // What all buckets of an owner keep together, and may keep.
+  virtual io::Task<Result<std::pair<Usage, Quota>>> account_usage([[maybe_unused]] std::string owner) {
+    co_return unoffered();
+  }
+  virtual io::Task<Result<void>> set_account_quota([[maybe_unused]] std::string owner,
+                                                   [[maybe_unused]] Quota quota) {
+    co_return unoffered();
+  }
 
   virtual io::Task<Result<ObjectInfo>> put(PutRequest request, BodySource& body) = 0;
   // `range`: [first, last] inclusive, resolved by the caller after head(), or the whole when absent. Conditions are checked first.

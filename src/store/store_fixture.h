@@ -201,6 +201,8 @@ class StoreRig {
     }
     done = snapshot->scan("q/", "q0", on_part);
     EXPECT_TRUE(done.has_value());
+    done = snapshot->scan("v/", "v0", on_version);
+    EXPECT_TRUE(done.has_value());
     done = scan_live(*snapshot, {}, [&](const ExtentKey& key, const LiveRecord& record) {
       EXPECT_EQ(key, key_of(record.ref));
       registered[key] = record.live_bytes;
