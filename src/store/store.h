@@ -177,6 +177,8 @@ struct HeadRequest {
   Conditions conditions;
   std::shared_ptr<const CustomerKey> customer_key;
   bool see_markers = false;  // head(): a delete marker is an answer, not an error
+  bool attributes_only =
+      false;  // head(): conditions do not count, and what a customer's key protects is described without it
 };
 
 // A GET under way: info is final, read() yields the range in order, each byte verified before it is handed out.

@@ -86,6 +86,7 @@ static Result<store::CreateBucket> read_create(const Call& call, std::string_vie
       return refuse("InvalidArgument", "x-amz-bucket-object-lock-enabled must be true or false.");
     out.object_lock = yes;
   }
+  ASSIGN_OR_RETURN(out.configs, initial_access(call));
   if (document.empty()) return out;
   ASSIGN_OR_RETURN(NewBucket asked, parse_new_bucket(document));
   // Clients name the region that they sign for; any is accepted there, so it is here.

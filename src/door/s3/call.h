@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/metrics.h"
+#include "door/s3/access.h"
 #include "door/s3/body.h"
 #include "door/s3/document_budget.h"
 #include "door/s3/door.h"
@@ -40,6 +41,7 @@ struct Door::State {
   Counters counters;
   DocumentBudget documents;
   SettingsCache settings;
+  BucketAccesses accesses;
   std::string host_id;                // x-amz-id-2: which door answered
   std::array<uint8_t, 32> token_key;  // for names in the log
 };
@@ -54,6 +56,13 @@ struct Call {
   Identity identity{};
   BodyPlan plan{};
   http::Headers cors{};  // what every answer to this request says (bucket_handlers.h)
+  // What admit() has found out (access.h).
+  bool admitted = false;
+  std::optional<BucketGrounds> bucket{};
+  std::optional<store::ObjectInfo> object{};  // that was judged
+  NewAccess new_access{};
+  std::optional<iam::ConditionContext> context{};
+  std::map<std::string, std::vector<std::string>> more_context{};  // condition keys that the body told
   // For the log and the counters.
   int status = 0;
   std::string error_code{};
@@ -80,10 +89,7 @@ struct ReadDocument {
 io::Task<Result<ReadDocument>> read_request_document(Call& call, size_t bytes_max,
                                                      std::string_view code_if_larger);
 
-// The bucket, if it exists and belongs to the caller, and to `expected_owner` if that is not empty.
-io::Task<Result<store::BucketInfo>> open_bucket(Call& call, std::string name,
-                                                std::string_view expected_owner);
-// The bucket the request addresses.
+// The bucket the request addresses, where the caller may do what it asks (access.h).
 io::Task<Result<store::BucketInfo>> open_target_bucket(Call& call);
 
 // The operations. Each answers, or returns the error to answer with.
@@ -92,6 +98,20 @@ io::Task<Result<void>> create_bucket(Call& call);
 io::Task<Result<void>> head_bucket(Call& call);
 io::Task<Result<void>> delete_bucket(Call& call);
 io::Task<Result<void>> get_bucket_location(Call& call);
+io::Task<Result<void>> get_bucket_acl(Call& call);
+io::Task<Result<void>> put_bucket_acl(Call& call);
+io::Task<Result<void>> get_object_acl(Call& call);
+io::Task<Result<void>> put_object_acl(Call& call);
+io::Task<Result<void>> get_bucket_policy(Call& call);
+io::Task<Result<void>> put_bucket_policy(Call& call);
+io::Task<Result<void>> delete_bucket_policy(Call& call);
+io::Task<Result<void>> get_bucket_policy_status(Call& call);
+io::Task<Result<void>> get_bucket_ownership_controls(Call& call);
+io::Task<Result<void>> put_bucket_ownership_controls(Call& call);
+io::Task<Result<void>> delete_bucket_ownership_controls(Call& call);
+io::Task<Result<void>> get_public_access_block(Call& call);
+io::Task<Result<void>> put_public_access_block(Call& call);
+io::Task<Result<void>> delete_public_access_block(Call& call);
 io::Task<Result<void>> list_objects_v1(Call& call);
 io::Task<Result<void>> list_objects_v2(Call& call);
 io::Task<Result<void>> delete_objects(Call& call);

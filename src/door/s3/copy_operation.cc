@@ -74,9 +74,10 @@ io::Task<Result<void>> copy_object(Call& call) {
   CO_ASSIGN_OR_RETURN(store::CopyRequest request, read_copy_request(call));
   auto bucket = co_await open_target_bucket(call);
   if (!bucket) co_return std::unexpected(std::move(bucket).error());
-  auto source = co_await open_bucket(call, request.source_bucket,
+  auto source = co_await open_source(call, request.source_bucket, request.source_key, std::nullopt,
                                      call.request.headers.get("x-amz-source-expected-bucket-owner"));
   if (!source) co_return std::unexpected(std::move(source).error());
+  set_access(call, request.attributes);
   auto copied = co_await call.door.store.copy(std::move(request));
   if (!copied) {
     Error error = std::move(copied).error();

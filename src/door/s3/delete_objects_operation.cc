@@ -68,8 +68,13 @@ io::Task<Result<std::string>> delete_items(Call& call, bool bypass_governance) {
   std::vector<Answer> answers(document.items.size());
   std::vector<size_t> asked;  // answers that the store gives
   for (size_t i = 0; i < document.items.size(); ++i) {
-    answers[i].result = check_item(document.items[i]);
+    const store::DeleteItem& item = document.items[i];
+    answers[i].result = check_item(item);
+    if (answers[i].result) answers[i].result = authorize_delete(call, item.key, item.version);
     if (!answers[i].result) continue;
+    // One that may not be overridden keeps the lock of all: what is protected is then refused by the store.
+    request.bypass_governance =
+        request.bypass_governance && authorize(call, {"s3:BypassGovernanceRetention", item.key}).has_value();
     request.items.push_back(document.items[i]);
     asked.push_back(i);
   }

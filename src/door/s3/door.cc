@@ -4,6 +4,7 @@
 #include "door/s3/bucket_handlers.h"
 #include "door/s3/call.h"
 #include "door/s3/errors.h"
+#include "door/s3/presign.h"
 #include "door/s3/xml.h"
 
 namespace archipel::door::s3 {
@@ -35,7 +36,8 @@ Door::State::State(Options options_in, store::Store& store_in, Clock& clock_in, 
       clock(clock_in),
       workers(workers_in),
       random(random_in),
-      authenticator([this](const std::string& key) { return store.find_account(key); }, clock),
+      authenticator([this](const std::string& key) { return store.find_account(key); }, clock,
+                    {.sigv2 = options.sigv2}),
       host_id(base64(random.bytes<24>())),
       token_key(random.bytes<32>()) {}
 
@@ -66,12 +68,18 @@ static io::Task<Result<void>> serve(Call& call) {
     co_return answered;
   }
   co_await note_cors(call);
-  CO_ASSIGN_OR_RETURN(call.identity, call.door.authenticator.authenticate(call.request, call.target.query));
+  // The signature is over the request as it was sent; what follows sees it without what signed it.
+  const std::string signed_bucket = call.target.virtual_hosted ? call.target.bucket : std::string();
+  CO_ASSIGN_OR_RETURN(call.identity, call.door.authenticator.authenticate(call.exchange.request(),
+                                                                          call.target.query, signed_bucket));
+  if (call.identity.method == Identity::Method::query) strip_signature(call.target.query);
   CO_ASSIGN_OR_RETURN(Operation operation, route(call.request, call.target));
   CO_RETURN_IF_ERROR(check_allowed(operation, call.request, call.target));
   call.operation = operation;  // only now: `GET ?acl` is no ListObjects, in the metrics either
   CO_ASSIGN_OR_RETURN(call.plan,
                       plan_body(call.request, call.exchange.body_length(), call.identity.payload_hash));
+  auto admitted = co_await admit(call);
+  if (!admitted) co_return admitted;
   const OperationRow& row = row_of(call.operation);
   if (!row.takes_body) {
     auto none = co_await check_no_body(call);
@@ -154,9 +162,10 @@ http::Page Door::page(int status, std::string_view why) {
 
 io::Task<void> Door::handle(http::Exchange& exchange) {
   TimePoint began = state_->clock.now();
+  const std::optional<http::Request> hoisted = with_hoisted_headers(exchange.request());
   Call call{.door = *state_,
             .exchange = exchange,
-            .request = exchange.request(),
+            .request = hoisted ? *hoisted : exchange.request(),
             .request_id = make_request_id(state_->random)};
   Result<void> outcome = co_await serve(call);
   if (!outcome && !exchange.responded()) {

@@ -15,6 +15,7 @@ struct Options {
   std::string region = "archipel-1";
   std::string virtual_host_base =
       "s3.localhost";  // "bucket.s3.localhost" is bucket "bucket"; path style otherwise
+  bool sigv2 = false;  // take Signature Version 2 too, for clients that know nothing newer
 };
 
 // Authenticates (SigV4 in headers), routes, and answers. Unknown sub-resources and meaningful x-amz-* headers get NotImplemented.

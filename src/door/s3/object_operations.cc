@@ -142,6 +142,7 @@ io::Task<Result<void>> get_object(Call& call) {
   auto bucket = co_await open_target_bucket(call);
   if (!bucket) co_return std::unexpected(std::move(bucket).error());
   auto part = co_await open_part(call, what);
+  if (part) CO_RETURN_IF_ERROR(confirm_read(call, part->opened.reader->info()));
   Result<void> done;
   if (!part) {
     done = co_await refuse_read(call, std::move(*bucket), std::move(what), std::move(part).error());
@@ -212,6 +213,7 @@ io::Task<Result<void>> put_object(Call& call) {
   request.key = call.target.key;
   request.headers = std::move(kept.headers);
   request.metadata = std::move(kept.metadata);
+  set_access(call, request.attributes);
   request.length = call.plan.length;
   RequestBody body(call.exchange, call.plan, call.identity, store::kObjectBytesMax, call.door.workers);
   auto stored = co_await call.door.store.put(std::move(request), body);

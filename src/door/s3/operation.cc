@@ -47,16 +47,21 @@ constexpr Name kChecksums[] = {"x-amz-checksum-crc32", "x-amz-checksum-crc32c", 
 constexpr Name kDeleteObjects[] = {
     "x-amz-bypass-governance-retention", "x-amz-checksum-crc32", "x-amz-checksum-crc32c",
     "x-amz-checksum-crc64nvme",          "x-amz-checksum-sha1",  "x-amz-checksum-sha256"};
-constexpr Name kAcl[] = {"x-amz-acl=private"};
+constexpr Name kAcl[] = {"x-amz-acl",
+                         "x-amz-grant-",
+                         "x-amz-checksum-crc32",
+                         "x-amz-checksum-crc32c",
+                         "x-amz-checksum-crc64nvme",
+                         "x-amz-checksum-sha1",
+                         "x-amz-checksum-sha256"};
+constexpr Name kPolicy[] = {"x-amz-checksum-crc32",     "x-amz-checksum-crc32c",
+                            "x-amz-checksum-crc64nvme", "x-amz-checksum-sha1",
+                            "x-amz-checksum-sha256",    "x-amz-confirm-remove-self-bucket-access=false"};
 constexpr Name kListing[] = {"x-amz-optional-object-attributes=none"};
-constexpr Name kCreateBucket[] = {"x-amz-checksum-crc32",
-                                  "x-amz-checksum-crc32c",
-                                  "x-amz-checksum-crc64nvme",
-                                  "x-amz-checksum-sha1",
-                                  "x-amz-checksum-sha256",
-                                  "x-amz-acl=private",
-                                  "x-amz-object-ownership=BucketOwnerEnforced",
-                                  "x-amz-bucket-object-lock-enabled"};
+constexpr Name kCreateBucket[] = {
+    "x-amz-checksum-crc32", "x-amz-checksum-crc32c",  "x-amz-checksum-crc64nvme",
+    "x-amz-checksum-sha1",  "x-amz-checksum-sha256",  "x-amz-acl",
+    "x-amz-grant-",         "x-amz-object-ownership", "x-amz-bucket-object-lock-enabled"};
 constexpr Name kAttributes[] = {"x-amz-object-attributes"};
 constexpr Name kRetention[] = {"x-amz-bypass-governance-retention"};
 constexpr Name kCustomerKey[] = {"x-amz-checksum-mode"};
@@ -66,10 +71,16 @@ constexpr Name kAbort[] = {"x-amz-if-match-initiated-time=none"};
 constexpr Name kPartCopy[] = {"x-amz-copy-source"};
 constexpr Name kUploadPart[] = {"x-amz-checksum-crc32", "x-amz-checksum-crc32c", "x-amz-checksum-crc64nvme",
                                 "x-amz-checksum-sha1", "x-amz-checksum-sha256"};
-constexpr Name kPut[] = {
-    "x-amz-checksum-crc32", "x-amz-checksum-crc32c",        "x-amz-checksum-crc64nvme",
-    "x-amz-checksum-sha1",  "x-amz-checksum-sha256",        "x-amz-meta-",
-    "x-amz-acl=private",    "x-amz-storage-class=STANDARD", "x-amz-checksum-type=FULL_OBJECT"};
+constexpr Name kPut[] = {"x-amz-checksum-crc32",
+                         "x-amz-checksum-crc32c",
+                         "x-amz-checksum-crc64nvme",
+                         "x-amz-checksum-sha1",
+                         "x-amz-checksum-sha256",
+                         "x-amz-meta-",
+                         "x-amz-acl",
+                         "x-amz-grant-",
+                         "x-amz-storage-class=STANDARD",
+                         "x-amz-checksum-type=FULL_OBJECT"};
 constexpr Name kCopy[] = {"x-amz-copy-source",
                           "x-amz-copy-source-if-match",
                           "x-amz-copy-source-if-none-match",
@@ -78,7 +89,8 @@ constexpr Name kCopy[] = {"x-amz-copy-source",
                           "x-amz-source-expected-bucket-owner",
                           "x-amz-metadata-directive",
                           "x-amz-meta-",
-                          "x-amz-acl=private",
+                          "x-amz-acl",
+                          "x-amz-grant-",
                           "x-amz-storage-class=STANDARD",
                           "x-amz-tagging-directive=COPY"};
 constexpr Name kDeleteObject[] = {"x-amz-bypass-governance-retention", "x-amz-if-match-size",
@@ -90,8 +102,8 @@ constexpr OperationRow kRows[] = {
     {Operation::list_buckets, "ListBuckets", "GET", Level::service, "", "", kListBuckets, kNone, false, "s3:ListAllMyBuckets", &list_buckets},
     {Operation::sts, "Sts", "POST", Level::service, "", "", kNone, kNone, true, "", nullptr},
     {Operation::get_bucket_location, "GetBucketLocation", "GET", Level::bucket, "location", "", kNone, kNone, false, "s3:GetBucketLocation", &get_bucket_location},
-    {Operation::get_bucket_acl, "GetBucketAcl", "GET", Level::bucket, "acl", "", kNone, kNone, false, "s3:GetBucketAcl", nullptr},
-    {Operation::put_bucket_acl, "PutBucketAcl", "PUT", Level::bucket, "acl", "", kNone, kAcl, true, "s3:PutBucketAcl", nullptr},
+    {Operation::get_bucket_acl, "GetBucketAcl", "GET", Level::bucket, "acl", "", kNone, kNone, false, "s3:GetBucketAcl", &get_bucket_acl},
+    {Operation::put_bucket_acl, "PutBucketAcl", "PUT", Level::bucket, "acl", "", kNone, kAcl, true, "s3:PutBucketAcl", &put_bucket_acl},
     {Operation::get_bucket_cors, "GetBucketCors", "GET", Level::bucket, "cors", "", kNone, kNone, false, "s3:GetBucketCORS", &get_bucket_cors},
     {Operation::put_bucket_cors, "PutBucketCors", "PUT", Level::bucket, "cors", "", kNone, kChecksums, true, "s3:PutBucketCORS", &put_bucket_cors},
     {Operation::delete_bucket_cors, "DeleteBucketCors", "DELETE", Level::bucket, "cors", "", kNone, kNone, false, "s3:PutBucketCORS", &delete_bucket_cors},
@@ -105,16 +117,16 @@ constexpr OperationRow kRows[] = {
     {Operation::put_bucket_logging, "PutBucketLogging", "PUT", Level::bucket, "logging", "", kNone, kChecksums, true, "s3:PutBucketLogging", nullptr},
     {Operation::get_object_lock_configuration, "GetObjectLockConfiguration", "GET", Level::bucket, "object-lock", "", kNone, kNone, false, "s3:GetBucketObjectLockConfiguration", &get_object_lock_configuration},
     {Operation::put_object_lock_configuration, "PutObjectLockConfiguration", "PUT", Level::bucket, "object-lock", "", kNone, kChecksums, true, "s3:PutBucketObjectLockConfiguration", &put_object_lock_configuration},
-    {Operation::get_bucket_ownership_controls, "GetBucketOwnershipControls", "GET", Level::bucket, "ownershipControls", "", kNone, kNone, false, "s3:GetBucketOwnershipControls", nullptr},
-    {Operation::put_bucket_ownership_controls, "PutBucketOwnershipControls", "PUT", Level::bucket, "ownershipControls", "", kNone, kChecksums, true, "s3:PutBucketOwnershipControls", nullptr},
-    {Operation::delete_bucket_ownership_controls, "DeleteBucketOwnershipControls", "DELETE", Level::bucket, "ownershipControls", "", kNone, kNone, false, "s3:PutBucketOwnershipControls", nullptr},
-    {Operation::get_bucket_policy, "GetBucketPolicy", "GET", Level::bucket, "policy", "", kNone, kNone, false, "s3:GetBucketPolicy", nullptr},
-    {Operation::put_bucket_policy, "PutBucketPolicy", "PUT", Level::bucket, "policy", "", kNone, kChecksums, true, "s3:PutBucketPolicy", nullptr},
-    {Operation::delete_bucket_policy, "DeleteBucketPolicy", "DELETE", Level::bucket, "policy", "", kNone, kNone, false, "s3:DeleteBucketPolicy", nullptr},
-    {Operation::get_bucket_policy_status, "GetBucketPolicyStatus", "GET", Level::bucket, "policyStatus", "", kNone, kNone, false, "s3:GetBucketPolicyStatus", nullptr},
-    {Operation::get_public_access_block, "GetPublicAccessBlock", "GET", Level::bucket, "publicAccessBlock", "", kNone, kNone, false, "s3:GetBucketPublicAccessBlock", nullptr},
-    {Operation::put_public_access_block, "PutPublicAccessBlock", "PUT", Level::bucket, "publicAccessBlock", "", kNone, kChecksums, true, "s3:PutBucketPublicAccessBlock", nullptr},
-    {Operation::delete_public_access_block, "DeletePublicAccessBlock", "DELETE", Level::bucket, "publicAccessBlock", "", kNone, kNone, false, "s3:PutBucketPublicAccessBlock", nullptr},
+    {Operation::get_bucket_ownership_controls, "GetBucketOwnershipControls", "GET", Level::bucket, "ownershipControls", "", kNone, kNone, false, "s3:GetBucketOwnershipControls", &get_bucket_ownership_controls},
+    {Operation::put_bucket_ownership_controls, "PutBucketOwnershipControls", "PUT", Level::bucket, "ownershipControls", "", kNone, kChecksums, true, "s3:PutBucketOwnershipControls", &put_bucket_ownership_controls},
+    {Operation::delete_bucket_ownership_controls, "DeleteBucketOwnershipControls", "DELETE", Level::bucket, "ownershipControls", "", kNone, kNone, false, "s3:PutBucketOwnershipControls", &delete_bucket_ownership_controls},
+    {Operation::get_bucket_policy, "GetBucketPolicy", "GET", Level::bucket, "policy", "", kNone, kNone, false, "s3:GetBucketPolicy", &get_bucket_policy},
+    {Operation::put_bucket_policy, "PutBucketPolicy", "PUT", Level::bucket, "policy", "", kNone, kPolicy, true, "s3:PutBucketPolicy", &put_bucket_policy},
+    {Operation::delete_bucket_policy, "DeleteBucketPolicy", "DELETE", Level::bucket, "policy", "", kNone, kNone, false, "s3:DeleteBucketPolicy", &delete_bucket_policy},
+    {Operation::get_bucket_policy_status, "GetBucketPolicyStatus", "GET", Level::bucket, "policyStatus", "", kNone, kNone, false, "s3:GetBucketPolicyStatus", &get_bucket_policy_status},
+    {Operation::get_public_access_block, "GetPublicAccessBlock", "GET", Level::bucket, "publicAccessBlock", "", kNone, kNone, false, "s3:GetBucketPublicAccessBlock", &get_public_access_block},
+    {Operation::put_public_access_block, "PutPublicAccessBlock", "PUT", Level::bucket, "publicAccessBlock", "", kNone, kChecksums, true, "s3:PutBucketPublicAccessBlock", &put_public_access_block},
+    {Operation::delete_public_access_block, "DeletePublicAccessBlock", "DELETE", Level::bucket, "publicAccessBlock", "", kNone, kNone, false, "s3:PutBucketPublicAccessBlock", &delete_public_access_block},
     {Operation::get_bucket_request_payment, "GetBucketRequestPayment", "GET", Level::bucket, "requestPayment", "", kNone, kNone, false, "s3:GetBucketRequestPayment", &get_bucket_request_payment},
     {Operation::put_bucket_request_payment, "PutBucketRequestPayment", "PUT", Level::bucket, "requestPayment", "", kNone, kChecksums, true, "s3:PutBucketRequestPayment", &put_bucket_request_payment},
     {Operation::get_bucket_tagging, "GetBucketTagging", "GET", Level::bucket, "tagging", "", kNone, kNone, false, "s3:GetBucketTagging", &get_bucket_tagging},
@@ -135,8 +147,8 @@ constexpr OperationRow kRows[] = {
     {Operation::head_bucket, "HeadBucket", "HEAD", Level::bucket, "", "", kNone, kNone, false, "s3:ListBucket", &head_bucket},
     {Operation::delete_bucket, "DeleteBucket", "DELETE", Level::bucket, "", "", kNone, kNone, false, "s3:DeleteBucket", &delete_bucket},
     {Operation::preflight_bucket, "Preflight", "OPTIONS", Level::bucket, "", "", kAny, kNone, false, "", &preflight},
-    {Operation::get_object_acl, "GetObjectAcl", "GET", Level::object, "acl", "", kVersion, kNone, false, "s3:GetObjectAcl", nullptr},
-    {Operation::put_object_acl, "PutObjectAcl", "PUT", Level::object, "acl", "", kVersion, kAcl, true, "s3:PutObjectAcl", nullptr},
+    {Operation::get_object_acl, "GetObjectAcl", "GET", Level::object, "acl", "", kVersion, kNone, false, "s3:GetObjectAcl", &get_object_acl},
+    {Operation::put_object_acl, "PutObjectAcl", "PUT", Level::object, "acl", "", kVersion, kAcl, true, "s3:PutObjectAcl", &put_object_acl},
     {Operation::get_object_attributes, "GetObjectAttributes", "GET", Level::object, "attributes", "", kVersion, kAttributes, false, "s3:GetObject", nullptr},
     {Operation::get_object_legal_hold, "GetObjectLegalHold", "GET", Level::object, "legal-hold", "", kVersion, kNone, false, "s3:GetObjectLegalHold", nullptr},
     {Operation::put_object_legal_hold, "PutObjectLegalHold", "PUT", Level::object, "legal-hold", "", kVersion, kChecksums, true, "s3:PutObjectLegalHold", nullptr},

@@ -66,20 +66,4 @@ io::Task<Result<ReadDocument>> read_request_document(Call& call, size_t bytes_ma
   co_return ReadDocument{std::move(*text), std::move(*ticket)};
 }
 
-io::Task<Result<store::BucketInfo>> open_bucket(Call& call, std::string name,
-                                                std::string_view expected_owner) {
-  auto info = co_await call.door.store.head_bucket(std::move(name));
-  if (!info) co_return std::unexpected(std::move(info).error());
-  if (info->owner != call.account_id()) co_return refuse("AccessDenied");
-  if (!expected_owner.empty() && info->owner != expected_owner)
-    co_return refuse("AccessDenied", "The bucket does not belong to the expected owner.");
-  co_return std::move(*info);
-}
-
-io::Task<Result<store::BucketInfo>> open_target_bucket(Call& call) {
-  auto info =
-      co_await open_bucket(call, call.target.bucket, call.request.headers.get("x-amz-expected-bucket-owner"));
-  co_return info;
-}
-
 }  // namespace archipel::door::s3

@@ -1,8 +1,11 @@
 #include "door/s3/sigv4.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "door/s3/errors.h"
+#include "door/s3/presign.h"
+#include "door/s3/sigv2.h"
 #include "http/date.h"
 
 namespace archipel::door::s3 {
@@ -36,7 +39,7 @@ static bool lower_token(std::string_view name) {
   });
 }
 
-static Result<void> parse_credential(std::string_view text, Authorization& out) {
+Result<void> parse_credential(std::string_view text, Authorization& out) {
   std::vector<std::string_view> parts = split(text, '/');
   if (parts.size() != 5 || std::ranges::any_of(parts, [](auto p) { return p.empty() || p.size() > 128; }))
     return malformed(
@@ -61,7 +64,7 @@ static Result<void> parse_credential(std::string_view text, Authorization& out) 
   return {};
 }
 
-static Result<void> parse_signed_headers(std::string_view text, Authorization& out) {
+Result<void> parse_signed_headers(std::string_view text, Authorization& out) {
   out.signed_headers_text = text;
   for (std::string_view name : split(text, ';')) {
     if (!lower_token(name)) return malformed("SignedHeaders must be lower-case header names joined by ';'.");
@@ -104,6 +107,14 @@ Result<Authorization> parse_authorization(std::string_view header) {
   if (!credential) return malformed("the Credential is missing.");
   if (!signed_headers) return malformed("SignedHeaders is missing.");
   if (!signature || out.signature.empty()) return malformed("the Signature is missing.");
+  return out;
+}
+
+static std::string string_to_sign(std::string_view timestamp, std::string_view scope,
+                                  std::string_view canonical) {
+  std::string out(kAlgorithm);
+  out.append("\n").append(timestamp).append("\n").append(scope).append("\n");
+  out += hex(crypto::sha256(as_bytes(canonical)));
   return out;
 }
 
@@ -185,8 +196,8 @@ std::string sign(const crypto::Secret32& key, std::string_view string_to_sign) {
   return hex(crypto::hmac_sha256(key.view(), as_bytes(string_to_sign)));
 }
 
-Authenticator::Authenticator(FindAccount find_account, Clock& clock)
-    : find_account_(std::move(find_account)), clock_(clock) {}
+Authenticator::Authenticator(FindAccount find_account, Clock& clock, Settings settings)
+    : find_account_(std::move(find_account)), clock_(clock), settings_(settings) {}
 
 static std::string cache_name(const Authorization& a) {
   return a.access_key + '/' + a.date + '/' + a.region;
@@ -224,12 +235,6 @@ void Authenticator::remember(const std::shared_ptr<const store::Account>& accoun
   keys_.emplace(std::move(name), CachedKey{account, key.clone()});
 }
 
-static bool presigned(const std::vector<http::QueryParam>& query) {
-  return std::ranges::any_of(query, [](const auto& p) {
-    return p.name.starts_with("X-Amz-") || p.name == "AWSAccessKeyId" || p.name == "Signature";
-  });
-}
-
 // The request's time: x-amz-date, or Date in either form.
 static std::optional<UnixMs> request_time(const http::Headers& headers, UnixMs now) {
   if (const std::string* amz = headers.find("x-amz-date")) return http::parse_iso_basic(*amz);
@@ -242,39 +247,79 @@ static std::optional<UnixMs> request_time(const http::Headers& headers, UnixMs n
   return http::parse_http_date(text, now);
 }
 
+const std::shared_ptr<const store::Account>& anonymous_account() {
+  static const auto kAnonymous = std::make_shared<const store::Account>(
+      store::Account{"65a011a29cdf8ec533ec3d1ccaae921c", "anonymous", {}, {}});
+  return kAnonymous;
+}
+
+static Identity identity_of(std::shared_ptr<const store::Account> account) {
+  Identity identity;
+  identity.principal = iam::Principal::root(account->id);
+  identity.account = std::move(account);
+  return identity;
+}
+
+// A header that decides something is said once, or two readers of the request could differ.
+static Result<void> check_single_headers(const http::Headers& headers) {
+  for (const auto& [name, value] : headers) {
+    bool single = (name.starts_with("x-amz-") && !name.starts_with("x-amz-meta-")) || name == "host" ||
+                  name == "date" || name == "content-md5";
+    if (single && headers.count(name) > 1)
+      return refuse("InvalidRequest", "The header " + name + " is given more than once.");
+  }
+  return {};
+}
+
+// Nobody signed: what the headers say is anybody's word.
+static Result<Identity> authenticate_anonymous(const http::Headers& headers) {
+  RETURN_IF_ERROR(check_single_headers(headers));
+  std::string_view hash = headers.get("x-amz-content-sha256");
+  if (hash.starts_with("STREAMING-AWS4-"))
+    return refuse("AccessDenied",
+                  "Access Denied: the body claims signatures, and the request is not signed.");
+  Identity identity;
+  identity.account = anonymous_account();
+  identity.payload_hash = hash.empty() ? std::string_view("UNSIGNED-PAYLOAD") : hash;
+  return identity;
+}
+
 // Headers that decide something must be signed, and said once: what was signed is then what is acted on.
 static Result<void> check_headers(const http::Headers& headers, const Authorization& authorization) {
   auto is_signed = [&](std::string_view name) {
     return std::ranges::find(authorization.signed_headers, name) != authorization.signed_headers.end();
   };
   if (headers.find("host") == nullptr) return refuse("MissingSecurityHeader", "The Host header is missing.");
-  for (const auto& [name, value] : headers) {
-    bool amz = name.starts_with("x-amz-");
-    if ((amz || name == "host") && !is_signed(name))
+  for (const auto& [name, value] : headers)
+    if ((name.starts_with("x-amz-") || name == "host") && !is_signed(name))
       return refuse("AccessDenied",
                     "There were headers present in the request which were not signed: " + name);
-    bool single = (amz && !name.starts_with("x-amz-meta-")) || name == "host" || name == "date" ||
-                  name == "content-md5";
-    if (single && headers.count(name) > 1)
-      return refuse("InvalidRequest", "The header " + name + " is given more than once.");
-  }
-  if (headers.find("x-amz-content-sha256") == nullptr)
-    return refuse("InvalidRequest", "Missing required header for this request: x-amz-content-sha256");
-  return {};
+  return check_single_headers(headers);
 }
 
-Result<Identity> Authenticator::authenticate(const http::Request& request,
-                                             const std::vector<http::QueryParam>& query) {
-  const http::Headers& headers = request.headers;
-  if (presigned(query))
-    return refuse("NotImplemented",
-                  "Presigned URLs (authentication in the query string) are not offered; sign in the "
-                  "Authorization header.");
-  if (headers.find("authorization") == nullptr)
-    return refuse("AccessDenied", "Access Denied: the request is not signed.");
-  if (headers.count("authorization") > 1) return malformed("there is more than one.");
-  ASSIGN_OR_RETURN(Authorization authorization, parse_authorization(headers.get("authorization")));
+static bool outside_skew(UnixMs now, UnixMs when) {
+  UnixMs skew = now > when ? now - when : when - now;
+  return skew > std::chrono::duration_cast<std::chrono::milliseconds>(kSkewMax).count();
+}
 
+static std::unexpected<Error> other_mechanism() {
+  return refuse(
+      "InvalidRequest",
+      "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.");
+}
+
+Result<Authenticator::Found> Authenticator::find(const std::string& access_key,
+                                                 std::string_view token) const {
+  if (!token.empty()) return refuse("InvalidToken");
+  Found account = find_account_(access_key);
+  if (account == nullptr) return refuse("InvalidAccessKeyId");
+  return account;
+}
+
+Result<Identity> Authenticator::authenticate_header(const http::Request& request,
+                                                    const std::vector<http::QueryParam>& query) {
+  const http::Headers& headers = request.headers;
+  ASSIGN_OR_RETURN(Authorization authorization, parse_authorization(headers.get("authorization")));
   UnixMs now = clock_.unix_ms();
   auto when = request_time(headers, now);
   if (!when) return refuse("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header");
@@ -283,27 +328,163 @@ Result<Identity> Authenticator::authenticate(const http::Request& request,
     return malformed("Invalid credential date \"" + authorization.date +
                      "\". This date is not the same as X-Amz-Date: \"" + timestamp.substr(0, 8) + "\".");
   RETURN_IF_ERROR(check_headers(headers, authorization));
-
-  auto account = find_account_(authorization.access_key);
-  if (account == nullptr) return refuse("InvalidAccessKeyId");
-  UnixMs skew = now > *when ? now - *when : *when - now;
-  if (skew > std::chrono::duration_cast<std::chrono::milliseconds>(kSkewMax).count())
-    return refuse("RequestTimeTooSkewed");
+  if (headers.find("x-amz-content-sha256") == nullptr)
+    return refuse("InvalidRequest", "Missing required header for this request: x-amz-content-sha256");
+  ASSIGN_OR_RETURN(Found account, find(authorization.access_key, headers.get("x-amz-security-token")));
+  if (outside_skew(now, *when)) return refuse("RequestTimeTooSkewed");
 
   std::string payload_hash(headers.get("x-amz-content-sha256"));
   auto canonical = canonical_request(request, query, authorization, payload_hash);
   if (!canonical) return refuse("SignatureDoesNotMatch");
-  std::string to_sign(kAlgorithm);
-  to_sign +=
-      '\n' + timestamp + '\n' + authorization.scope() + '\n' + hex(crypto::sha256(as_bytes(*canonical)));
   bool cached = false;
   crypto::Secret32 key = signing_key(account, authorization, cached);
-  if (!crypto::constant_time_equal(as_bytes(sign(key, to_sign)), as_bytes(authorization.signature)))
+  std::string expected = sign(key, string_to_sign(timestamp, authorization.scope(), *canonical));
+  if (!crypto::constant_time_equal(as_bytes(expected), as_bytes(authorization.signature)))
     return refuse("SignatureDoesNotMatch");
   if (!cached) remember(account, authorization, key);
-  return Identity{std::move(account),     std::move(key),       std::move(timestamp),
-                  authorization.scope(),  authorization.region, authorization.signature,
-                  std::move(payload_hash)};
+  Identity identity = identity_of(std::move(account));
+  identity.method = Identity::Method::header;
+  identity.signing_key = std::move(key);
+  identity.timestamp = std::move(timestamp);
+  identity.scope = authorization.scope();
+  identity.region = authorization.region;
+  identity.signature = authorization.signature;
+  identity.payload_hash = std::move(payload_hash);
+  identity.signed_ms = *when;
+  return identity;
+}
+
+Result<Identity> Authenticator::authenticate_query(const http::Request& request,
+                                                   const std::vector<http::QueryParam>& query) {
+  ASSIGN_OR_RETURN(Presigned url, parse_presigned(request, query));
+  const Authorization& authorization = url.authorization;
+  RETURN_IF_ERROR(check_headers(request.headers, authorization));
+  for (const http::QueryParam& parameter : query)
+    if (auto name = hoisted_name(parameter); name && request.headers.find(*name) != nullptr)
+      return refuse("InvalidRequest", "The header " + *name + " is given in the query too.");
+  ASSIGN_OR_RETURN(Found account, find(authorization.access_key, url.session_token));
+  UnixMs now = clock_.unix_ms();
+  if (url.signed_ms > now && outside_skew(now, url.signed_ms))
+    return refuse("AccessDenied", "Request is not yet valid");
+  if (now >= url.signed_ms + url.expires_s * 1000) return refuse("AccessDenied", "Request has expired");
+  if (url.payload_hash.starts_with("STREAMING-AWS4-"))
+    return refuse("NotImplemented", "A presigned URL with signed chunks is not offered.");
+
+  auto canonical = canonical_request(request, without_signature(query), authorization, url.payload_hash);
+  if (!canonical) return refuse("SignatureDoesNotMatch");
+  bool cached = false;
+  crypto::Secret32 key = signing_key(account, authorization, cached);
+  std::string expected = sign(key, string_to_sign(url.timestamp, authorization.scope(), *canonical));
+  if (!crypto::constant_time_equal(as_bytes(expected), as_bytes(authorization.signature)))
+    return refuse("SignatureDoesNotMatch");
+  if (!cached) remember(account, authorization, key);
+  Identity identity = identity_of(std::move(account));
+  identity.method = Identity::Method::query;
+  identity.timestamp = url.timestamp;
+  identity.scope = authorization.scope();
+  identity.region = authorization.region;
+  identity.payload_hash = url.payload_hash;
+  identity.signed_ms = url.signed_ms;
+  return identity;
+}
+
+// Seconds since 1970, as SigV2 has them in a query.
+static std::optional<UnixMs> parse_expires_v2(std::string_view text) {
+  int64_t value = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size() || value < 0 || value > INT64_MAX / 1000)
+    return std::nullopt;
+  return value * 1000;
+}
+
+Result<Identity> Authenticator::authenticate_v2(const http::Request& request,
+                                                const std::vector<http::QueryParam>& query,
+                                                std::string_view bucket) {
+  const http::Headers& headers = request.headers;
+  const bool in_query = has_v2_query_signature(query);
+  if (!settings_.sigv2) return other_mechanism();
+  RETURN_IF_ERROR(check_single_headers(headers));
+  V2Signature said;
+  UnixMs now = clock_.unix_ms();
+  std::optional<UnixMs> when;
+  if (in_query) {
+    ASSIGN_OR_RETURN(said, parse_v2_query(query));
+    auto expires = parse_expires_v2(said.expires);
+    if (!expires) return refuse("AccessDenied", "Invalid date (should be seconds since epoch): Expires");
+    if (now >= *expires) return refuse("AccessDenied", "Request has expired");
+    when = now;
+  } else {
+    ASSIGN_OR_RETURN(said, parse_v2_header(headers.get("authorization")));
+    when = request_time(headers, now);
+    if (!when)
+      if (const std::string* amz = headers.find("x-amz-date")) when = http::parse_http_date(*amz, now);
+    if (!when) return refuse("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header");
+  }
+  ASSIGN_OR_RETURN(Found account, find(said.access_key, headers.get("x-amz-security-token")));
+  if (outside_skew(now, *when)) return refuse("RequestTimeTooSkewed");
+  std::string_view hash = headers.get("x-amz-content-sha256");
+  if (hash.starts_with("STREAMING-AWS4-"))
+    return refuse("InvalidRequest", "A request signed with SigV2 has no signed chunks.");
+  std::string expected =
+      v2_sign(account->secret_key, v2_string_to_sign(request, query, bucket, said.expires));
+  if (!crypto::constant_time_equal(as_bytes(expected), as_bytes(said.signature)))
+    return refuse("SignatureDoesNotMatch");
+  Identity identity = identity_of(std::move(account));
+  identity.method = in_query ? Identity::Method::query : Identity::Method::header;
+  identity.v2 = true;
+  identity.payload_hash = hash.empty() ? std::string_view("UNSIGNED-PAYLOAD") : hash;
+  identity.signed_ms = *when;
+  return identity;
+}
+
+Result<Identity> Authenticator::authenticate_form(const FormSignature& form) {
+  if (form.v2) {
+    if (!settings_.sigv2) return other_mechanism();
+    ASSIGN_OR_RETURN(Found account, find(form.credential, form.token));
+    std::string expected = v2_sign(account->secret_key, form.policy);
+    if (!crypto::constant_time_equal(as_bytes(expected), as_bytes(form.signature)))
+      return refuse("SignatureDoesNotMatch");
+    Identity identity = identity_of(std::move(account));
+    identity.method = Identity::Method::form;
+    identity.v2 = true;
+    return identity;
+  }
+  Authorization authorization;
+  RETURN_IF_ERROR(parse_credential(form.credential, authorization));
+  auto when = http::parse_iso_basic(form.date);
+  if (!when || form.date.substr(0, 8) != authorization.date)
+    return malformed("the date of the form is not that of its Credential.");
+  ASSIGN_OR_RETURN(Found account, find(authorization.access_key, form.token));
+  bool cached = false;
+  crypto::Secret32 key = signing_key(account, authorization, cached);
+  if (!crypto::constant_time_equal(as_bytes(sign(key, form.policy)), as_bytes(form.signature)))
+    return refuse("SignatureDoesNotMatch");
+  if (!cached) remember(account, authorization, key);
+  Identity identity = identity_of(std::move(account));
+  identity.method = Identity::Method::form;
+  identity.region = authorization.region;
+  identity.signed_ms = *when;
+  return identity;
+}
+
+Result<Identity> Authenticator::authenticate(const http::Request& request,
+                                             const std::vector<http::QueryParam>& query,
+                                             std::string_view bucket) {
+  const http::Headers& headers = request.headers;
+  const bool in_query = has_query_signature(query);
+  if (headers.count("authorization") > 1) return malformed("there is more than one.");
+  const std::string* header = headers.find("authorization");
+  if (header != nullptr && in_query)
+    return refuse(
+        "InvalidArgument",
+        "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query "
+        "string parameter or the Authorization header should be specified");
+  if (in_query)
+    return has_v2_query_signature(query) ? authenticate_v2(request, query, bucket)
+                                         : authenticate_query(request, query);
+  if (header == nullptr || header->empty()) return authenticate_anonymous(headers);
+  if (header->starts_with("AWS ")) return authenticate_v2(request, query, bucket);
+  return authenticate_header(request, query);
 }
 
 }  // namespace archipel::door::s3

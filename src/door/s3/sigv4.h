@@ -19,6 +19,7 @@
 #include "crypto/secret.h"
 #include "http/message.h"
 #include "http/uri.h"
+#include "iam/policy.h"
 #include "store/store.h"
 
 namespace archipel::door::s3 {
@@ -31,15 +32,27 @@ inline constexpr size_t kSigningKeysMax = 1024;  // cache entries; the oldest le
 inline constexpr std::string_view kEmptySha256 =
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
+// The account of those who do not sign; its id is the one that S3 has for them. It owns nothing.
+const std::shared_ptr<const store::Account>& anonymous_account();
+
 // Who a verified request is from, and what the signatures of its chunks continue from.
 struct Identity {
-  std::shared_ptr<const store::Account> account;
+  std::shared_ptr<const store::Account> account;  // never null once authenticated
   crypto::Secret32 signing_key;
   std::string timestamp;  // "20130524T000000Z"
   std::string scope;      // "20130524/us-east-1/s3/aws4_request"
   std::string region;
   std::string signature;     // 64 hex: the seed of chunk signatures
   std::string payload_hash;  // x-amz-content-sha256 as sent
+  enum class Method { anonymous, header, query, form } method = Method::anonymous;
+  bool v2 = false;       // signed as of before SigV4
+  UnixMs signed_ms = 0;  // when, as the signature says
+  iam::Principal principal = {};
+  std::shared_ptr<const iam::Policy> session = nullptr;  // of a session that was given one
+
+  bool anonymous() const { return method == Method::anonymous; }
+  // Of the user or role; none for an account's root and for anonymous.
+  std::span<const std::shared_ptr<const iam::Policy>> policies() const { return {}; }
 };
 
 // Pure parts, public for tests and fuzzing.
@@ -51,6 +64,9 @@ struct Authorization {
 };
 // Errors: AuthorizationHeaderMalformed; InvalidRequest for another mechanism ("AWS ", "Basic ").
 Result<Authorization> parse_authorization(std::string_view header);
+// The two pieces of it that a query has too. Errors: AuthorizationHeaderMalformed.
+Result<void> parse_credential(std::string_view text, Authorization& out);
+Result<void> parse_signed_headers(std::string_view text, Authorization& out);
 // The canonical request of `request` with `query` already parsed; nullopt if a signed header is absent.
 std::optional<std::string> canonical_request(const http::Request& request,
                                              const std::vector<http::QueryParam>& query,
@@ -64,19 +80,44 @@ std::string sign(const crypto::Secret32& key, std::string_view string_to_sign);
 // Thread-safe: one per door.
 class Authenticator {
  public:
-  using FindAccount = std::function<std::shared_ptr<const store::Account>(const std::string& access_key)>;
-  Authenticator(FindAccount find_account, Clock& clock);
+  using Found = std::shared_ptr<const store::Account>;
+  using FindAccount = std::function<Found(const std::string& access_key)>;
+  struct Settings {
+    bool sigv2 = false;  // take SigV2 too (sigv2.h)
+  };
+  Authenticator(FindAccount find_account, Clock& clock, Settings settings);
+  Authenticator(FindAccount find_account, Clock& clock)
+      : Authenticator(std::move(find_account), clock, Settings()) {}
 
-  // Errors (Error::detail): AccessDenied (anonymous; no or bad date; unsigned x-amz-* or Host), AuthorizationHeaderMalformed,
-  // InvalidRequest (other mechanism, no x-amz-content-sha256, header given twice), MissingSecurityHeader (no Host),
-  // InvalidAccessKeyId, RequestTimeTooSkewed, SignatureDoesNotMatch, NotImplemented (presigned URLs).
-  Result<Identity> authenticate(const http::Request& request, const std::vector<http::QueryParam>& query);
+  // Who sends this: by the Authorization header, by the query, or nobody (anonymous), whose rights are for others to judge. `bucket` as the
+  // Host header names it, else empty. Errors (Error::detail): AccessDenied (no or bad date; unsigned x-amz-* or Host; a URL that has expired
+  // or is not valid yet), AuthorizationHeaderMalformed, AuthorizationQueryParametersError, InvalidArgument (two signatures; a malformed one of
+  // SigV2), InvalidRequest (other mechanism, no x-amz-content-sha256, header given twice), MissingSecurityHeader (no Host),
+  // InvalidAccessKeyId, RequestTimeTooSkewed, SignatureDoesNotMatch.
+  Result<Identity> authenticate(const http::Request& request, const std::vector<http::QueryParam>& query,
+                                std::string_view bucket = {});
+
+  // A form's policy, signed with SigV4 or SigV2: the identity it belongs to. Errors: InvalidAccessKeyId, SignatureDoesNotMatch, AccessDenied,
+  // AuthorizationHeaderMalformed, InvalidRequest (SigV2 is off).
+  struct FormSignature {
+    bool v2 = false;
+    std::string credential;  // SigV4: X-Amz-Credential; SigV2: the access key
+    std::string date, signature, token, policy;
+  };
+  Result<Identity> authenticate_form(const FormSignature& form);
 
  private:
   struct CachedKey {
     std::shared_ptr<const store::Account> account;  // identity of the secret it was derived from
     crypto::Secret32 key;
   };
+  Result<Identity> authenticate_header(const http::Request& request,
+                                       const std::vector<http::QueryParam>& query);
+  Result<Identity> authenticate_query(const http::Request& request,
+                                      const std::vector<http::QueryParam>& query);
+  Result<Identity> authenticate_v2(const http::Request& request, const std::vector<http::QueryParam>& query,
+                                   std::string_view bucket);
+  Result<Found> find(const std::string& access_key, std::string_view token) const;
   crypto::Secret32 signing_key(const std::shared_ptr<const store::Account>& account,
                                const Authorization& authorization, bool& cached);
   void remember(const std::shared_ptr<const store::Account>& account, const Authorization& authorization,
@@ -84,6 +125,7 @@ class Authenticator {
 
   FindAccount find_account_;
   Clock& clock_;
+  const Settings settings_;
   std::mutex mutex_;
   std::unordered_map<std::string, CachedKey> keys_;
   std::vector<std::string> order_;  // ring of cache names, oldest at next_

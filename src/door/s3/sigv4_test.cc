@@ -202,7 +202,7 @@ TEST(SigV4, EachFaultHasItsOwnError) {
       {"x-amz unsigned", [](auto& r) { r.headers.add("x-amz-acl", "public-read"); }, "AccessDenied"},
       {"signed, absent", [](auto& r) { replace(r, "host;", "accept;host;"); }, "SignatureDoesNotMatch"},
       {"date garbage", [](auto& r) { r.headers.set("x-amz-date", "yesterday"); }, "AccessDenied"},
-      {"presigned", [](auto& r) { r.target += "?X-Amz-Signature=abc"; }, "NotImplemented"},
+      {"presigned", [](auto& r) { r.target += "?X-Amz-Signature=abc"; }, "InvalidArgument"},
       {"hash twice", [](auto& r) { r.headers.add("x-amz-content-sha256", "UNSIGNED-PAYLOAD"); },
        "InvalidRequest"},
   };
@@ -214,11 +214,18 @@ TEST(SigV4, EachFaultHasItsOwnError) {
   }
 }
 
-TEST(SigV4, AnonymousRequestsAreDenied) {
+TEST(SigV4, AnonymousRequestsAreNobodys) {
   http::Request request = World::request("GET", "/bucket");
   auto identity = authenticate(request);
-  ASSERT_FALSE(identity);
-  EXPECT_EQ(identity.error().detail, "AccessDenied");
+  ASSERT_TRUE(identity);
+  EXPECT_TRUE(identity->anonymous());
+  EXPECT_EQ(identity->principal.kind, iam::Principal::Kind::anonymous);
+  request.headers.add("x-amz-content-sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD");
+  EXPECT_EQ(authenticate(request).error().detail, "AccessDenied");
+  request = World::request("GET", "/bucket");
+  request.headers.add("x-amz-acl", "private");
+  request.headers.add("x-amz-acl", "public-read");
+  EXPECT_EQ(authenticate(request).error().detail, "InvalidRequest");
 }
 
 TEST(SigV4, PayloadHashIsRequired) {

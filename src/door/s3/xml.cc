@@ -52,8 +52,13 @@ XmlWriter::XmlWriter(std::string_view root, std::string_view name_space) {
 }
 
 XmlWriter& XmlWriter::open(std::string_view name) {
+  return open(name, {});
+}
+
+XmlWriter& XmlWriter::open(std::string_view name, std::string_view attributes) {
   out_ += '<';
   out_ += name;
+  out_ += attributes;
   out_ += '>';
   open_.emplace_back(name);
   return *this;

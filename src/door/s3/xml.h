@@ -26,6 +26,8 @@ class XmlWriter {
   // `name_space` empty: none.
   explicit XmlWriter(std::string_view root, std::string_view name_space = kS3Namespace);
   XmlWriter& open(std::string_view name);
+  // With attributes, as they are to stand there: ` a="b"`.
+  XmlWriter& open(std::string_view name, std::string_view attributes);
   XmlWriter& close();
   XmlWriter& element(std::string_view name, std::string_view text);
   XmlWriter& element(std::string_view name, uint64_t number) { return element(name, std::to_string(number)); }

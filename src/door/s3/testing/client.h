@@ -213,6 +213,17 @@ class World {
     exchange.body = std::move(body);
     return run(exchange);
   }
+  // A request that nobody signed.
+  Answer send_anonymous(std::string method, std::string target, HeaderList headers = {},
+                        std::string body = {}) {
+    FakeExchange exchange;
+    exchange.in = request(std::move(method), std::move(target), headers);
+    exchange.in.peer = "192.0.2.7:50000";
+    if (!body.empty() || exchange.in.method == "PUT")
+      exchange.in.headers.set("content-length", std::to_string(body.size()));
+    exchange.body = std::move(body);
+    return run(exchange);
+  }
   void make_bucket(const std::string& name = "bucket") {
     store.buckets[name].info = {name, std::string(64, 'a'), clock.ms};
   }

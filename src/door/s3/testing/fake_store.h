@@ -61,7 +61,33 @@ class FakeStore final : public store::Store {
     info.name = name;
     info.owner = owner;
     info.created_ms = now_ms;
+    if (!request.configs.empty())
+      info.configs = std::make_shared<const store::BucketConfigs>(std::move(request.configs));
     co_return Result<void>{};
+  }
+  io::Task<Result<store::BucketInfo>> configure_bucket(std::string name,
+                                                       store::BucketChange change) override {
+    auto it = buckets.find(name);
+    if (it == buckets.end()) co_return error(Code::not_found, "NoSuchBucket");
+    store::BucketInfo& info = it->second.info;
+    store::BucketConfigs configs = info.configs ? *info.configs : store::BucketConfigs{};
+    for (auto& [config, bytes] : change.configs) {
+      if (bytes) {
+        configs[config] = std::move(*bytes);
+      } else {
+        configs.erase(config);
+      }
+    }
+    info.configs = std::make_shared<const store::BucketConfigs>(std::move(configs));
+    co_return info;
+  }
+  io::Task<Result<store::ObjectInfo>> change_attributes(store::AttributeChange change) override {
+    auto& objects = buckets.at(change.bucket).objects;
+    auto it = objects.find(change.key);
+    if (it == objects.end()) co_return error(Code::not_found, "NoSuchKey");
+    if (change.acl) it->second.info.attributes.acl = std::move(*change.acl);
+    if (change.tags) it->second.info.attributes.tags = std::move(*change.tags);
+    co_return it->second.info;
   }
   io::Task<Result<store::BucketInfo>> head_bucket(std::string name) override {
     auto it = buckets.find(name);
@@ -108,6 +134,7 @@ class FakeStore final : public store::Store {
     object.info.headers = request.headers;
     object.info.metadata = request.metadata;
     object.info.checksum = body.checksum();
+    object.info.attributes = std::move(request.attributes);
     store::ObjectInfo info = object.info;
     objects[request.key] = std::move(object);
     co_return info;
