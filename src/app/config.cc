@@ -66,6 +66,14 @@ class Table {
     out = static_cast<int>(value->get());
     return {};
   }
+  Result<void> truth(std::string_view key, bool& out) {
+    const toml::node* node = take(key);
+    if (node == nullptr) return {};
+    const auto* value = node->as_boolean();
+    if (value == nullptr) return error(*node, fmt::format("`{}` must be true or false", key));
+    out = value->get();
+    return {};
+  }
   Result<void> finish() const {
     for (auto&& [key, node] : table_)
       if (!seen_.contains(std::string(key.str())))
@@ -276,6 +284,7 @@ struct Loader {
     RETURN_IF_ERROR(section(root, "s3", [&](Table& t) -> Result<void> {
       RETURN_IF_ERROR(t.text("region", config.region));
       RETURN_IF_ERROR(t.text("virtual_host_base", config.virtual_host_base));
+      RETURN_IF_ERROR(t.truth("sigv2", config.sigv2));
       return {};
     }));
     RETURN_IF_ERROR(section(root, "owner", [&](Table& t) -> Result<void> {

@@ -350,8 +350,9 @@ io::Task<Result<void>> Gateway::open() {
         fmt::format("The account of the configuration is not written yet: {}.", account.error().message));
   account_pending_ = !account;
   add_routes();
-  door_ = std::make_unique<door::s3::Door>(door::s3::Options{config().region, config().virtual_host_base},
-                                           *store_, system_clock(), workers_.get());
+  door_ = std::make_unique<door::s3::Door>(
+      door::s3::Options{config().region, config().virtual_host_base, config().sigv2}, *store_, system_clock(),
+      workers_.get());
   co_return Result<void>{};
 }
 

@@ -66,6 +66,7 @@ http = "127.0.0.1:9000"       # S3
 [s3]
 # region = "archipel-1"
 # virtual_host_base = "s3.localhost"
+# sigv2 = false               # take Signature Version 2 too, for clients that know nothing newer
 
 [owner]
 credentials_file = "credentials"   # the first account, in the form of an AWS credentials file
