@@ -16,7 +16,7 @@ std::string_view address_of_peer(std::string_view peer) {
 static void add_connection(const Call& call, iam::ConditionContext& context) {
   const http::Request& request = call.request;
   context.add("aws:SourceIp", std::string(address_of_peer(request.peer)));
-  context.add("aws:SecureTransport", "false");
+  context.add("aws:SecureTransport", request.secure ? "true" : "false");
   if (const std::string* agent = request.headers.find("user-agent")) context.add("aws:UserAgent", *agent);
   if (const std::string* referer = request.headers.find("referer")) context.add("aws:Referer", *referer);
   context.add("aws:RequestedRegion", call.door.options.region);

@@ -154,6 +154,14 @@ TEST_F(Access, HeaderDoesNotBecomeAConditionKeyOfItsName) {
     EXPECT_EQ(anonymous("GET", "/bucket/key", {{name, "https"}}), 403) << name;
 }
 
+TEST_F(Access, SecureTransportIsWhatTheConnectionIs) {
+  put_policy(allow_everyone(R"("s3:GetObject")", R"({"Bool":{"aws:SecureTransport":"true"}})"));
+  FakeExchange exchange;
+  exchange.in = World::request("GET", "/bucket/key");
+  exchange.in.secure = true;
+  EXPECT_EQ(w.run(exchange).status, 200);
+}
+
 TEST_F(Access, ConditionsSeeTheTagsOfTheObject) {
   put_policy(allow_everyone(R"("s3:GetObject")", R"({"StringEquals":{"s3:ExistingObjectTag/open":"yes"}})"));
   EXPECT_EQ(anonymous("GET", "/bucket/key"), 403);
