@@ -16,35 +16,53 @@ class Model {
  public:
   struct Object {
     std::string body;
-    ObjectInfo info;
+    ObjectInfo info;  // info.version as the store named it; a delete marker has no body
+    bool null = true;
   };
   struct ModelBucket {
     std::string owner;
-    std::map<std::string, Object> objects;
+    std::map<std::string, std::vector<Object>> keys;  // newest first, never empty
+    Versioning versioning = Versioning::never;
+    bool lock = false;
+    Quota quota;
   };
 
   // Each operation answers "ok" or the S3 code.
-  std::string create_bucket(const std::string& name, const std::string& owner) {
+  std::string create_bucket(const std::string& name, const std::string& owner, bool lock) {
     auto found = buckets.find(name);
     if (found != buckets.end())
       return found->second.owner == owner ? "BucketAlreadyOwnedByYou" : "BucketAlreadyExists";
     buckets[name].owner = owner;
+    buckets[name].lock = lock;
+    if (lock) buckets[name].versioning = Versioning::enabled;
     return "ok";
   }
 
   std::string delete_bucket(const std::string& name) {
     auto found = buckets.find(name);
     if (found == buckets.end()) return "NoSuchBucket";
-    if (!found->second.objects.empty()) return "BucketNotEmpty";
+    if (!found->second.keys.empty()) return "BucketNotEmpty";
     buckets.erase(found);
     return "ok";
   }
 
-  std::string put(const PutRequest& request, const std::string& body, UnixMs now) {
+  std::string configure(const std::string& name, const BucketChange& change) {
+    auto found = buckets.find(name);
+    if (found == buckets.end()) return "NoSuchBucket";
+    ModelBucket& bucket = found->second;
+    if (change.versioning == Versioning::suspended && bucket.lock) return "InvalidBucketState";
+    if (change.enable_object_lock && change.versioning.value_or(bucket.versioning) != Versioning::enabled)
+      return "InvalidBucketState";
+    if (change.versioning) bucket.versioning = *change.versioning;
+    if (change.quota) bucket.quota = *change.quota;
+    bucket.lock = bucket.lock || change.enable_object_lock;
+    return "ok";
+  }
+
+  // `id`: what the store called it, once it succeeded.
+  std::string put(const PutRequest& request, const std::string& body, UnixMs now, const std::string& id) {
     auto found = buckets.find(request.bucket);
     if (found == buckets.end()) return "NoSuchBucket";
-    std::string refused = refuse_write(request.conditions, find(request.bucket, request.key));
-    if (refused != "ok") return refused;
     Object object;
     object.body = body;
     object.info.size = body.size();
@@ -54,43 +72,76 @@ class Model {
     object.info.modified_ms = now;
     object.info.headers = request.headers;
     object.info.metadata = request.metadata;
-    found->second.objects[request.key] = std::move(object);
-    return "ok";
+    object.info.attributes = request.attributes;
+    return write(found->second, request.key, request.conditions, std::move(object), id);
   }
 
-  std::string copy(const CopyRequest& request, UnixMs now) {
+  std::string copy(const CopyRequest& request, UnixMs now, const std::string& id) {
     if (!buckets.contains(request.bucket) || !buckets.contains(request.source_bucket)) return "NoSuchBucket";
     bool itself = request.bucket == request.source_bucket && request.key == request.source_key;
-    if (itself && !request.replace_metadata) return "InvalidRequest";
+    if (itself && !request.replace_metadata && !request.source_version) return "InvalidRequest";
     if (buckets[request.bucket].owner != buckets[request.source_bucket].owner) return "AccessDenied";
-    const Object* source = find(request.source_bucket, request.source_key);
-    if (!source) return "NoSuchKey";
+    const Object* source = find(request.source_bucket, request.source_key, request.source_version);
+    if (source && source->info.delete_marker && request.source_version) return "InvalidRequest";
+    if (!source || source->info.delete_marker) return request.source_version ? "NoSuchVersion" : "NoSuchKey";
     std::string refused = refuse_read(request.source_conditions, *source);
     if (refused != "ok") return "PreconditionFailed";
-    refused = refuse_write(request.conditions, find(request.bucket, request.key));
-    if (refused != "ok") return refused;
     Object made = *source;
     made.info.modified_ms = now;
+    made.info.attributes = request.attributes;
+    made.info.attributes.tags = source->info.attributes.tags;
     if (request.replace_metadata) {
       made.info.headers = request.headers;
       made.info.metadata = request.metadata;
     }
-    buckets[request.bucket].objects[request.key] = std::move(made);
+    return write(buckets[request.bucket], request.key, request.conditions, std::move(made), id);
+  }
+
+  // One item; `marker`: the id of the marker that the store placed.
+  std::string remove(const std::string& in_bucket, const DeleteItem& item, bool bypass, UnixMs now,
+                     const std::string& marker) {
+    ModelBucket& bucket = buckets.at(in_bucket);
+    const Object* judged = find(in_bucket, item.key, item.version);
+    if (judged && refuse_read(item.conditions, *judged) != "ok") return "PreconditionFailed";
+    if (item.version || bucket.versioning == Versioning::never) {
+      if (!judged) return "ok";
+      if (locked(*judged, now, bypass)) return "AccessDenied";
+      erase(bucket, item.key, judged);
+      return "ok";
+    }
+    Object object;
+    object.info.delete_marker = true;
+    object.info.modified_ms = now;
+    return place(bucket, item.key, std::move(object), now, marker);
+  }
+
+  std::string change(const AttributeChange& change, UnixMs now) {
+    if (!buckets.contains(change.bucket)) return "NoSuchBucket";
+    Object* object = const_cast<Object*>(find(change.bucket, change.key, change.version));
+    if (object && object->info.delete_marker && change.version) return "MethodNotAllowed";
+    if (!object || object->info.delete_marker) return change.version ? "NoSuchVersion" : "NoSuchKey";
+    Attributes& a = object->info.attributes;
+    if ((change.retention || change.legal_hold) && !buckets.at(change.bucket).lock) return "InvalidRequest";
+    if (change.retention) {
+      const Retention &is = a.retention, &to = *change.retention;
+      bool runs = is.mode != Retention::Mode::none && is.until_ms > now;
+      bool free = !runs || (is.mode == Retention::Mode::governance && change.bypass_governance);
+      if (!free && (to.mode != is.mode || to.until_ms < is.until_ms)) return "AccessDenied";
+      a.retention = to;
+    }
+    if (change.legal_hold) a.legal_hold = *change.legal_hold;
+    if (change.tags) a.tags = *change.tags;
+    if (change.acl) a.acl = *change.acl;
     return "ok";
   }
 
-  std::string remove(const std::string& bucket, const std::vector<std::string>& keys) {
-    auto found = buckets.find(bucket);
-    if (found == buckets.end()) return "NoSuchBucket";
-    for (const std::string& key : keys) found->second.objects.erase(key);
-    return "ok";
-  }
-
-  std::string get(const std::string& bucket, const std::string& key, const std::optional<Store::Range>& range,
-                  const Conditions& conditions, std::string* body) const {
+  std::string get(const std::string& bucket, const std::string& key, const VersionName& version,
+                  const std::optional<Store::Range>& range, const Conditions& conditions,
+                  std::string* body) const {
     if (!buckets.contains(bucket)) return "NoSuchBucket";
-    const Object* object = find(bucket, key);
-    if (!object) return "NoSuchKey";
+    const Object* object = find(bucket, key, version);
+    if (!object) return version ? "NoSuchVersion" : "NoSuchKey";
+    if (object->info.delete_marker) return version ? "MethodNotAllowed" : "NoSuchKey";
     std::string refused = refuse_read(conditions, *object);
     if (refused != "ok") return refused;
     *body = object->body;
@@ -116,12 +167,12 @@ class Model {
     };
     std::vector<Item> items;
     std::set<std::string> prefixes;
-    for (const auto& [key, object] : buckets.at(request.bucket).objects) {
-      if (!key.starts_with(request.prefix)) continue;
+    for (const auto& [key, versions] : buckets.at(request.bucket).keys) {
+      if (!key.starts_with(request.prefix) || versions.front().info.delete_marker) continue;
       size_t at =
           request.delimiter.empty() ? std::string::npos : key.find(request.delimiter, request.prefix.size());
       if (at == std::string::npos) {
-        if (key > request.start_after) items.push_back({key, &object});
+        if (key > request.start_after) items.push_back({key, &versions.front()});
         continue;
       }
       std::string prefix = key.substr(0, at + request.delimiter.size());
@@ -144,16 +195,115 @@ class Model {
     return result;
   }
 
-  const Object* find(const std::string& bucket, const std::string& key) const {
-    auto objects = buckets.find(bucket);
-    if (objects == buckets.end()) return nullptr;
-    auto found = objects->second.objects.find(key);
-    return found == objects->second.objects.end() ? nullptr : &found->second;
+  // All pages together: "key version [!] size [*]" and common prefixes, in order.
+  std::vector<std::string> list_versions(const std::string& bucket, const std::string& prefix,
+                                         const std::string& delimiter) const {
+    std::vector<std::string> lines;
+    for (const auto& [key, versions] : buckets.at(bucket).keys) {
+      if (!key.starts_with(prefix)) continue;
+      size_t at = delimiter.empty() ? std::string::npos : key.find(delimiter, prefix.size());
+      if (at != std::string::npos) {
+        std::string rolled = key.substr(0, at + delimiter.size());
+        if (lines.empty() || lines.back() != rolled) lines.push_back(rolled);
+        continue;
+      }
+      for (size_t i = 0; i < versions.size(); ++i) {
+        ObjectInfo info = versions[i].info;
+        info.latest = i == 0;
+        lines.push_back(line_of(key, info));
+      }
+    }
+    return lines;
+  }
+  static std::string line_of(const std::string& key, const ObjectInfo& info) {
+    return key + " " + info.version + (info.delete_marker ? " !" : " ") + std::to_string(info.size) +
+           (info.latest ? " *" : "");
+  }
+
+  Usage usage(const std::string& bucket) const {
+    Usage usage;
+    for (const auto& [key, versions] : buckets.at(bucket).keys)
+      for (const Object& object : versions) {
+        usage.bytes += object.body.size();
+        ++usage.versions;
+      }
+    return usage;
+  }
+
+  // The version, or the latest, which may be a marker.
+  const Object* find(const std::string& bucket, const std::string& key,
+                     const VersionName& version = {}) const {
+    auto in = buckets.find(bucket);
+    if (in == buckets.end()) return nullptr;
+    auto found = in->second.keys.find(key);
+    if (found == in->second.keys.end()) return nullptr;
+    if (!version) return &found->second.front();
+    for (const Object& object : found->second)
+      if (object.info.version == *version) return &object;
+    return nullptr;
   }
 
   std::map<std::string, ModelBucket> buckets;
 
  private:
+  static bool locked(const Object& object, UnixMs now, bool bypass) {
+    const Attributes& a = object.info.attributes;
+    if (a.legal_hold) return true;
+    if (a.retention.mode == Retention::Mode::none || a.retention.until_ms <= now) return false;
+    return a.retention.mode == Retention::Mode::compliance || !bypass;
+  }
+  static void erase(ModelBucket& bucket, const std::string& key, const Object* object) {
+    std::vector<Object>& versions = bucket.keys.at(key);
+    versions.erase(versions.begin() + (object - versions.data()));
+    if (versions.empty()) bucket.keys.erase(key);
+  }
+  static std::string place(ModelBucket& bucket, const std::string& key, Object object, UnixMs now,
+                           const std::string& id) {
+    object.null = bucket.versioning != Versioning::enabled;
+    object.info.version = id;
+    auto found = bucket.keys.find(key);
+    if (object.null && found != bucket.keys.end()) {
+      auto null_one = std::ranges::find_if(found->second, &Object::null);
+      if (null_one != found->second.end()) {
+        if (locked(*null_one, now, false)) return "AccessDenied";
+        erase(bucket, key, &*null_one);
+      }
+    }
+    std::vector<Object>& versions = bucket.keys[key];
+    versions.insert(versions.begin(), std::move(object));
+    return "ok";
+  }
+  std::string write(ModelBucket& bucket, const std::string& key, const Conditions& conditions, Object object,
+                    const std::string& id) {
+    const Attributes& a = object.info.attributes;
+    if (!bucket.lock && (a.legal_hold || a.retention.mode != Retention::Mode::none)) return "InvalidRequest";
+    auto found = bucket.keys.find(key);
+    const Object* current = found == bucket.keys.end() ? nullptr : &found->second.front();
+    if (current && current->info.delete_marker) current = nullptr;
+    std::string refused = refuse_write(conditions, current);
+    if (refused != "ok") return refused;
+    ModelBucket before = bucket;
+    const UnixMs now = object.info.modified_ms;
+    refused = place(bucket, key, std::move(object), now, id);
+    if (refused == "ok" && over_quota(before, bucket)) refused = "QuotaExceeded";
+    if (refused != "ok") bucket = std::move(before);
+    return refused;
+  }
+  static bool over_quota(const ModelBucket& before, const ModelBucket& after) {
+    Usage was = sum(before), is = sum(after);
+    const Quota& quota = after.quota;
+    return (quota.bytes > 0 && is.bytes > was.bytes && is.bytes > quota.bytes) ||
+           (quota.versions > 0 && is.versions > was.versions && is.versions > quota.versions);
+  }
+  static Usage sum(const ModelBucket& bucket) {
+    Usage usage;
+    for (const auto& [key, versions] : bucket.keys)
+      for (const Object& object : versions) {
+        usage.bytes += object.body.size();
+        ++usage.versions;
+      }
+    return usage;
+  }
   static bool any(const std::vector<std::string>& etags, const std::string& etag) {
     return std::find(etags.begin(), etags.end(), etag) != etags.end() ||
            std::find(etags.begin(), etags.end(), "*") != etags.end();

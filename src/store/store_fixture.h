@@ -146,8 +146,12 @@ class StoreRig {
   io::Task<Result<std::string>> get(std::string bucket, std::string key,
                                     std::optional<Store::Range> range = std::nullopt,
                                     Conditions conditions = {}) {
-    Result<Store::Opened> opened =
-        co_await store->get(std::move(bucket), std::move(key), range, std::move(conditions));
+    Store::GetRequest request{{std::move(bucket), std::move(key), {}, {}, std::move(conditions), {}}, range};
+    Result<std::string> got = co_await get(std::move(request));
+    co_return got;
+  }
+  io::Task<Result<std::string>> get(Store::GetRequest request) {
+    Result<Store::Opened> opened = co_await store->get(std::move(request));
     if (!opened) co_return fail(opened.error());
     std::string out;
     for (;;) {
