@@ -5,6 +5,7 @@
 #include "index/record.h"
 #include "index/snapshot_entries.h"
 #include "index/snapshot_manifest.h"
+#include "store/keys.h"
 #include "store/records.h"
 #include "store/registry.h"
 #include "store/repair_records.h"
@@ -146,6 +147,30 @@ std::map<std::pair<std::string, std::string>, std::string> seeds() {
   view("version_empty") = for_decoder(0, store::encode(version(0)));
   view("version_small") = for_decoder(0, store::encode(version(100'000)));
   view("version_large") = for_decoder(0, store::encode(version(1'000'000)));
+  store::VersionRecord locked = version(100'000);
+  locked.order = 1'700'000'000'000'000;
+  locked.null = false;
+  locked.info.attributes.tags = {{"colour", "blue"}};
+  locked.info.attributes.acl = "acl";
+  locked.info.attributes.retention = {store::Retention::Mode::compliance, 1'800'000'000'000};
+  locked.info.attributes.legal_hold = true;
+  view("version_locked") = for_decoder(0, store::encode(locked));
+  locked.slices.clear();
+  locked.part_set.emplace().fill(5);
+  locked.parts = {{1, 5u << 20, "sum1"}, {2, 3, ""}};
+  locked.info.parts = 2;
+  locked.info.size = (5u << 20) + 3;
+  view("version_parts") = for_decoder(0, store::encode(locked));
+  store::VersionRecord marker;
+  marker.order = 7;
+  marker.info.delete_marker = true;
+  view("delete_marker") = for_decoder(0, store::encode(marker));
+  view("bucket_versioned") =
+      for_decoder(1, store::encode(store::BucketRecord{
+                         "owner", 1'700'000'000'000, store::Versioning::suspended, false, {5, 6}}));
+  view("usage") = for_decoder(1, store::encode(store::UsageRecord{{300, 2}, {1000, 0}}));
+  view("configuration") = for_decoder(1, store::encode_config("<CORSConfiguration/>"));
+  view("version_key") = for_decoder(5, store::version_key("bucket", "key", 7));
   view("bucket") = for_decoder(1, store::encode(store::BucketRecord{"owner", 1'700'000'000'000}));
   std::unique_ptr<Random> random = seeded_random(3);
   std::string access_key = "AKIDEXAMPLEKEYOF20CH";

@@ -83,6 +83,7 @@ struct Builder {
   void snapshot();
   void lease();
   void records();
+  void versions();
 };
 
 void Builder::blob_file(const std::string& name, index::BlobKind kind, index::Sealed sealed,
@@ -335,6 +336,51 @@ void Builder::records() {
   view("time", store::collector_time_key(), store::encode_time(kTime));
 }
 
+// Records of the second format, and what came with versioning.
+void Builder::versions() {
+  store::BucketRecord bucket{"golden-owner", kTime, store::Versioning::enabled, true, {1u << 30, 1000}};
+  view("bucket_2", store::bucket_key("golden-locked"), store::encode(bucket));
+  store::VersionRecord version = s.version;
+  version.order = static_cast<uint64_t>(kTime) * 1000 + 7;
+  version.null = false;
+  store::ObjectInfo& info = version.info;
+  info.attributes.tags = {{"colour", "blue"}, {"empty", ""}};
+  info.attributes.acl = "opaque";
+  info.attributes.owner = "golden-writer";
+  info.attributes.retention = {store::Retention::Mode::compliance, kTime + 86'400'000};
+  info.attributes.legal_hold = true;
+  info.encryption = {store::Encryption::Kind::sse_s3, ""};
+  view("version_2", store::object_key("golden-bucket", "locked"), store::encode(version));
+
+  store::VersionRecord parts;
+  parts.version_id = random->bytes<16>();
+  parts.order = version.order + 1;
+  parts.info.modified_ms = kTime;
+  parts.info.etag = std::string(32, 'a') + "-2";
+  parts.info.size = (5u << 20) + 3;
+  parts.info.checksum = {store::Checksum::Kind::crc32, "sum1", true};
+  parts.info.parts = 2;
+  parts.part_set = random->bytes<16>();
+  parts.parts = {{1, 5u << 20, "prt1"}, {3, 3, "prt3"}};
+  view("version_in_parts", store::version_key("golden-bucket", "parts", parts.order), store::encode(parts));
+
+  store::VersionRecord marker;
+  marker.version_id = random->bytes<16>();
+  marker.order = parts.order + 1;
+  marker.info.modified_ms = kTime;
+  marker.info.delete_marker = true;
+  view("delete_marker", store::version_key("golden-bucket", "parts", marker.order), store::encode(marker));
+  std::string order;
+  Writer(order).u64(marker.order);
+  view("null_version", store::null_key("golden-bucket", "parts"), order);
+  view("usage_bucket", store::bucket_usage_key("golden-bucket"),
+       store::encode(store::UsageRecord{{5'312'883, 4}, {}}));
+  view("usage_account", store::owner_usage_key("golden-owner"),
+       store::encode(store::UsageRecord{{5'312'883, 4}, {1u << 30, 0}}));
+  view("configuration", store::config_key("golden-bucket", "cors"),
+       store::encode_config("<CORSConfiguration/>"));
+}
+
 }  // namespace
 
 std::string island_id(int shard) {
@@ -368,6 +414,7 @@ Samples::Samples(std::unique_ptr<crypto::Keyring> keyring) : keys(std::move(keyr
   b.snapshot();
   b.records();
   b.lease();
+  b.versions();
   manifest = Json()
                  .text("what", "samples of every format, version 1; docs/formats says what the bytes mean")
                  .text("passphrase", kPassphrase)
