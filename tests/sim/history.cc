@@ -90,6 +90,7 @@ class History {
   io::Task<bool> begin_process();
   io::Task<void> audit(std::string when);
   io::Task<void> audit_bucket(std::shared_ptr<Process> p, size_t bucket, std::string when);
+  io::Task<void> audit_versions(std::shared_ptr<Process> p, std::string name, std::string when);
   io::Task<bool> settle_down(std::string when);
   io::Task<void> lose_another();
   io::Task<bool> mend_everything();
@@ -560,7 +561,8 @@ io::Task<void> History::create_bucket(Op op, std::shared_ptr<Process> p) {
   const bool fresh = p->fresh();
   const Moment from = oracle_.tick();
   Oracle::Ref ref = begin(past, event, op, from, p->number());
-  Result<void> done = co_await p->store().create_bucket(name, owner_of(op.bucket));
+  store::CreateBucket request{name, owner_of(op.bucket), is_versioned(plan_.seed, op.bucket), {}};
+  Result<void> done = co_await p->store().create_bucket(std::move(request));
   if (!p->alive()) {
     count(op, 3);
     co_return;
@@ -1054,6 +1056,48 @@ io::Task<void> History::audit_bucket(std::shared_ptr<Process> p, size_t bucket, 
       violation(when + ": " + bucket_name(bucket) + "/" + key_name(key) +
                 " cannot be read although all islands but one are well");
   }
+  if (is_versioned(plan_.seed, bucket)) co_await audit_versions(p, bucket_name(bucket), when);
+}
+
+// Every version that is listed is some body that was put, whole; and what the bucket is said to keep is what it keeps.
+io::Task<void> History::audit_versions(std::shared_ptr<Process> p, std::string name, std::string when) {
+  store::ListVersionsRequest page{name, "", "", "", "", 7};
+  store::Usage listed;
+  for (bool more = true; more;) {
+    Result<store::ListVersionsResult> got = co_await p->store().list_versions(page);
+    if (!got || !p->alive()) co_return;
+    for (const store::ListEntry& entry : got->entries) {
+      ++listed.versions;
+      listed.bytes += entry.info.size;
+      if (entry.info.delete_marker) continue;
+      store::Store::GetRequest request;
+      request.what.bucket = name;
+      request.what.key = entry.key;
+      request.what.version = entry.info.version;
+      Result<store::Store::Opened> opened = co_await p->store().get(std::move(request));
+      std::string bytes;
+      bool whole = opened.has_value();
+      while (whole) {
+        Result<Buffer> piece = co_await opened->reader->read();
+        whole = piece.has_value();
+        if (!whole || piece->empty()) break;
+        bytes.append(as_text(*piece));
+      }
+      if (!p->alive()) co_return;
+      const auto known = contents_.find(entry.info.etag);
+      if (!whole || known == contents_.end() || known->second != bytes)
+        violation(when + ": version " + entry.info.version + " of " + name + "/" + entry.key +
+                  (whole ? " has bytes that nobody put" : " cannot be read"));
+    }
+    more = got->truncated;
+    page.key_marker = got->next_key;
+    page.version_marker = got->next_version;
+  }
+  Result<store::Usage> usage = co_await p->store().bucket_usage(name);
+  if (!usage || !p->alive()) co_return;
+  if (usage->bytes != listed.bytes || usage->versions != listed.versions)
+    violation(fmt::format("{}: {} is said to keep {} bytes in {} versions, and keeps {} in {}", when, name,
+                          usage->bytes, usage->versions, listed.bytes, listed.versions));
 }
 
 // Passes of the scrubber until one finds everything whole.

@@ -15,6 +15,10 @@ inline constexpr size_t kBuckets = 3;
 inline constexpr size_t kKeys = 8;
 std::string bucket_name(size_t bucket);
 std::string owner_of(size_t bucket);  // the last bucket belongs to another account
+// Buckets that keep versions from their beginning: the second, and in every other plan the first, where nearly everything happens.
+inline bool is_versioned(uint64_t seed, size_t bucket) {
+  return bucket == 1 || (bucket == 0 && seed % 2 == 0);
+}
 const std::string& key_name(size_t key);
 
 struct Op {
