@@ -57,6 +57,7 @@ const AclRow* acl_row(std::string_view action) {
 
 // Who owns what is asked for: objects may be another's than their bucket, where ACLs count.
 std::string_view owner_of(const BucketGrounds& bucket, const Ask& ask) {
+  if (!ask.owner.empty()) return ask.owner;
   const AclRow* row = acl_row(ask.action);
   bool others = row != nullptr && row->of_object && ask.object != nullptr && !bucket.access->acls_off() &&
                 !ask.object->attributes.owner.empty();
@@ -464,14 +465,16 @@ static io::Task<Result<void>> plan_new_object(Call& call) {
     CO_RETURN_IF_ERROR(authorize(call, {"s3:PutObjectRetention", key}));
   if (headers.find("x-amz-object-lock-legal-hold") != nullptr)
     CO_RETURN_IF_ERROR(authorize(call, {"s3:PutObjectLegalHold", key}));
-  if (asked.given()) CO_RETURN_IF_ERROR(authorize(call, {"s3:PutObjectAcl", key}));
+  // The ACL of an object is its owner's affair: who may write here and will own what it writes needs no grant of the bucket's owner for it,
+  // though that one may still deny it.
+  std::string owner = call.identity.anonymous() ? bucket_owner : call.account_id();
+  if (asked.given()) CO_RETURN_IF_ERROR(authorize(call, {"s3:PutObjectAcl", key, nullptr, owner}));
   call.new_access = {};
   if (call.bucket->access->acls_off()) {
     if (asked.given() && !asks_for_owner_control(asked, bucket_owner))
       co_return refuse("AccessControlListNotSupported");
     co_return Result<void>{};
   }
-  std::string owner = call.identity.anonymous() ? bucket_owner : call.account_id();
   bool given_away = call.bucket->access->ownership == Ownership::bucket_owner_preferred &&
                     asks_for_owner_control(asked, bucket_owner);
   if (given_away) owner = bucket_owner;

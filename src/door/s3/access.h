@@ -87,6 +87,7 @@ struct Ask {
   std::string_view action;
   std::string_view key = {};                  // empty: of the bucket itself
   const store::ObjectInfo* object = nullptr;  // the object that is there, where the action speaks of one
+  std::string_view owner = {};  // of what is asked for, if that is not there yet; empty: as usual
 };
 
 // What an object that this request writes starts with, besides what its own headers say: owner (empty: the bucket's) and ACL.

@@ -241,6 +241,16 @@ TEST_F(Access, WriterOwnsItsObjectUnlessTheBucketSaysOtherwise) {
   EXPECT_EQ(w.send("GET", "/bucket/given?acl").element("ID"), kOwner);
 }
 
+TEST_F(Access, WriterMaySayTheAclOfWhatItWillOwnUnlessThatIsDenied) {
+  put_policy(allow_everyone(R"("s3:PutObject")"));
+  EXPECT_EQ(other("PUT", "/bucket/theirs", {{"x-amz-acl", "public-read"}}), 200);
+  EXPECT_NE(other("PUT", "/bucket/theirs", {{"x-amz-tagging", "a=b"}}), 200)
+      << "tags are the bucket's affair";
+  put_policy(policy({statement("Allow", "\"*\"", R"("s3:PutObject")", R"("arn:aws:s3:::bucket/*")"),
+                     statement("Deny", "\"*\"", R"("s3:PutObjectAcl")", R"("arn:aws:s3:::bucket/*")")}));
+  EXPECT_EQ(other("PUT", "/bucket/theirs", {{"x-amz-acl", "public-read"}}), 403);
+}
+
 TEST_F(Access, EnforcedOwnershipTurnsAclsOff) {
   EXPECT_EQ(w.send("PUT", "/bucket/key?acl", {{"x-amz-acl", "public-read"}}).status, 200);
   EXPECT_EQ(anonymous("GET", "/bucket/key"), 200);
