@@ -115,6 +115,7 @@ io::Task<Result<void>> delete_public_access_block(Call& call);
 io::Task<Result<void>> list_objects_v1(Call& call);
 io::Task<Result<void>> list_objects_v2(Call& call);
 io::Task<Result<void>> delete_objects(Call& call);
+io::Task<Result<void>> post_object(Call& call);
 io::Task<Result<void>> put_object(Call& call);
 io::Task<Result<void>> copy_object(Call& call);
 io::Task<Result<void>> get_object(Call& call);

@@ -142,7 +142,7 @@ constexpr OperationRow kRows[] = {
     {Operation::list_objects_v2, "ListObjectsV2", "GET", Level::bucket, "list-type", "", kListV2, kListing, false, "s3:ListBucket", &list_objects_v2},
     {Operation::list_objects_v1, "ListObjects", "GET", Level::bucket, "", "", kListV1, kListing, false, "s3:ListBucket", &list_objects_v1},
     {Operation::delete_objects, "DeleteObjects", "POST", Level::bucket, "delete", "", kNone, kDeleteObjects, true, "s3:DeleteObject", &delete_objects},
-    {Operation::post_object, "PostObject", "POST", Level::bucket, "", "", kNone, kNone, true, "s3:PutObject", nullptr},
+    {Operation::post_object, "PostObject", "POST", Level::bucket, "", "", kNone, kNone, true, "s3:PutObject", &post_object},
     {Operation::create_bucket, "CreateBucket", "PUT", Level::bucket, "", "", kNone, kCreateBucket, true, "s3:CreateBucket", &create_bucket},
     {Operation::head_bucket, "HeadBucket", "HEAD", Level::bucket, "", "", kNone, kNone, false, "s3:ListBucket", &head_bucket},
     {Operation::delete_bucket, "DeleteBucket", "DELETE", Level::bucket, "", "", kNone, kNone, false, "s3:DeleteBucket", &delete_bucket},

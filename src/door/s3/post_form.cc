@@ -187,9 +187,9 @@ io::Task<Result<size_t>> PostForm::read_file(MutableBytes out) {
   while (!file_ended_) {
     size_t end = buffer_.find(delimiter_);
     // What might be the beginning of a delimiter stays until more is known.
-    size_t sure = end != std::string::npos                ? end
+    size_t sure = end != std::string::npos              ? end
                   : buffer_.size() >= delimiter_.size() ? buffer_.size() - delimiter_.size() + 1
-                                                          : 0;
+                                                        : 0;
     size_t n = std::min(sure, out.size());
     if (n > 0) {
       std::memcpy(out.data(), buffer_.data(), n);
@@ -213,9 +213,10 @@ FormBody::FormBody(PostForm& form, PostLimits limits, Promise promise)
     : form_(form),
       limits_(limits),
       promise_(std::move(promise)),
-      digests_({.sha256 = false,
-                .md5 = promise_.md5.has_value(),
-                .checksum = promise_.checksum != ChecksumKind::none ? promise_.checksum : promise_.computed}) {}
+      digests_(
+          {.sha256 = false,
+           .md5 = promise_.md5.has_value(),
+           .checksum = promise_.checksum != ChecksumKind::none ? promise_.checksum : promise_.computed}) {}
 
 Result<void> FormBody::verify() {
   if (bytes_ < limits_.bytes_min) return refuse("EntityTooSmall");

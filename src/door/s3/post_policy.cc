@@ -73,8 +73,8 @@ struct Checker {
     while (true) {
       size_t comma = list ? rest.find(',') : std::string_view::npos;
       if (!rest.substr(0, comma).starts_with(wanted))
-        return denied("Policy Condition failed: [\"starts-with\", \"$" + name + "\", \"" + std::string(wanted) +
-                      "\"]");
+        return denied("Policy Condition failed: [\"starts-with\", \"$" + name + "\", \"" +
+                      std::string(wanted) + "\"]");
       if (comma == std::string_view::npos) return {};
       rest.remove_prefix(comma + 1);
     }
@@ -153,10 +153,8 @@ Result<PostLimits> check_post_policy(std::string_view json, const FormFields& fi
     if (name != "expiration" && name != "conditions")
       return invalid("Unexpected: '" + std::string(name.substr(0, 64)) + "'.");
   }
-  if (root["expiration"].get(expiration) != simdjson::SUCCESS)
-    return invalid("Policy missing expiration.");
-  if (root["conditions"].get(conditions) != simdjson::SUCCESS)
-    return invalid("Policy missing conditions.");
+  if (root["expiration"].get(expiration) != simdjson::SUCCESS) return invalid("Policy missing expiration.");
+  if (root["conditions"].get(conditions) != simdjson::SUCCESS) return invalid("Policy missing conditions.");
   auto expires = parse_expiration(expiration);
   if (!expires) return invalid("Invalid 'expiration' value.");
   if (conditions.size() == 0 || conditions.size() > kPostConditionsMax)
