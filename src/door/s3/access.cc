@@ -171,6 +171,13 @@ bool reads_object(Operation operation) {
   }
 }
 
+// Does the request ask to override the governance retention of its key?
+bool asks_bypass(const Call& call) {
+  if (call.target.key.empty()) return false;  // DeleteObjects asks key by key
+  std::string_view asked = call.request.headers.get("x-amz-bypass-governance-retention");
+  return !asked.empty() && asked != "false" && asked != "False" && asked != "FALSE";
+}
+
 // Does it begin an object, with an ACL, tags and a lock of its own?
 bool begins_object(Operation operation) {
   return operation == Operation::put_object || operation == Operation::copy_object ||
@@ -385,13 +392,6 @@ Result<void> authorize_delete(Call& call, std::string_view key, const store::Ver
   return authorize(call, {version ? "s3:DeleteObjectVersion" : "s3:DeleteObject", key});
 }
 
-Result<bool> bypass_governance(Call& call, std::string_view key) {
-  std::string_view asked = call.request.headers.get("x-amz-bypass-governance-retention");
-  if (asked != "true" && asked != "True") return false;
-  RETURN_IF_ERROR(authorize(call, {"s3:BypassGovernanceRetention", key}));
-  return true;
-}
-
 Result<void> confirm_read(Call& call, const store::ObjectInfo& opened) {
   if (call.object && call.object->attributes.owner == opened.attributes.owner &&
       call.object->attributes.acl == opened.attributes.acl &&
@@ -521,6 +521,8 @@ io::Task<Result<void>> admit(Call& call) {
       if (admitted && begins_object(row.operation)) admitted = co_await plan_new_object(call);
     }
   }
+  if (admitted && asks_bypass(call))
+    admitted = authorize(call, {"s3:BypassGovernanceRetention", call.target.key});
   call.admitted = admitted.has_value();
   co_return admitted;
 }

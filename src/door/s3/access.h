@@ -113,8 +113,6 @@ Result<void> authorize(Call& call, const Ask& ask);
 
 // s3:DeleteObject or s3:DeleteObjectVersion of one key of the target bucket. Errors: AccessDenied.
 Result<void> authorize_delete(Call& call, std::string_view key, const store::VersionName& version);
-// The request asks to override governance retention, and the caller may, for this key. False if it does not ask. Errors: AccessDenied.
-Result<bool> bypass_governance(Call& call, std::string_view key);
 
 // The bucket of a copy's source, if the caller may read that version. `expected_owner` empty: whoever's. Errors: as admit().
 io::Task<Result<store::BucketInfo>> open_source(Call& call, std::string bucket, std::string key,

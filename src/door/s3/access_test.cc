@@ -88,6 +88,15 @@ TEST_F(Access, VersionDeleteIsNotCoveredByDeleteObject) {
   EXPECT_EQ(anonymous("DELETE", "/bucket/key"), 204);
 }
 
+TEST_F(Access, OverridingARetentionIsARightOfItsOwn) {
+  const HeaderList bypass{{"x-amz-bypass-governance-retention", "true"}};
+  put_policy(allow_everyone(R"("s3:DeleteObject")"));
+  EXPECT_EQ(other("DELETE", "/bucket/key", bypass), 403);
+  EXPECT_TRUE(w.has("key"));
+  put_policy(allow_everyone(R"(["s3:DeleteObject","s3:BypassGovernanceRetention"])"));
+  EXPECT_EQ(other("DELETE", "/bucket/key", bypass), 204);
+}
+
 TEST_F(Access, DenyBindsTheOwnerButNeverLocksItOutOfThePolicy) {
   put_policy(
       policy({statement("Deny", "\"*\"", "\"s3:*\"", R"(["arn:aws:s3:::bucket","arn:aws:s3:::bucket/*"])")}));
