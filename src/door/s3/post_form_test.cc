@@ -98,8 +98,8 @@ TEST_F(PostForms, SignedFormIsItsSigners) {
 }
 
 TEST_F(PostForms, SigV2FormsAreOffByDefault) {
-  std::string policy =
-      base64(as_bytes(R"({"expiration":"2023-11-14T23:00:00Z","conditions":[["eq","$key","a"]]})"));
+  std::string policy = base64(as_bytes(
+      R"({"expiration":"2023-11-14T23:00:00Z","conditions":[{"bucket":"bucket"},["eq","$key","a"]]})"));
   Parts parts{{"key", "a"},
               {"AWSAccessKeyId", w.signer.access_key},
               {"policy", policy},

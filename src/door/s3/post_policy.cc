@@ -36,6 +36,8 @@ std::string lower(std::string_view text) {
 bool exempt(std::string_view field) {
   static constexpr std::string_view kExempt[] = {"file", "policy", "signature", "x-amz-signature",
                                                  "awsaccesskeyid"};
+  // A checksum is its sender's promise about the file, and lets nobody do more.
+  if (field.starts_with("x-amz-checksum-")) return true;
   return field.starts_with("x-ignore-") || std::ranges::find(kExempt, field) != std::end(kExempt);
 }
 
@@ -162,6 +164,7 @@ Result<PostLimits> check_post_policy(std::string_view json, const FormFields& fi
   if (now >= *expires) return denied("Policy expired.");
   Checker checker{fields, bucket};
   for (element condition : conditions) RETURN_IF_ERROR(checker.check(condition));
+  if (!checker.covered.contains("bucket")) return denied("Extra input fields: bucket");
   for (const auto& [name, value] : fields)
     if (!exempt(name) && !checker.covered.contains(name)) return denied("Extra input fields: " + name);
   return checker.limits;

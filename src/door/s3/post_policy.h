@@ -1,7 +1,7 @@
 // The policy document of a POST form: what its signer allows the form to be.
 //
-// Every field of the form must satisfy a condition that names it, but those that sign it, the policy, the file, and x-ignore-*. Pure; any
-// thread. Source: S3 API, "Browser-based uploads using POST: POST policy".
+// Every field of the form, and the bucket, must satisfy a condition that names it, but those that sign it, the policy, the file, checksums and
+// x-ignore-*. Pure; any thread. Source: S3 API, "Browser-based uploads using POST: POST policy".
 #pragma once
 
 #include <cstdint>

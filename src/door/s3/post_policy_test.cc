@@ -25,9 +25,10 @@ TEST(PostPolicy, HoldsWhatItsConditionsSay) {
   EXPECT_EQ(code(document(kBoth)), "ok");
   EXPECT_EQ(code(document(R"({"bucket":"other"},["starts-with","$key","foo"])")), "AccessDenied");
   EXPECT_EQ(code(document(R"({"bucket":"bucket"},["starts-with","$key","bar"])")), "AccessDenied");
-  EXPECT_EQ(code(document(R"(["eq","$key","foo"])")), "AccessDenied");
-  EXPECT_EQ(code(document(R"({"KEY":"foo.txt"})")), "ok") << "names of fields have no case";
-  EXPECT_EQ(code(document(R"(["StArTs-WiTh","$KeY",""])")), "ok");
+  EXPECT_EQ(code(document(R"({"bucket":"bucket"},["eq","$key","foo"])")), "AccessDenied");
+  EXPECT_EQ(code(document(R"({"BUCKET":"bucket"},{"KEY":"foo.txt"})")), "ok")
+      << "names of fields have no case";
+  EXPECT_EQ(code(document(R"({"bucket":"bucket"},["StArTs-WiTh","$KeY",""])")), "ok");
 }
 
 // A field that nobody signed for is refused: else a form could be given an ACL, or a redirect, behind its signer's back.
@@ -38,7 +39,10 @@ TEST(PostPolicy, EveryFieldNeedsACondition) {
   EXPECT_EQ(code(document(kBoth + R"(,{"acl":"public-read"})"), fields), "ok");
   for (const char* name : {"x-amz-meta-a", "success_action_redirect", "tagging", "x-amz-credential"})
     EXPECT_EQ(code(document(kBoth), {{"key", "foo.txt"}, {name, "x"}}), "AccessDenied") << name;
-  for (const char* name : {"x-ignore-this", "policy", "signature", "awsaccesskeyid", "x-amz-signature"})
+  EXPECT_EQ(code(document(R"(["starts-with","$key","foo"])")), "AccessDenied")
+      << "nor does the bucket go without";
+  for (const char* name :
+       {"x-ignore-this", "x-amz-checksum-sha256", "policy", "signature", "awsaccesskeyid", "x-amz-signature"})
     EXPECT_EQ(code(document(kBoth), {{"key", "foo.txt"}, {name, "x"}}), "ok") << name;
 }
 
