@@ -4,10 +4,10 @@
 
 #include "store/keys.h"
 #include "store/part_sets.h"
-#include "store/references.h"
 #include "store/sse.h"
 #include "store/summing_body.h"
 #include "store/uploads.h"
+#include "store/versions.h"
 
 namespace archipel::store {
 namespace {
@@ -229,7 +229,7 @@ Result<Planned> plan_complete(Env& env, const CompleteUpload& request, const Upl
   return Planned{std::move(plan), std::nullopt};
 }
 
-Result<void> build_complete(const CompletePlan& plan, const index::View& view,
+Result<void> build_complete(const CompletePlan& plan, const index::View& view, ObjectInfo& made,
                             std::vector<index::Mutation>& out) {
   ASSIGN_OR_RETURN(std::optional<std::string> upload, view.get(plan.upload_place));
   ASSIGN_OR_RETURN(std::optional<std::string> set_bytes, view.get(part_set_key(plan.id)));
@@ -239,32 +239,33 @@ Result<void> build_complete(const CompletePlan& plan, const index::View& view,
   ASSIGN_OR_RETURN(PartSetRecord before, decode_part_set(*set_bytes));
   if (before.changes != plan.changes || before.completed) return moved;
 
-  RETURN_IF_ERROR(check_bucket_unchanged(view, plan.bucket, plan.owner));
-  std::string place = object_key(plan.bucket, plan.key);
-  ASSIGN_OR_RETURN(std::optional<std::string> current, view.get(place));
-  References references(view);
-  if (current) {
-    ASSIGN_OR_RETURN(VersionRecord replaced, decode_version(*current));
-    RETURN_IF_ERROR(check_write_conditions(plan.conditions, &replaced.info));
-    references.drop_version(replaced);
-  } else {
-    RETURN_IF_ERROR(check_write_conditions(plan.conditions, nullptr));
-  }
-  RETURN_IF_ERROR(references.finish(plan.version.info.modified_ms, out));
-  out.push_back({std::move(place), encode(plan.version)});
+  VersionRecord version = plan.version;
+  ASSIGN_OR_RETURN(VersionEdit edit,
+                   VersionEdit::begin(view, plan.bucket, plan.owner, version.info.modified_ms));
+  RETURN_IF_ERROR(edit.check_conditions(plan.key, plan.conditions));
+  // What the parts were counted as, the object is from now on.
+  edit.usage().drop(before.bytes, before.parts);
+  RETURN_IF_ERROR(edit.place(plan.key, version));
+  RETURN_IF_ERROR(edit.finish(out));
+  PartSetRecord set = plan.set;
+  set.completed->order = version.order;
   out.push_back({plan.upload_place, std::nullopt});
-  out.push_back({part_set_key(plan.id), encode(plan.set)});
+  out.push_back({part_set_key(plan.id), encode(set)});
   if (!plan.left_out.empty()) out.push_back(drop_set(plan.id, plan.left_out));
+  made = std::move(version.info);
   return {};
 }
 
-io::Task<Result<void>> commit_complete(Env& env, std::shared_ptr<const CompletePlan> plan) {
+io::Task<Result<ObjectInfo>> commit_complete(Env& env, std::shared_ptr<const CompletePlan> plan) {
+  auto made = std::make_shared<ObjectInfo>();  // build() may run again; the last run counts
   index::Intent intent;
-  intent.build = [plan](const index::View& view, const std::vector<index::SmallLocation>&,
-                        std::vector<index::Mutation>& out) { return build_complete(*plan, view, out); };
+  intent.build = [plan, made](const index::View& view, const std::vector<index::SmallLocation>&,
+                              std::vector<index::Mutation>& out) {
+    return build_complete(*plan, view, *made, out);
+  };
   Result<index::CommitPosition> committed = co_await env.committer.commit(std::move(intent));
   if (!committed) co_return fail(committed.error());
-  co_return Result<void>();
+  co_return std::move(*made);
 }
 
 }  // namespace
@@ -278,10 +279,14 @@ io::Task<Result<ObjectInfo>> complete_upload(Env& env, CompleteUpload request) {
   for (int attempt = 0; attempt < kCompleteAttemptsMax; ++attempt) {
     auto make_plan = [&] { return plan_complete(env, request, *id, *bucket); };
     CO_ASSIGN_OR_RETURN(Planned planned, co_await env.workers.run(make_plan));
-    if (planned.answered) co_return std::move(*planned.answered);
-    Result<void> committed = co_await commit_complete(env, planned.plan);
-    if (committed) co_return planned.plan->version.info;
-    if (committed.error().detail != kPartsMoved) co_return fail(committed.error());
+    Result<ObjectInfo> info;
+    if (planned.answered)
+      info = std::move(*planned.answered);
+    else
+      info = co_await commit_complete(env, planned.plan);
+    if (!info && info.error().detail == kPartsMoved) continue;
+    if (info && request.customer_key) info->encryption.name = request.customer_key->md5;
+    co_return info;
   }
   co_return fail(Code::throttled, "parts of the upload keep being replaced; try again later", "SlowDown");
 }

@@ -15,6 +15,13 @@ struct OpenObject {
       nullptr;  // SSE-C; checked against the version's commitment
 };
 
+// What a request names, found and held; with Depth::all it can be opened. A marker only if `what` wants to see them. Errors: as Store::get();
+// InvalidRequest when the customer's key is missing or wrong.
+io::Task<Result<OpenObject>> find_object(Env& env, const HeadRequest& what, Depth depth);
+
+// As Store::object_parts().
+io::Task<Result<ObjectParts>> object_parts(Env& env, HeadRequest request, uint32_t after, size_t max_parts);
+
 // Pins all that reading the version may need: its extents, or its part set.
 void hold_object(Pins::Reader& pin, const VersionRecord& version);
 

@@ -4,6 +4,7 @@
 
 #include "store/keys.h"
 #include "store/references.h"
+#include "store/uploads.h"
 
 namespace archipel::store {
 namespace {
@@ -42,12 +43,13 @@ index::Mutation drop_set(const UploadId& id, std::vector<uint32_t> numbers) {
   return {drop_key(id), encode(DropRecord{std::move(numbers)})};
 }
 
-Result<void> drop_open_set(const std::string&, const UploadId& id, const index::View& view,
+Result<void> drop_open_set(const UploadId& id, const index::View& view, UsageChange* usage,
                            std::vector<index::Mutation>& out) {
   std::string place = part_set_key(id);
   ASSIGN_OR_RETURN(std::optional<std::string> bytes, view.get(place));
   if (!bytes) return {};
   ASSIGN_OR_RETURN(PartSetRecord set, decode_part_set(*bytes));
+  if (usage) usage->drop(set.bytes, set.parts);
   if (set.parts == 0)
     out.push_back({std::move(place), std::nullopt});
   else
@@ -70,7 +72,7 @@ Result<void> drop_bucket_uploads(const std::string& bucket, const index::View& v
                 "the bucket has more than 1,000 multipart uploads under way; abort them first",
                 "BucketNotEmpty");
   for (auto& [key, id] : uploads) {
-    RETURN_IF_ERROR(drop_open_set(bucket, id, view, out));
+    RETURN_IF_ERROR(drop_open_set(id, view, nullptr, out));
     out.push_back({std::move(key), std::nullopt});
   }
   return {};
@@ -142,6 +144,27 @@ Result<ByteRange> range_of_part(const VersionRecord& version, uint32_t number) {
     first += part.size;
   }
   return fail(Code::invalid, "the object has no part of this number", "InvalidPart");
+}
+
+Result<ObjectParts> read_object_parts(const index::Snapshot& view, const VersionRecord& version,
+                                      uint32_t after, size_t max_parts) {
+  ObjectParts out;
+  out.total = version.info.parts;
+  max_parts = std::min(max_parts, kListKeysMax);
+  for (const PartRef& ref : version.parts) {
+    if (ref.number <= after) continue;
+    if (out.parts.size() == max_parts) {
+      out.truncated = true;
+      break;
+    }
+    ASSIGN_OR_RETURN(std::optional<std::string> bytes, view.get(part_key(*version.part_set, ref.number)));
+    if (!bytes)
+      return fail(Code::corrupt, "a part of an object is not in the view; delete the index directory",
+                  "InternalError");
+    ASSIGN_OR_RETURN(PartRecord part, decode_part(*bytes, false));
+    out.parts.push_back(part_info(ref.number, part));
+  }
+  return out;
 }
 
 }  // namespace archipel::store

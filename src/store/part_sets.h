@@ -7,18 +7,20 @@
 
 #include "store/rules.h"
 #include "store/upload_records.h"
+#include "store/usage.h"
 
 namespace archipel::store {
 
 inline constexpr size_t kBucketUploadsMax = 1000;  // that go with their bucket, in one commit
 
-// Within build(): the set of an upload that goes has nobody any more. Its p/ record is the caller's.
-Result<void> drop_open_set(const std::string& bucket, const UploadId& id, const index::View& view,
+// Within build(): the set of an upload that goes has nobody any more, and is no longer counted in `usage` (may be null). Its
+// p/ record is the caller's.
+Result<void> drop_open_set(const UploadId& id, const index::View& view, UsageChange* usage,
                            std::vector<index::Mutation>& out);
 // The same for the set of a version that goes, or of the parts that Complete left out.
 index::Mutation drop_set(const UploadId& id, std::vector<uint32_t> numbers = {});
 
-// Within build(): all uploads of a bucket that is deleted, their sets with them. BucketNotEmpty if there are more than kBucketUploadsMax.
+// Within build(): all uploads of a bucket that is deleted, their sets with them; their usage ends with the bucket's. BucketNotEmpty if there are more than kBucketUploadsMax.
 Result<void> drop_bucket_uploads(const std::string& bucket, const index::View& view,
                                  std::vector<index::Mutation>& out);
 
@@ -43,5 +45,10 @@ Result<void> build_drops(const std::vector<DropPage::Set>& sets, UnixMs now_ms, 
 
 // The bytes of one part of an object: partNumber. Of an object that is not multipart the whole is part 1. InvalidPart.
 Result<ByteRange> range_of_part(const VersionRecord& version, uint32_t number);
+
+// The parts of an object with numbers above `after`, at most `max_parts` and kListKeysMax of them; none of an object that is not
+// multipart. The caller holds the object. On a worker.
+Result<ObjectParts> read_object_parts(const index::Snapshot& view, const VersionRecord& version,
+                                      uint32_t after, size_t max_parts);
 
 }  // namespace archipel::store

@@ -1,10 +1,10 @@
 // put_part: seal the body as a stream of its own, then one commit that checks the upload again and puts the part in its place.
 #include "store/commit_body.h"
 #include "store/keys.h"
-#include "store/references.h"
 #include "store/sse.h"
 #include "store/summing_body.h"
 #include "store/uploads.h"
+#include "store/versions.h"
 #include "store/wrap.h"
 
 namespace archipel::store {
@@ -21,7 +21,8 @@ struct PartPlan {
 Result<void> build_part(const PartPlan& plan, const index::View& view,
                         const std::vector<index::SmallLocation>& locations,
                         std::vector<index::Mutation>& out) {
-  RETURN_IF_ERROR(check_bucket_unchanged(view, plan.bucket, plan.owner));
+  ASSIGN_OR_RETURN(VersionEdit edit,
+                   VersionEdit::begin(view, plan.bucket, plan.owner, plan.part.modified_ms));
   ASSIGN_OR_RETURN(std::optional<std::string> upload, view.get(plan.upload_place));
   if (!upload) return no_such_upload();
   std::string set_place = part_set_key(plan.id), place = part_key(plan.id, plan.number);
@@ -30,20 +31,21 @@ Result<void> build_part(const PartPlan& plan, const index::View& view,
   ASSIGN_OR_RETURN(PartSetRecord set, decode_part_set(*set_bytes));
   ASSIGN_OR_RETURN(std::optional<std::string> before, view.get(place));
 
-  References references(view);
   set.changes += 1;
   set.bytes += plan.part.size;
+  edit.usage().add(plan.part.size);
   if (before) {
     ASSIGN_OR_RETURN(PartRecord replaced, decode_part(*before));
-    if (replaced.slice) references.drop(*replaced.slice);
+    if (replaced.slice) edit.references().drop(*replaced.slice);
+    edit.usage().drop(replaced.size);
     set.bytes -= replaced.size;
   } else {
     set.parts += 1;
   }
   PartRecord part = plan.part;
   if (!locations.empty()) part.slice->storage.small = locations;
-  if (part.slice) references.create(*part.slice);
-  RETURN_IF_ERROR(references.finish(part.modified_ms, out));
+  if (part.slice) edit.references().create(*part.slice);
+  RETURN_IF_ERROR(edit.finish(out));
   out.push_back({std::move(place), encode(part)});
   out.push_back({std::move(set_place), encode(set)});
   return {};

@@ -3,6 +3,7 @@
 #include "store/give_up.h"
 #include "store/keys.h"
 #include "store/repair_ledger.h"
+#include "store/sse.h"
 #include "store/upload.h"
 #include "store/versions.h"
 #include "store/wrap.h"
@@ -57,6 +58,7 @@ io::Task<Result<ObjectInfo>> put_object(Env& env, PutRequest request, BodySource
   CO_ASSIGN_OR_RETURN(std::shared_ptr<const Bucket> bucket, find_bucket(env, request.bucket));
   CO_RETURN_IF_ERROR(check_object_key(request.key));
   CO_RETURN_IF_ERROR(check_metadata(request.headers, request.metadata));
+  CO_RETURN_IF_ERROR(check_new_encryption(request.encryption, request.customer_key.get()));
   CO_RETURN_IF_ERROR(check_attributes(request.attributes));
   CO_RETURN_IF_ERROR(check_lockable(request.attributes, bucket->info.object_lock));
   if (request.length && *request.length > kObjectBytesMax)
@@ -81,9 +83,14 @@ io::Task<Result<ObjectInfo>> put_object(Env& env, PutRequest request, BodySource
   version.info.checksum = body.checksum();
   version.info.attributes = std::move(request.attributes);
   version.info.encryption = std::move(request.encryption);
+  if (request.customer_key) {
+    version.key_commitment = commit_to_key(*request.customer_key, env.random);
+    version.info.encryption.name.clear();  // the MD5 of the key is not kept
+  }
   if (upload.size() > 0) {
     version.slices.push_back(upload.slice());
-    KeyScope scope{bucket->info.owner, request.bucket, version.version_id, 0};
+    KeyScope scope{bucket->info.owner,        request.bucket, version.version_id, 0, false,
+                   request.customer_key.get()};
     wrap_into(version.slices.front(), env.keys, bucket->kek_slot, scope, upload.data_key(), env.random);
   }
   plan->bucket = std::move(request.bucket);
@@ -110,6 +117,7 @@ io::Task<Result<ObjectInfo>> put_object(Env& env, PutRequest request, BodySource
   if (env.options.ledger)
     for (const extent::ExtentRef& ref : upload.begun())
       env.options.ledger->owe(key_of(ref), ((1u << ref.geometry.code.n) - 1) & ~ref.confirmed, now_ms);
+  if (request.customer_key) made->encryption.name = request.customer_key->md5;
   co_return std::move(*made);
 }
 

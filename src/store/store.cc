@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "store/env.h"
+#include "store/object_source.h"
+#include "store/reseal.h"
 #include "store/uploads.h"
 
 namespace archipel::store {
@@ -167,6 +169,16 @@ class StoreImpl final : public Store {
   io::Task<Result<void>> abort_upload(std::string bucket, std::string key, std::string upload) override {
     Result<void> result =
         co_await store::abort_upload(env_, std::move(bucket), std::move(key), std::move(upload));
+    co_return with_code(std::move(result));
+  }
+  io::Task<Result<PartInfo>> copy_part(CopyPartRequest request) override {
+    const std::string bucket = request.part.bucket;
+    Result<PartInfo> result = co_await store::copy_part(env_, std::move(request));
+    if (gone(result)) co_await forget_bucket(bucket);
+    co_return with_code(std::move(result));
+  }
+  io::Task<Result<ObjectParts>> object_parts(HeadRequest request, uint32_t after, size_t max_parts) override {
+    Result<ObjectParts> result = co_await store::object_parts(env_, std::move(request), after, max_parts);
     co_return with_code(std::move(result));
   }
   io::Task<Result<ListUploadsResult>> list_uploads(ListUploadsRequest request) override {

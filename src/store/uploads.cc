@@ -6,6 +6,7 @@
 #include "store/keys.h"
 #include "store/part_sets.h"
 #include "store/sse.h"
+#include "store/versions.h"
 
 namespace archipel::store {
 namespace {
@@ -37,6 +38,7 @@ Result<void> check_new_upload(const CreateUpload& request) {
   using Kind = Checksum::Kind;
   RETURN_IF_ERROR(check_object_key(request.key));
   RETURN_IF_ERROR(check_metadata(request.headers, request.metadata));
+  RETURN_IF_ERROR(check_attributes(request.attributes));
   RETURN_IF_ERROR(check_new_encryption(request.encryption, request.customer_key.get()));
   bool hash = request.checksum == Kind::sha1 || request.checksum == Kind::sha256;
   bool possible = request.composite ? request.checksum != Kind::crc64nvme : !hash;
@@ -46,12 +48,15 @@ Result<void> check_new_upload(const CreateUpload& request) {
 }
 
 // The p/ record of an upload and its set's are there, or neither.
-Result<void> build_abort(const std::string& place, const UploadId& id, const std::string& bucket,
-                         const index::View& view, std::vector<index::Mutation>& out) {
+Result<void> build_abort(const std::string& bucket, const std::string& owner, const std::string& place,
+                         const UploadId& id, UnixMs now_ms, const index::View& view,
+                         std::vector<index::Mutation>& out) {
+  ASSIGN_OR_RETURN(VersionEdit edit, VersionEdit::begin(view, bucket, owner, now_ms));
   ASSIGN_OR_RETURN(std::optional<std::string> upload, view.get(place));
   if (!upload) return no_such_upload();
   out.push_back({place, std::nullopt});
-  return drop_open_set(bucket, id, view, out);
+  RETURN_IF_ERROR(drop_open_set(id, view, &edit.usage(), out));
+  return edit.finish(out);
 }
 
 class UploadLister {
@@ -183,6 +188,7 @@ PartInfo part_info(uint32_t number, const PartRecord& record) {
 io::Task<Result<UploadInfo>> create_upload(Env& env, CreateUpload request) {
   CO_ASSIGN_OR_RETURN(std::shared_ptr<const Bucket> bucket, find_bucket(env, request.bucket));
   CO_RETURN_IF_ERROR(check_new_upload(request));
+  CO_RETURN_IF_ERROR(check_lockable(request.attributes, bucket->info.object_lock));
   UploadRecord record;
   record.initiated_ms = env.clock.unix_ms();
   record.initiator = std::move(request.initiator);
@@ -224,13 +230,16 @@ io::Task<Result<UploadInfo>> find_upload(Env& env, std::string bucket, std::stri
 }
 
 io::Task<Result<void>> abort_upload(Env& env, std::string bucket, std::string key, std::string upload) {
-  CO_RETURN_IF_ERROR(find_bucket(env, bucket));
+  CO_ASSIGN_OR_RETURN(std::shared_ptr<const Bucket> known, find_bucket(env, bucket));
   std::optional<UploadId> id = parse_upload_id(upload);
   if (!id) co_return no_such_upload();
   index::Intent intent;
-  intent.build = [place = upload_key(bucket, key, *id), id = *id, bucket](
-                     const index::View& view, const std::vector<index::SmallLocation>&,
-                     std::vector<index::Mutation>& out) { return build_abort(place, id, bucket, view, out); };
+  intent.build = [bucket, owner = known->info.owner, place = upload_key(bucket, key, *id), id = *id,
+                  now_ms = env.clock.unix_ms()](const index::View& view,
+                                                const std::vector<index::SmallLocation>&,
+                                                std::vector<index::Mutation>& out) {
+    return build_abort(bucket, owner, place, id, now_ms, view, out);
+  };
   Result<index::CommitPosition> committed = co_await env.committer.commit(std::move(intent));
   if (!committed) co_return fail(committed.error());
   co_return Result<void>();

@@ -2,6 +2,7 @@
 #include "store/uploads.h"
 #include "store/collector_fixture.h"
 #include "store/store_fixture.h"
+#include "store/summing_body.h"
 
 namespace archipel::store {
 namespace {
@@ -197,6 +198,195 @@ TEST(Uploads, LeaveNothingOfPartsThatWereReplacedLeftOutOrAborted) {
     co_await rig.collect();
     EXPECT_EQ(rig.count("q/"), 0u);
     EXPECT_EQ(rig.count("e/"), 0u);
+  });
+}
+
+TEST(Uploads, GiveOnePartByItsNumber) {
+  with_store([](StoreRig& rig) -> io::Task<void> {
+    Result<void> bucket = co_await rig.store->create_bucket("photos", kAlice);
+    CO_ASSERT_TRUE(bucket);
+    std::string id = co_await begin(rig, "trip");
+    std::string a = pattern(kMin, 1), b = pattern(777, 2);
+    Result<PartInfo> first = co_await put_part(rig, "trip", id, 2, a);
+    Result<PartInfo> second = co_await put_part(rig, "trip", id, 9, b);
+    CO_ASSERT_TRUE(first && second);
+    Result<ObjectInfo> done = co_await complete(rig, "trip", id, {*first, *second});
+    CO_ASSERT_TRUE(done);
+    Store::GetRequest request;
+    request.what.bucket = "photos";
+    request.what.key = "trip";
+    request.what.part = 9;
+    Result<Store::Opened> opened = co_await rig.store->get(request);
+    CO_ASSERT_TRUE(opened);
+    EXPECT_EQ(opened->first, a.size());
+    EXPECT_EQ(opened->length, b.size());
+    Result<Buffer> bytes = co_await opened->reader->read();
+    CO_ASSERT_TRUE(bytes);
+    EXPECT_TRUE(as_text(*bytes) == b);
+    request.what.part = 3;
+    opened = co_await rig.store->get(request);
+    EXPECT_EQ(code_of(opened), "InvalidPart");
+    Result<ObjectInfo> head = co_await rig.store->head(request.what);
+    EXPECT_EQ(code_of(head), "InvalidPart");
+
+    HeadRequest what;
+    what.bucket = "photos";
+    what.key = "trip";
+    Result<ObjectParts> parts = co_await rig.store->object_parts(what, 2, 10);
+    CO_ASSERT_TRUE(parts);
+    EXPECT_EQ(parts->total, 2u);
+    EXPECT_FALSE(parts->truncated);
+    EXPECT_EQ(parts->parts.size(), 1u);
+    EXPECT_EQ(parts->parts.at(0).number, 9u);
+    EXPECT_EQ(parts->parts.at(0).size, b.size());
+    parts = co_await rig.store->object_parts(what, 0, 1);
+    CO_ASSERT_TRUE(parts);
+    EXPECT_TRUE(parts->truncated);
+    Result<ObjectInfo> plain = co_await rig.put("photos", "plain", "abc");
+    CO_ASSERT_TRUE(plain);
+    request.what.key = "plain";
+    request.what.part = 1;
+    opened = co_await rig.store->get(request);
+    EXPECT_EQ(code_of(opened), "ok");
+    request.what.part = 2;
+    opened = co_await rig.store->get(request);
+    EXPECT_EQ(code_of(opened), "InvalidPart");
+  });
+}
+
+std::string crc32_of(const std::string& bytes) {
+  ChecksumSum sum(Checksum::Kind::crc32);
+  sum.update(as_bytes(bytes));
+  return sum.value().value;
+}
+
+TEST(Uploads, HaveAChecksumOfTheWholeOrOfThePartsAsTheyWereBegun) {
+  with_store([](StoreRig& rig) -> io::Task<void> {
+    Result<void> bucket = co_await rig.store->create_bucket("photos", kAlice);
+    CO_ASSERT_TRUE(bucket);
+    std::string a = pattern(kMin, 1), b = pattern(777, 2);
+    for (bool composite : {false, true}) {
+      std::string id = co_await begin(rig, "trip", Checksum::Kind::crc32, composite);
+      Result<PartInfo> first = co_await put_part(rig, "trip", id, 1, a);
+      Result<PartInfo> second = co_await put_part(rig, "trip", id, 2, b);
+      CO_ASSERT_TRUE(first && second);
+      EXPECT_EQ(second->checksum.value, crc32_of(b));  // computed, since the body brought none
+      CompleteUpload request;
+      request.bucket = "photos";
+      request.key = "trip";
+      request.upload = id;
+      request.parts = {{1, first->etag, first->checksum}, {2, second->etag, {}}};
+      request.checksum = {Checksum::Kind::crc32, "bad!", composite};
+      Result<ObjectInfo> done = co_await rig.store->complete_upload(request);
+      EXPECT_EQ(code_of(done), "BadDigest");
+      std::string expected = crc32_of(composite ? crc32_of(a) + crc32_of(b) : a + b);
+      request.checksum.value = expected;
+      request.size = 5;
+      done = co_await rig.store->complete_upload(request);
+      EXPECT_EQ(code_of(done), "InvalidRequest");
+      request.size = a.size() + b.size();
+      done = co_await rig.store->complete_upload(request);
+      CO_ASSERT_TRUE(done);
+      EXPECT_EQ(done->checksum.value, expected);
+      EXPECT_EQ(done->checksum.composite, composite);
+    }
+    std::string id = co_await begin(rig, "trip", Checksum::Kind::sha256, true);
+    StringBody body("x");
+    body.known_checksum = {Checksum::Kind::crc32, "1234"};
+    PartRequest request{"photos", "trip", id, 1, 1, nullptr};
+    Result<PartInfo> other = co_await rig.store->put_part(std::move(request), body);
+    EXPECT_EQ(code_of(other), "InvalidRequest");
+  });
+}
+
+TEST(Uploads, AreListedByKeyThenTimeInPages) {
+  with_store([](StoreRig& rig) -> io::Task<void> {
+    Result<void> bucket = co_await rig.store->create_bucket("photos", kAlice);
+    CO_ASSERT_TRUE(bucket);
+    std::vector<std::pair<std::string, std::string>> all;
+    for (std::string key : {"a", "a", "b/1", "b/2", "c", "c", "c"}) {
+      rig.clock.wall_ms += 5;
+      std::string id = co_await begin(rig, key);
+      all.emplace_back(key, id);
+    }
+    ListUploadsRequest request;
+    request.bucket = "photos";
+    request.max_uploads = 2;
+    std::vector<std::pair<std::string, std::string>> seen;
+    for (int page = 0; page < 10; ++page) {
+      Result<ListUploadsResult> listed = co_await rig.store->list_uploads(request);
+      CO_ASSERT_TRUE(listed);
+      for (const UploadInfo& upload : listed->uploads) seen.emplace_back(upload.key, upload.id);
+      if (!listed->truncated) break;
+      request.key_marker = listed->next_key;
+      request.upload_marker = listed->next_upload;
+    }
+    EXPECT_EQ(seen, all);
+    request = {};
+    request.bucket = "photos";
+    request.delimiter = "/";
+    request.key_marker = "a";
+    Result<ListUploadsResult> listed = co_await rig.store->list_uploads(request);
+    CO_ASSERT_TRUE(listed);
+    EXPECT_EQ(listed->common_prefixes, (std::vector<std::string>{"b/"}));
+    EXPECT_EQ(listed->uploads.size(), 3u);
+
+    for (uint32_t number : {3u, 1u, 2u}) {
+      Result<PartInfo> part = co_await put_part(rig, "a", all[0].second, number, std::string(number, 'x'));
+      CO_ASSERT_TRUE(part);
+    }
+    Result<ListPartsResult> parts = co_await rig.store->list_parts("photos", "a", all[0].second, 0, 2);
+    CO_ASSERT_TRUE(parts);
+    EXPECT_TRUE(parts->truncated);
+    EXPECT_EQ(parts->next, 2u);
+    parts = co_await rig.store->list_parts("photos", "a", all[0].second, parts->next, 2);
+    CO_ASSERT_TRUE(parts);
+    EXPECT_EQ(parts->parts.size(), 1u);
+    EXPECT_EQ(parts->parts.at(0).size, 3u);
+    EXPECT_FALSE(parts->truncated);
+    // They do not keep the bucket, and go with it.
+    Result<void> deleted = co_await rig.store->delete_bucket("photos");
+    EXPECT_EQ(code_of(deleted), "ok");
+    EXPECT_EQ(rig.count("p/"), 0u);
+    EXPECT_EQ(rig.count("z/"), 1u);
+  });
+}
+
+TEST(Uploads, CountAsUsageUntilTheyAreGone) {
+  with_store([](StoreRig& rig) -> io::Task<void> {
+    Result<void> bucket = co_await rig.store->create_bucket("photos", kAlice);
+    CO_ASSERT_TRUE(bucket);
+    BucketChange quota;
+    quota.quota = Quota{1000, 0};
+    Result<BucketInfo> limited = co_await rig.store->configure_bucket("photos", quota);
+    CO_ASSERT_TRUE(limited);
+    std::string id = co_await begin(rig, "trip");
+    Result<PartInfo> part = co_await put_part(rig, "trip", id, 1, std::string(600, 'a'));
+    CO_ASSERT_TRUE(part);
+    Result<PartInfo> more = co_await put_part(rig, "trip", id, 2, std::string(600, 'b'));
+    EXPECT_EQ(code_of(more), "QuotaExceeded");
+    part = co_await put_part(rig, "trip", id, 1, std::string(700, 'c'));
+    CO_ASSERT_TRUE(part);
+    more = co_await put_part(rig, "trip", id, 2, std::string(300, 'b'));
+    CO_ASSERT_TRUE(more);
+    Result<Usage> usage = co_await rig.store->bucket_usage("photos");
+    CO_ASSERT_TRUE(usage);
+    EXPECT_EQ(usage->bytes, 1000u);
+    EXPECT_EQ(usage->versions, 2u);
+    Result<ObjectInfo> done = co_await complete(rig, "trip", id, {*part});
+    EXPECT_EQ(code_of(done), "ok");
+    usage = co_await rig.store->bucket_usage("photos");
+    CO_ASSERT_TRUE(usage);
+    EXPECT_EQ(usage->bytes, 700u);
+    EXPECT_EQ(usage->versions, 1u);
+    std::string other = co_await begin(rig, "other");
+    more = co_await put_part(rig, "other", other, 1, std::string(200, 'b'));
+    CO_ASSERT_TRUE(more);
+    Result<void> aborted = co_await rig.store->abort_upload("photos", "other", other);
+    CO_ASSERT_TRUE(aborted);
+    usage = co_await rig.store->bucket_usage("photos");
+    CO_ASSERT_TRUE(usage);
+    EXPECT_EQ(usage->bytes, 700u);
   });
 }
 

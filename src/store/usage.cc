@@ -1,6 +1,7 @@
 #include "store/usage.h"
 
 #include "store/keys.h"
+#include "store/upload_records.h"
 
 namespace archipel::store {
 namespace {
@@ -26,6 +27,24 @@ Result<void> count_under(const index::View& view, const std::string& prefix, Usa
   };
   RETURN_IF_ERROR(view.scan(prefix, after_prefix(prefix), visit));
   return outcome;
+}
+
+// Parts of a bucket's uploads under way, which their sets have counted.
+Result<void> count_parts(const index::View& view, const std::string& bucket, Usage& usage) {
+  const std::string prefix = uploads_prefix(bucket);
+  std::vector<UploadId> uploads;
+  RETURN_IF_ERROR(view.scan(prefix, after_prefix(prefix), [&](std::string_view key, std::string_view) {
+    if (std::optional<UploadPlace> place = upload_place_of(key, prefix.size())) uploads.push_back(place->id);
+    return true;
+  }));
+  for (const UploadId& id : uploads) {
+    ASSIGN_OR_RETURN(std::optional<std::string> bytes, view.get(part_set_key(id)));
+    if (!bytes) continue;
+    ASSIGN_OR_RETURN(PartSetRecord set, decode_part_set(*bytes));
+    usage.bytes += set.bytes;
+    usage.versions += set.parts;
+  }
+  return {};
 }
 
 }  // namespace
@@ -70,6 +89,7 @@ Result<Usage> count_usage(const index::View& view, const std::string& bucket) {
   Usage usage;
   RETURN_IF_ERROR(count_under(view, objects_prefix(bucket), usage));
   RETURN_IF_ERROR(count_under(view, versions_prefix(bucket), usage));
+  RETURN_IF_ERROR(count_parts(view, bucket, usage));
   return usage;
 }
 
