@@ -54,28 +54,10 @@ Result<std::shared_ptr<const Bucket>> make_bucket(const index::Snapshot& snapsho
 
 }  // namespace
 
-Result<Directory::Accounts> Directory::read_accounts(const index::Snapshot& snapshot) const {
-  Accounts accounts;
-  Result<void> outcome;
-  RETURN_IF_ERROR(snapshot.scan(kAccountPrefix, after_prefix(std::string(kAccountPrefix)),
-                                [&](std::string_view key, std::string_view value, std::string*) {
-                                  std::string access_key(key.substr(kAccountPrefix.size()));
-                                  Result<Account> account = decode_account(value, access_key, keys_);
-                                  if (account)
-                                    accounts.emplace(access_key,
-                                                     std::make_shared<const Account>(std::move(*account)));
-                                  else
-                                    outcome = fail(account.error());
-                                  return outcome.has_value();
-                                }));
-  RETURN_IF_ERROR(outcome);
-  return accounts;
-}
-
 Result<void> Directory::load() {
   std::lock_guard refreshing(refreshing_);
   std::shared_ptr<const index::Snapshot> snapshot = kv_.snapshot();
-  ASSIGN_OR_RETURN(Accounts accounts, read_accounts(*snapshot));
+  ASSIGN_OR_RETURN(std::shared_ptr<const Identities> identities, read_identities(*snapshot));
   std::unordered_map<std::string, std::shared_ptr<const Bucket>> buckets;
   Result<void> outcome;
   RETURN_IF_ERROR(snapshot->scan(kBucketPrefix, after_prefix(std::string(kBucketPrefix)),
@@ -91,16 +73,16 @@ Result<void> Directory::load() {
                                  }));
   RETURN_IF_ERROR(outcome);
   std::unique_lock lock(mutex_);
-  accounts_ = std::move(accounts);
+  identities_ = std::move(identities);
   buckets_ = std::move(buckets);
   return {};
 }
 
 Result<void> Directory::refresh_accounts() {
   std::lock_guard refreshing(refreshing_);
-  ASSIGN_OR_RETURN(Accounts accounts, read_accounts(*kv_.snapshot()));
+  ASSIGN_OR_RETURN(std::shared_ptr<const Identities> identities, read_identities(*kv_.snapshot()));
   std::unique_lock lock(mutex_);
-  accounts_ = std::move(accounts);
+  identities_ = std::move(identities);
   return {};
 }
 
@@ -119,24 +101,6 @@ Result<void> Directory::refresh_bucket(const std::string& name) {
   else
     buckets_.erase(name);
   return {};
-}
-
-std::shared_ptr<const Account> Directory::account(const std::string& access_key) const {
-  std::shared_lock lock(mutex_);
-  auto found = accounts_.find(access_key);
-  return found == accounts_.end() ? nullptr : found->second;
-}
-
-std::vector<Account> Directory::accounts() const {
-  std::vector<Account> out;
-  {
-    std::shared_lock lock(mutex_);
-    out.reserve(accounts_.size());
-    for (const auto& [access_key, account] : accounts_) out.push_back(*account);
-  }
-  std::sort(out.begin(), out.end(),
-            [](const Account& a, const Account& b) { return a.access_key < b.access_key; });
-  return out;
 }
 
 std::shared_ptr<const Bucket> Directory::bucket(const std::string& name) const {

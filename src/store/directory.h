@@ -5,6 +5,7 @@
 // refresh and load block (worker pool only).
 #pragma once
 
+#include <map>
 #include <memory>
 #include <shared_mutex>
 #include <string>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "index/kv.h"
+#include "store/identity_records.h"
 #include "store/records.h"
 
 namespace archipel::store {
@@ -29,22 +31,38 @@ class Directory {
   Directory(index::Kv& kv, const crypto::Keyring& keys) : kv_(kv), keys_(keys) {}
 
   Result<void> load();
-  Result<void> refresh_accounts();  // all of them: one that got a new key has lost its old one
+  Result<void> refresh_accounts();  // all identities: one that got a new key has lost its old one
   Result<void> refresh_bucket(const std::string& name);
 
+  // Identities; see the methods of Store.
   std::shared_ptr<const Account> account(const std::string& access_key) const;
+  std::shared_ptr<const Account> owner(const std::string& id) const;
+  std::shared_ptr<const Account> owner_by_email(const std::string& email) const;
+  std::shared_ptr<const Role> role(const std::string& account, const std::string& name) const;
   std::vector<Account> accounts() const;  // by access key
+  std::vector<User> users(const std::string& account) const;
+  std::vector<Role> roles(const std::string& account) const;
+  std::vector<Account> keys(const std::string& account, const std::string& user) const;
+
   std::shared_ptr<const Bucket> bucket(const std::string& name) const;
 
  private:
-  using Accounts = std::unordered_map<std::string, std::shared_ptr<const Account>>;
-  Result<Accounts> read_accounts(const index::Snapshot& snapshot) const;
+  // All identities as of one snapshot; replaced as a whole.
+  struct Identities {
+    std::unordered_map<std::string, std::shared_ptr<const Account>> keys;    // by access key
+    std::unordered_map<std::string, std::shared_ptr<const Account>> owners;  // roots, by account id
+    std::unordered_map<std::string, std::shared_ptr<const Account>> emails;  // roots, by e-mail address
+    std::map<std::string, User> users;                                       // by view key
+    std::map<std::string, std::shared_ptr<const Role>> roles;                // by view key
+  };
+  Result<std::shared_ptr<const Identities>> read_identities(const index::Snapshot& snapshot) const;
+  std::shared_ptr<const Identities> identities() const;
 
   index::Kv& kv_;
   const crypto::Keyring& keys_;
   std::mutex refreshing_;  // held over reading the view and setting the entry
   mutable std::shared_mutex mutex_;
-  Accounts accounts_;
+  std::shared_ptr<const Identities> identities_ = std::make_shared<const Identities>();
   std::unordered_map<std::string, std::shared_ptr<const Bucket>> buckets_;
 };
 

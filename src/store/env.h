@@ -49,6 +49,12 @@ inline Result<std::shared_ptr<const Bucket>> find_bucket(Env& env, const std::st
 Result<void> check_bucket_unchanged(const index::View& view, std::string_view bucket, std::string_view owner);
 
 io::Task<Result<void>> put_account(Env& env, Account account);
+io::Task<Result<void>> remove_account(Env& env, std::string id);
+io::Task<Result<void>> remove_key(Env& env, std::string access_key);
+io::Task<Result<void>> put_user(Env& env, User user);
+io::Task<Result<void>> put_role(Env& env, Role role);
+io::Task<Result<void>> remove_user(Env& env, std::string account, std::string name);
+io::Task<Result<void>> remove_role(Env& env, std::string account, std::string name);
 io::Task<Result<void>> create_bucket(Env& env, CreateBucket request);
 io::Task<Result<BucketInfo>> configure_bucket(Env& env, std::string name, BucketChange change);
 io::Task<Result<Usage>> bucket_usage(Env& env, std::string name);

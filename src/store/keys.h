@@ -6,6 +6,7 @@
 //   e/<kind u8><epoch u64><counter u64>          an extent or section with live bytes (registry.h)
 //   f/<kind u8><epoch u64><counter u64>          an extent with shards that are missing or were repaired (repair_records.h)
 //   g/…                                          how far collection is (collector.h)
+//   i/<account> NUL <user>, i/<account> NUL role/<role>   users and roles (identity_records.h)
 //   k/<tenant>/<generation u32>                  which KEK slot a tenant's generation took
 //   n/<bucket> NUL <object key> NUL              where the null version is, if it is under v/
 //   o/<bucket> NUL <object key> NUL              the current version of an object
@@ -34,6 +35,7 @@ inline constexpr std::string_view kConfigPrefix = "c/";
 inline constexpr std::string_view kLivePrefix = "e/";
 inline constexpr std::string_view kExceptionPrefix = "f/";
 inline constexpr std::string_view kCollectPrefix = "g/";
+inline constexpr std::string_view kIdentityPrefix = "i/";
 inline constexpr std::string_view kKekPrefix = "k/";
 inline constexpr std::string_view kNullPrefix = "n/";
 inline constexpr std::string_view kObjectPrefix = "o/";

@@ -6,8 +6,6 @@ namespace archipel::store {
 namespace {
 
 constexpr uint8_t kFormat = 1;
-constexpr uint8_t kFormatAccountInClear = 0;
-constexpr uint8_t kFormatAccount = 1;
 constexpr uint8_t kFormatVersioned = 2;  // of buckets and versions
 constexpr uint8_t kKindObject = 1;
 constexpr uint8_t kKindMarker = 2;
@@ -146,15 +144,6 @@ bool covers(const Slice& slice) {
     next += run.segments;
   }
   return next == stream.segments;
-}
-
-const std::string kAccountsKey = "accounts";
-
-// What an account's sealed secret is bound to.
-std::string account_data(const Account& account) {
-  std::string ad;
-  Writer(ad).bytes(account.access_key).bytes(account.id).bytes(account.display_name);
-  return ad;
 }
 
 }  // namespace
@@ -321,50 +310,6 @@ Result<std::string> decode_config(std::string_view bytes) {
   std::string document(reader.bytes(kBucketConfigBytesMax));
   if (!reader.done()) return corrupt("bucket configuration");
   return document;
-}
-
-std::string encode(const Account& account, const crypto::Keyring& keys, Random& random) {
-  std::string out;
-  crypto::Nonce nonce = random.bytes<crypto::kNonceBytes>();
-  std::string ad = account_data(account);
-  std::string sealed(account.secret_key.size() + crypto::kTagBytes, '\0');
-  crypto::Aead(keys.subkey(kAccountsKey), crypto::Aead::Use::seal)
-      .seal(nonce, as_bytes(ad), as_bytes(account.secret_key),
-            {reinterpret_cast<uint8_t*>(sealed.data()), sealed.size()});
-  Writer(out)
-      .u8(kFormatAccount)
-      .bytes(account.id)
-      .bytes(account.display_name)
-      .raw(ByteView(nonce))
-      .bytes(sealed);
-  return out;
-}
-
-Result<Account> decode_account(std::string_view bytes, std::string access_key, const crypto::Keyring& keys) {
-  Reader reader(bytes);
-  Account account;
-  crypto::Nonce nonce{};
-  uint8_t format = reader.u8();
-  if (reader.ok() && format == kFormatAccountInClear)
-    return fail(
-        Code::invalid,
-        "an account of this realm was written by a pre-release that did not seal secrets; this version "
-        "does not read it: make a new realm",
-        "InternalError");
-  if (reader.ok()) RETURN_IF_ERROR(check_format(format, kFormatAccount, "account"));
-  account.id = reader.bytes(kNameBytesMax);
-  account.display_name = reader.bytes(kNameBytesMax);
-  reader.fixed(nonce);
-  std::string_view sealed = reader.bytes(kNameBytesMax);
-  account.access_key = std::move(access_key);
-  if (!reader.done() || sealed.size() < crypto::kTagBytes) return corrupt("account");
-  account.secret_key.resize(sealed.size() - crypto::kTagBytes);
-  std::string ad = account_data(account);
-  bool opened = crypto::Aead(keys.subkey(kAccountsKey), crypto::Aead::Use::open)
-                    .open(nonce, as_bytes(ad), as_bytes(sealed),
-                          {reinterpret_cast<uint8_t*>(account.secret_key.data()), account.secret_key.size()});
-  if (!opened) return corrupt("account");
-  return account;
 }
 
 std::string version_text(const VersionRecord& record) {

@@ -12,6 +12,7 @@
 
 #include "crypto/stream.h"
 #include "index/committer.h"
+#include "store/identity_records.h"
 #include "store/store.h"
 
 namespace archipel::store {
@@ -104,11 +105,6 @@ Result<UsageRecord> decode_usage(std::string_view bytes);
 // A document that configures a bucket.
 std::string encode_config(std::string_view document);
 Result<std::string> decode_config(std::string_view bytes);
-
-// Without the access key, which is the view's key. The secret is sealed under the keyring's sub-key "accounts" and bound to the rest
-// of the record: who reads the view's files learns no secret, and who changes them or moves a record makes it `corrupt`.
-std::string encode(const Account& account, const crypto::Keyring& keys, Random& random);
-Result<Account> decode_account(std::string_view bytes, std::string access_key, const crypto::Keyring& keys);
 
 // How much of a version a caller needs: listings read neither maps nor slices (of the attributes only owner, retention and hold), HEAD no
 // slices and no list of parts. The name that clients see is in info.version.

@@ -6,6 +6,7 @@
 #include "store/env.h"
 #include "store/object_source.h"
 #include "store/reseal.h"
+#include "store/sessions.h"
 #include "store/uploads.h"
 
 namespace archipel::store {
@@ -50,6 +51,55 @@ class StoreImpl final : public Store {
 
   std::shared_ptr<const Account> find_account(const std::string& access_key) const override {
     return env_.directory.account(access_key);
+  }
+  std::shared_ptr<const Account> find_owner(const std::string& id) const override {
+    return env_.directory.owner(id);
+  }
+  std::shared_ptr<const Account> find_owner_by_email(const std::string& email) const override {
+    return env_.directory.owner_by_email(email);
+  }
+  std::shared_ptr<const Role> find_role(const std::string& account, const std::string& name) const override {
+    return env_.directory.role(account, name);
+  }
+  Result<std::shared_ptr<const Account>> open_session(std::string_view token,
+                                                      std::string_view access_key) const override {
+    return store::open_session(token, access_key, env_.keys, env_.directory, env_.clock.unix_ms());
+  }
+  Result<SessionGrant> make_session(const SessionRequest& request) override {
+    return seal_session(request, env_.keys, env_.random);
+  }
+  io::Task<Result<void>> remove_account(std::string id) override {
+    Result<void> result = co_await store::remove_account(env_, std::move(id));
+    co_return with_code(std::move(result));
+  }
+  io::Task<Result<void>> remove_key(std::string access_key) override {
+    Result<void> result = co_await store::remove_key(env_, std::move(access_key));
+    co_return with_code(std::move(result));
+  }
+  io::Task<Result<void>> put_user(User user) override {
+    Result<void> result = co_await store::put_user(env_, std::move(user));
+    co_return with_code(std::move(result));
+  }
+  io::Task<Result<void>> put_role(Role role) override {
+    Result<void> result = co_await store::put_role(env_, std::move(role));
+    co_return with_code(std::move(result));
+  }
+  io::Task<Result<void>> remove_user(std::string account, std::string name) override {
+    Result<void> result = co_await store::remove_user(env_, std::move(account), std::move(name));
+    co_return with_code(std::move(result));
+  }
+  io::Task<Result<void>> remove_role(std::string account, std::string name) override {
+    Result<void> result = co_await store::remove_role(env_, std::move(account), std::move(name));
+    co_return with_code(std::move(result));
+  }
+  std::vector<User> list_users(const std::string& account) const override {
+    return env_.directory.users(account);
+  }
+  std::vector<Role> list_roles(const std::string& account) const override {
+    return env_.directory.roles(account);
+  }
+  std::vector<Account> list_keys(const std::string& account, const std::string& user) const override {
+    return env_.directory.keys(account, user);
   }
   io::Task<Result<void>> put_account(Account account) override {
     Result<void> result = co_await store::put_account(env_, std::move(account));

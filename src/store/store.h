@@ -17,6 +17,7 @@
 #include "index/committer.h"
 #include "io/task.h"
 #include "io/workers.h"
+#include "store/identity.h"
 
 namespace archipel::store {
 
@@ -26,13 +27,6 @@ class Pins;  // pins.h
 inline constexpr uint64_t kObjectBytesMax = 5ull << 30;  // of one PUT (S3 limit)
 inline constexpr size_t kSmallBytesMax = 128u << 10;     // bodies up to this travel inside the commit blob
 inline constexpr size_t kUserMetadataBytesMax = 2048;    // names and values together (S3 limit)
-
-struct Account {
-  std::string id;  // canonical id: 64 hex
-  std::string display_name;
-  std::string access_key;
-  std::string secret_key;
-};
 
 enum class Versioning : uint8_t { never = 0, enabled = 1, suspended = 2 };
 
@@ -379,11 +373,42 @@ class Store {
   // Reads again from the view what is kept in memory: after a recovery has changed the view behind the store. Any loop.
   virtual io::Task<Result<void>> refresh() { co_return Result<void>{}; }
 
-  // Accounts. find_account: by access key, from memory; nullptr if unknown. The pointer stays valid while held.
+  // Identities (identity.h). find_*: from memory; nullptr if unknown. The pointer stays valid while held.
+  // By access key, of a root or a user; not found if it is not active.
   virtual std::shared_ptr<const Account> find_account(const std::string& access_key) const = 0;
-  // An account has one access key: another one replaces it, and what was signed with the old key is refused from then on.
+  // An account by its id, or by its e-mail address: its root.
+  virtual std::shared_ptr<const Account> find_owner(const std::string&) const { return nullptr; }
+  virtual std::shared_ptr<const Account> find_owner_by_email(const std::string&) const { return nullptr; }
+  virtual std::shared_ptr<const Role> find_role(const std::string&, const std::string&) const {
+    return nullptr;
+  }
+  // What a session token stands for: the temporary key with its secret. Errors: InvalidToken, ExpiredToken.
+  virtual Result<std::shared_ptr<const Account>> open_session(std::string_view, std::string_view) const {
+    return fail(Code::denied, "no sessions here", "InvalidToken");
+  }
+  // Errors: MalformedPolicy.
+  virtual Result<SessionGrant> make_session(const SessionRequest&) { return unoffered(); }
+
+  // Puts an access key. A root key (no user) replaces the account's old one, and what was signed with that is refused from then on; a user's is
+  // added to its at most two. Errors: InvalidRequest; EntityAlreadyExists (the name, e-mail or number of another account); NoSuchEntity; LimitExceeded.
   virtual io::Task<Result<void>> put_account(Account account) = 0;
+  // Root keys, by access key: the accounts.
   virtual io::Task<Result<std::vector<Account>>> list_accounts() = 0;
+  // With its users, roles and keys. Errors: NoSuchEntity, DeleteConflict (it owns buckets).
+  virtual io::Task<Result<void>> remove_account(std::string) { co_return unoffered(); }
+  // A user's. Errors: NoSuchEntity, InvalidRequest (a root's).
+  virtual io::Task<Result<void>> remove_key(std::string) { co_return unoffered(); }
+  // Makes or replaces. Errors: NoSuchEntity (the account), MalformedPolicy, LimitExceeded, InvalidRequest.
+  virtual io::Task<Result<void>> put_user(User) { co_return unoffered(); }
+  virtual io::Task<Result<void>> put_role(Role) { co_return unoffered(); }
+  // (account id, name). A user's keys go with it. Errors: NoSuchEntity.
+  virtual io::Task<Result<void>> remove_user(std::string, std::string) { co_return unoffered(); }
+  virtual io::Task<Result<void>> remove_role(std::string, std::string) { co_return unoffered(); }
+  // Of an account, by name.
+  virtual std::vector<User> list_users(const std::string&) const { return {}; }
+  virtual std::vector<Role> list_roles(const std::string&) const { return {}; }
+  // Every key of a user, active or not, by access key.
+  virtual std::vector<Account> list_keys(const std::string&, const std::string&) const { return {}; }
 
   virtual io::Task<Result<void>> create_bucket(CreateBucket request) = 0;
   virtual io::Task<Result<BucketInfo>> head_bucket(std::string name) = 0;
