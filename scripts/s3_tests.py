@@ -96,7 +96,7 @@ class Cloud:
 
     def account(self, name):
         ready = self.gateway.ready
-        done = subprocess.run([str(gateway.binary), "account", "add", name, "--config", str(self.gateway.dir / "archipel.toml"), "--json"],
+        done = subprocess.run([str(gateway.binary), "account", "add", name, "--email", f"{name}@example.com", "--config", str(self.gateway.dir / "archipel.toml"), "--json"],
                               capture_output=True, text=True, timeout=120)
         if done.returncode == 0:
             return dict(json.loads(done.stdout), email=f"{name}@example.com")

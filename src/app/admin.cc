@@ -134,6 +134,23 @@ std::optional<std::string> AdminReply::query(std::string_view name) const {
   return std::nullopt;
 }
 
+io::Task<Result<std::map<std::string, std::string>>> AdminReply::form(size_t bytes_max) {
+  std::string text;
+  for (;;) {
+    Buffer piece(kReadBytes);
+    Result<size_t> got = co_await exchange_.read_body(piece.span());
+    if (!got) co_return fail(got.error());
+    if (*got == 0) break;
+    text += as_text(piece.view().first(*got));
+    if (text.size() > bytes_max) co_return fail(Code::limit, "the request is too large");
+  }
+  auto pairs = http::parse_query(text);
+  if (!pairs) co_return fail(Code::invalid, "the request is no form");
+  std::map<std::string, std::string> out;
+  for (http::QueryParam& pair : *pairs) out[pair.name] = std::move(pair.value);
+  co_return out;
+}
+
 io::Task<Result<void>> AdminReply::line(std::string text) {
   if (failed_) co_return fail(Code::cancelled, "who asked has gone");
   text += '\n';
@@ -209,10 +226,10 @@ io::Task<void> Admin::handle(Admin* self, http::Exchange& exchange) {
 }
 
 Result<void> ask_gateway(const std::string& dir, const std::string& method, const std::string& target,
-                         const std::function<void(std::string_view line)>& on_line) {
+                         const std::function<void(std::string_view line)>& on_line, std::string body) {
   Asking asking(
-      fmt::format("{} {} HTTP/1.1\r\nhost: archipel\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
-                  method, target),
+      fmt::format("{} {} HTTP/1.1\r\nhost: archipel\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{}",
+                  method, target, body.size(), body),
       on_line);
   return io::run_blocking([&] { return asking.run(admin_socket(dir)); });
 }

@@ -26,6 +26,8 @@ class AdminReply {
   explicit AdminReply(http::Exchange& exchange) : exchange_(exchange) {}
   // The value of `name` in the query, percent-decoded; nothing if it is absent.
   std::optional<std::string> query(std::string_view name) const;
+  // The request's body as a form: name=value pairs joined by '&', percent-encoded; what must not stand in a path. Errors: invalid, limit.
+  io::Task<Result<std::map<std::string, std::string>>> form(size_t bytes_max);
   // Sends `text` and a line feed at once. Errors: the client went away; the handler then stops, or goes on without lines.
   io::Task<Result<void>> line(std::string text);
   // Answers with a status and one sentence. Only before the first line().
@@ -65,10 +67,10 @@ class Admin {
   io::TaskScope scope_;
 };
 
-// A command's side. Sends `method target` (values in the query percent-encoded: http::uri_encode) to the gateway on `dir` and calls `on_line` for every line of a 200 answer as it comes.
+// A command's side. Sends `method target` (values in the query percent-encoded: http::uri_encode) with `body` to the gateway on `dir` and calls `on_line` for every line of a 200 answer as it comes.
 // Errors: not_found if no gateway listens there (the command may then work offline, under the lock); the sentence of the gateway's refusal,
 // with a code of its status; io if the answer breaks off. Blocks; on no loop.
 Result<void> ask_gateway(const std::string& dir, const std::string& method, const std::string& target,
-                         const std::function<void(std::string_view line)>& on_line);
+                         const std::function<void(std::string_view line)>& on_line, std::string body = {});
 
 }  // namespace archipel::app

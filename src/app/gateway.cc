@@ -15,6 +15,7 @@
 
 #include "app/admin.h"
 #include "app/guard.h"
+#include "app/identities.h"
 #include "app/islands.h"
 #include "app/json.h"
 #include "app/mending.h"
@@ -120,6 +121,7 @@ class Gateway {
   static io::Task<void> write_account_later(Gateway* self);
   void add_routes();
   static io::Task<void> snapshot_now(Gateway* self, AdminReply& reply);
+  static io::Task<void> identity(Gateway* self, AdminReply& reply);
   static io::Task<void> tell_islands(Gateway* self, AdminReply& reply);
   static io::Task<void> rejoin(Gateway* self, AdminReply& reply);
   Result<void> listen();
@@ -198,8 +200,9 @@ Result<void> Gateway::run() {
 io::Task<void> Gateway::live() {
   outcome_ = co_await open();
   opened_ = true;
-  const bool offline = options_.instead != nullptr;
-  if (outcome_ && !stop_ && offline) outcome_ = co_await options_.instead(*mending_);
+  const bool offline = options_.instead != nullptr || options_.with_store != nullptr;
+  if (outcome_ && !stop_ && options_.instead) outcome_ = co_await options_.instead(*mending_);
+  if (outcome_ && !stop_ && options_.with_store) outcome_ = co_await options_.with_store(*store_);
   if (outcome_ && !stop_ && !offline) outcome_ = listen();
   if (outcome_ && !stop_ && !offline) {
     serving_ = true;
@@ -469,8 +472,31 @@ void Gateway::add_routes() {
   commands_->add("GET", "/metrics", tell_metrics);
   commands_->add("POST", "/snapshot", [this](AdminReply& reply) { return snapshot_now(this, reply); });
   mending_->add_routes(*commands_);
+  commands_->add("POST", "/identity", [this](AdminReply& reply) { return identity(this, reply); });
   commands_->add("GET", "/islands", [this](AdminReply& reply) { return tell_islands(this, reply); });
   commands_->add("POST", "/island/rejoin", [this](AdminReply& reply) { return rejoin(this, reply); });
+}
+
+// `archipel account|user|role`.
+io::Task<void> Gateway::identity(Gateway* self, AdminReply& reply) {
+  auto fields = co_await reply.form(kIdentityFormBytesMax);
+  Result<std::vector<std::string>> lines = fail(Code::invalid, "the request cannot be read");
+  if (fields)
+    lines =
+        co_await run_identity_operation(*self->store_, system_random(), system_clock(), std::move(*fields));
+  if (!lines) {
+    const Code code = lines.error().code;
+    // 404 would mean that there is no such route.
+    const int status = code == Code::exists                                 ? 409
+                       : code == Code::unavailable || code == Code::timeout ? 503
+                                                                            : 400;
+    co_await reply.refuse(status, lines.error().message);
+    co_return;
+  }
+  for (std::string& line : *lines) {
+    Result<void> said = co_await reply.line(std::move(line));
+    if (!said) co_return;
+  }
 }
 
 // How each island has been answering this gateway.

@@ -12,6 +12,10 @@
 #include "index/decision.h"
 #include "io/task.h"
 
+namespace archipel::store {
+class Store;
+}
+
 namespace archipel::app {
 
 class Mending;
@@ -25,6 +29,8 @@ struct GatewayOptions {
   index::Attested attested = {};     // what else an operator knows
   // Offline work: done once the store is open, instead of serving; its result is that of run_gateway(). Home loop.
   std::function<io::Task<Result<void>>(Mending&)> instead = {};
+  // The same, for work on the store alone.
+  std::function<io::Task<Result<void>>(store::Store&)> with_store = {};
 };
 
 struct Ready {

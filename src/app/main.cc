@@ -11,6 +11,7 @@
 #include "app/admin.h"
 #include "app/config.h"
 #include "app/gateway.h"
+#include "app/identity_commands.h"
 #include "app/islands.h"
 #include "app/json.h"
 #include "app/mending.h"
@@ -419,6 +420,9 @@ int main_entry(int argc, char** argv) {
                                "rebuild what is wrong or missing (default), or only tell");
   scrub_command_line->add_flag("--json", json, "one JSON object per line");
 
+  IdentityCommand identity;
+  add_identity_commands(app, identity);
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -427,6 +431,7 @@ int main_entry(int argc, char** argv) {
   if (demo_command->parsed()) return demo(demo_arguments);
   if (init_command->parsed()) return init(file);
   if (serve_command->parsed()) return serve(file, said);
+  if (!identity.fields["op"].empty()) return run_identity_command(std::move(identity));
   if (!dir.empty()) file = dir + "/archipel.toml";
   if (file.empty()) {
     fmt::print(stderr, "archipel: say where: --config FILE, or --dir DIR\n");

@@ -8,7 +8,10 @@ import unittest
 import gateway
 
 COMMANDS = ((), ("demo",), ("init",), ("serve",), ("island",), ("island", "list"), ("island", "check"),
-            ("island", "rejoin"), ("recover",))
+            ("island", "rejoin"), ("recover",), ("account",), ("account", "add"), ("account", "list"), ("account", "key"),
+            ("account", "remove"), ("user",), ("user", "add"), ("user", "list"), ("user", "remove"), ("user", "key"), ("user", "key", "add"),
+            ("user", "key", "remove"), ("user", "key", "disable"), ("user", "key", "enable"), ("user", "policy"), ("user", "policy", "put"),
+            ("user", "policy", "list"), ("user", "policy", "remove"), ("role",), ("role", "add"), ("role", "list"), ("role", "remove"))
 SECONDS_MAX = 60
 
 
@@ -48,6 +51,11 @@ class CommandLine(unittest.TestCase):
             (("island", "check", "--dir", "missing"), 2, "required"),
             (("island", "rejoin", "x", "--dir", "missing"), 1, "missing/archipel.toml"),
             (("recover",), 2, "--config"),
+            (("account",), 2, "subcommand"),
+            (("account", "add"), 2, "required"),
+            (("account", "add", "alice"), 2, "--dir"),
+            (("account", "add", "alice", "--dir", "missing"), 1, "missing/archipel.toml"),
+            (("user", "policy", "put", "ann", "p", "--file", "nowhere", "--dir", "missing"), 1, "nowhere"),
             (("recover", "--dir", "missing"), 1, "missing/archipel.toml"),
             (("recover", "--dir", "missing", "--at-least", "12"), 2, "SEQ:HASH"),
             (("recover", "--dir", "missing", "--void", "twelve"), 2, "EPOCH:SEQ"),
