@@ -52,6 +52,8 @@ void account(std::string_view in) {
   std::string key(in.substr(0, at));
   if (decode_account(in.substr(at), key, fuzz::keys()))
     MUST(!decode_account(in.substr(at), key + "x", fuzz::keys()));
+  if (Result<User> decoded = decode_user(user_key("owner", "ann"), in)) MUST(encode(*decoded) == in);
+  if (Result<Role> decoded = decode_role(role_key("owner", "ann"), in)) MUST(encode(*decoded) == in);
 }
 
 void extents(std::string_view in) {

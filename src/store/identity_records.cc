@@ -62,7 +62,7 @@ bool read_policies(Reader& reader, std::map<std::string, std::string>& policies)
   for (uint64_t i = 0; i < count; ++i) {
     std::string_view name = reader.bytes(kFieldBytesMax);
     std::string_view json = reader.bytes(iam::kIdentityPolicyBytesMax);
-    if (!reader.ok()) return false;
+    if (!reader.ok() || (!policies.empty() && name <= policies.rbegin()->first)) return false;
     policies.emplace_hint(policies.end(), name, json);
   }
   return true;

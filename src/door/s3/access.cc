@@ -434,7 +434,7 @@ io::Task<Result<std::vector<Grantable>>> grantable_accounts(Call& call) {
   if (!accounts) co_return std::unexpected(std::move(accounts).error());
   std::vector<Grantable> out;
   for (store::Account& account : *accounts)
-    out.push_back({std::move(account.id), std::move(account.display_name), {}});
+    out.push_back({std::move(account.id), std::move(account.display_name), std::move(account.email)});
   co_return out;
 }
 

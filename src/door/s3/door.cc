@@ -5,6 +5,7 @@
 #include "door/s3/call.h"
 #include "door/s3/errors.h"
 #include "door/s3/presign.h"
+#include "door/s3/sts.h"
 #include "door/s3/xml.h"
 
 namespace archipel::door::s3 {
@@ -36,8 +37,11 @@ Door::State::State(Options options_in, store::Store& store_in, Clock& clock_in, 
       clock(clock_in),
       workers(workers_in),
       random(random_in),
-      authenticator([this](const std::string& key) { return store.find_account(key); }, clock,
-                    {.sigv2 = options.sigv2}),
+      authenticator(
+          [this](const std::string& key) { return store.find_account(key); }, clock,
+          {.sigv2 = options.sigv2,
+           .open_session = [this](std::string_view token,
+                                  const std::string& key) { return store.open_session(token, key); }}),
       host_id(base64(random.bytes<24>())),
       token_key(random.bytes<32>()) {}
 
@@ -68,6 +72,10 @@ static io::Task<Result<void>> serve(Call& call) {
     co_return answered;
   }
   co_await note_cors(call);
+  if (is_sts(call.request, call.target)) {
+    auto served = co_await serve_sts(call);
+    co_return served;
+  }
   // The signature is over the request as it was sent; what follows sees it without what signed it.
   const std::string signed_bucket = call.target.virtual_hosted ? call.target.bucket : std::string();
   CO_ASSIGN_OR_RETURN(call.identity, call.door.authenticator.authenticate(call.exchange.request(),

@@ -32,15 +32,11 @@ constexpr Name kGet[] = {"versionId"};
 
 // Every operation takes these: part of signing and framing, or asking for what happens anyway.
 constexpr Name kAnyParameter[] = {"x-id"};
-constexpr Name kAnyHeader[] = {"x-amz-date",
-                               "x-amz-content-sha256",
-                               "x-amz-user-agent",
-                               "x-amz-expected-bucket-owner",
-                               "x-amz-trailer",
-                               "x-amz-request-payer",
-                               "x-amz-decoded-content-length",
-                               "x-amz-sdk-checksum-algorithm",
-                               "x-amz-checksum-mode"};
+constexpr Name kAnyHeader[] = {
+    "x-amz-date",          "x-amz-content-sha256",         "x-amz-security-token",
+    "x-amz-user-agent",    "x-amz-expected-bucket-owner",  "x-amz-trailer",
+    "x-amz-request-payer", "x-amz-decoded-content-length", "x-amz-sdk-checksum-algorithm",
+    "x-amz-checksum-mode"};
 
 constexpr Name kChecksums[] = {"x-amz-checksum-crc32", "x-amz-checksum-crc32c", "x-amz-checksum-crc64nvme",
                                "x-amz-checksum-sha1", "x-amz-checksum-sha256"};

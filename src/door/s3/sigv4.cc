@@ -39,7 +39,7 @@ static bool lower_token(std::string_view name) {
   });
 }
 
-Result<void> parse_credential(std::string_view text, Authorization& out) {
+Result<void> parse_credential(std::string_view text, Authorization& out, std::string_view service) {
   std::vector<std::string_view> parts = split(text, '/');
   if (parts.size() != 5 || std::ranges::any_of(parts, [](auto p) { return p.empty() || p.size() > 128; }))
     return malformed(
@@ -52,8 +52,9 @@ Result<void> parse_credential(std::string_view text, Authorization& out) {
   };
   if (!std::ranges::all_of(parts[2], region_char))
     return malformed("the region of the Credential is not a region name.");
-  if (parts[3] != "s3")
-    return malformed("incorrect service in the Credential. This endpoint belongs to \"s3\".");
+  if (parts[3] != service)
+    return malformed("incorrect service in the Credential. This endpoint belongs to \"" +
+                     std::string(service) + "\".");
   if (parts[4] != "aws4_request")
     return malformed("incorrect terminal in the Credential. This endpoint uses \"aws4_request\".");
   out.access_key = parts[0];
@@ -77,7 +78,7 @@ Result<void> parse_signed_headers(std::string_view text, Authorization& out) {
   return {};
 }
 
-Result<Authorization> parse_authorization(std::string_view header) {
+Result<Authorization> parse_authorization(std::string_view header, std::string_view service) {
   size_t space = header.find(' ');
   std::string_view mechanism = header.substr(0, space);
   if (mechanism != kAlgorithm)
@@ -100,7 +101,7 @@ Result<Authorization> parse_authorization(std::string_view header) {
     if (seen == nullptr || *seen)
       return malformed("expecting Credential, SignedHeaders and Signature, once each.");
     *seen = true;
-    if (seen == &credential) RETURN_IF_ERROR(parse_credential(value, out));
+    if (seen == &credential) RETURN_IF_ERROR(parse_credential(value, out, service));
     if (seen == &signed_headers) RETURN_IF_ERROR(parse_signed_headers(value, out));
     if (seen == &signature) out.signature = value;
   }
@@ -218,6 +219,7 @@ crypto::Secret32 Authenticator::signing_key(const std::shared_ptr<const store::A
 // Called only after a signature verified, so that strangers cannot push keys out.
 void Authenticator::remember(const std::shared_ptr<const store::Account>& account,
                              const Authorization& authorization, const crypto::Secret32& key) {
+  if (!account->issuer.empty()) return;  // a session is opened anew for every request
   std::string name = cache_name(authorization);
   std::lock_guard lock(mutex_);
   auto it = keys_.find(name);
@@ -255,7 +257,8 @@ const std::shared_ptr<const store::Account>& anonymous_account() {
 
 static Identity identity_of(std::shared_ptr<const store::Account> account) {
   Identity identity;
-  identity.principal = iam::Principal::root(account->id);
+  identity.principal = account->principal();
+  identity.session = account->session_policy;
   identity.account = std::move(account);
   return identity;
 }
@@ -310,7 +313,8 @@ static std::unexpected<Error> other_mechanism() {
 
 Result<Authenticator::Found> Authenticator::find(const std::string& access_key,
                                                  std::string_view token) const {
-  if (!token.empty()) return refuse("InvalidToken");
+  if (!token.empty() && !settings_.open_session) return refuse("InvalidToken");
+  if (!token.empty()) return settings_.open_session(token, access_key);
   Found account = find_account_(access_key);
   if (account == nullptr) return refuse("InvalidAccessKeyId");
   return account;

@@ -52,7 +52,9 @@ struct Identity {
 
   bool anonymous() const { return method == Method::anonymous; }
   // Of the user or role; none for an account's root and for anonymous.
-  std::span<const std::shared_ptr<const iam::Policy>> policies() const { return {}; }
+  std::span<const std::shared_ptr<const iam::Policy>> policies() const {
+    return account ? std::span(account->policies) : std::span<const std::shared_ptr<const iam::Policy>>();
+  }
 };
 
 // Pure parts, public for tests and fuzzing.
@@ -63,9 +65,9 @@ struct Authorization {
   std::string scope() const { return date + '/' + region + '/' + service + '/' + terminal; }
 };
 // Errors: AuthorizationHeaderMalformed; InvalidRequest for another mechanism ("AWS ", "Basic ").
-Result<Authorization> parse_authorization(std::string_view header);
+Result<Authorization> parse_authorization(std::string_view header, std::string_view service = "s3");
 // The two pieces of it that a query has too. Errors: AuthorizationHeaderMalformed.
-Result<void> parse_credential(std::string_view text, Authorization& out);
+Result<void> parse_credential(std::string_view text, Authorization& out, std::string_view service = "s3");
 Result<void> parse_signed_headers(std::string_view text, Authorization& out);
 // The canonical request of `request` with `query` already parsed; nullopt if a signed header is absent.
 std::optional<std::string> canonical_request(const http::Request& request,
@@ -84,6 +86,8 @@ class Authenticator {
   using FindAccount = std::function<Found(const std::string& access_key)>;
   struct Settings {
     bool sigv2 = false;  // take SigV2 too (sigv2.h)
+    // What a session token stands for. Errors: InvalidToken, ExpiredToken. Null: no sessions.
+    std::function<Result<Found>(std::string_view token, const std::string& access_key)> open_session = {};
   };
   Authenticator(FindAccount find_account, Clock& clock, Settings settings);
   Authenticator(FindAccount find_account, Clock& clock)
@@ -93,7 +97,7 @@ class Authenticator {
   // Host header names it, else empty. Errors (Error::detail): AccessDenied (no or bad date; unsigned x-amz-* or Host; a URL that has expired
   // or is not valid yet), AuthorizationHeaderMalformed, AuthorizationQueryParametersError, InvalidArgument (two signatures; a malformed one of
   // SigV2), InvalidRequest (other mechanism, no x-amz-content-sha256, header given twice), MissingSecurityHeader (no Host),
-  // InvalidAccessKeyId, RequestTimeTooSkewed, SignatureDoesNotMatch.
+  // InvalidAccessKeyId, InvalidToken, ExpiredToken, RequestTimeTooSkewed, SignatureDoesNotMatch.
   Result<Identity> authenticate(const http::Request& request, const std::vector<http::QueryParam>& query,
                                 std::string_view bucket = {});
 
