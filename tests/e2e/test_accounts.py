@@ -5,6 +5,7 @@ import subprocess
 
 import base
 import gateway
+import tools
 from s3 import Client
 
 SECONDS_MAX = 120
@@ -92,8 +93,103 @@ class Accounts(Commands):
 
 
 class Users(Commands):
+    def test_may_do_what_their_policies_say_and_no_more(self):
+        owner = self.client(self.cloud.ready)
+        self.expect(owner.call("PUT", "/team"), 200)
+        for name in ("ann", "bob"):
+            self.expect(owner.call("PUT", f"/team/{name}/notes", b"of " + name.encode()), 200)
+        ann = self.user("ann", READ_ONLY)
+        nobody = self.user("nobody")
+        client = self.client(ann)
+        self.expect(client.call("GET", "/team/ann/notes"), 200)
+        self.expect(client.call("GET", "/team/bob/notes"), 403, "AccessDenied")
+        self.expect(client.call("PUT", "/team/ann/notes", b"y"), 403, "AccessDenied")
+        self.expect(client.call("DELETE", "/team/ann/notes"), 403, "AccessDenied")
+        self.expect(client.call("GET", "/team"), 200)
+        self.expect(client.call("GET", "/"), 403, "AccessDenied")
+        self.expect(self.client(nobody).call("GET", "/team/ann/notes"), 403, "AccessDenied")
+        # The same after a restart; then without the policy, without the key, without the user.
+        self.assertEqual(self.cloud.stop(), 0)
+        self.cloud.start()
+        client = self.client(ann)
+        self.expect(client.call("GET", "/team/ann/notes"), 200)
+        self.archipel("user", "key", "disable", ann["access_key"])
+        self.expect(client.call("GET", "/team/ann/notes"), 403, "InvalidAccessKeyId")
+        self.archipel("user", "key", "enable", ann["access_key"])
+        self.expect(client.call("GET", "/team/ann/notes"), 200)
+        self.archipel("user", "policy", "remove", "ann", "the-policy")
+        self.expect(client.call("GET", "/team/ann/notes"), 403, "AccessDenied")
+        second, = self.json("user", "key", "add", "ann")
+        self.assertIn("2 keys", self.archipel("user", "key", "add", "ann", code=1).stderr)
+        self.archipel("user", "key", "remove", ann["access_key"])
+        self.expect(client.call("GET", "/team/ann/notes"), 403, "InvalidAccessKeyId")
+        self.archipel("user", "remove", "ann")
+        self.expect(self.client(second).call("GET", "/team/ann/notes"), 403, "InvalidAccessKeyId")
+        self.assertEqual([user["user"] for user in self.json("user", "list")], ["nobody"])
+
     def test_are_refused_documents_that_are_not_understood(self):
         self.archipel("user", "add", "ann")
         bad = dict(READ_ONLY, Statement=[dict(READ_ONLY["Statement"][0], Condition={"StringEquels": {"aws:username": "x"}})])
         self.assertIn("StringEquels", self.archipel("user", "policy", "put", "ann", "p", "--file", self.file("bad.json", bad), code=1).stderr)
         self.assertIn("no user 'zoe'", self.archipel("user", "key", "add", "zoe", code=1).stderr)
+
+
+class Sessions(Commands):
+    """Through boto3, whose STS client is everybody's."""
+
+    def boto(self, script, key, token=None):
+        ready = self.cloud.ready
+        env = tools.clean_environment(AWS_ACCESS_KEY_ID=key["access_key"], AWS_SECRET_ACCESS_KEY=key["secret_key"], AWS_DEFAULT_REGION=ready["region"],
+                                      ENDPOINT=ready["s3"], HOME=str(self.cloud.home))
+        if token:
+            env["AWS_SESSION_TOKEN"] = token
+        path = self.file("script.py", "import boto3, botocore, json, os, sys\nE = os.environ['ENDPOINT']\n"
+                         "sts = boto3.client('sts', endpoint_url=E)\ns3 = boto3.client('s3', endpoint_url=E)\n"
+                         "def code(f, **a):\n    try:\n        f(**a)\n        return 'ok'\n"
+                         "    except botocore.exceptions.ClientError as e:\n        return e.response['Error']['Code']\n" + script)
+        run = subprocess.run([str(tools.venv("python")), path], capture_output=True, text=True, timeout=SECONDS_MAX, env=env)
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        return json.loads(run.stdout.splitlines()[-1])
+
+    def test_of_users_and_roles_do_what_they_may(self):
+        owner = self.client(self.cloud.ready)
+        self.expect(owner.call("PUT", "/team"), 200)
+        self.expect(owner.call("PUT", "/team/ann/notes", b"of ann"), 200)
+        ann = self.user("ann", READ_ONLY)
+        temporary = self.boto(
+            "t = sts.get_session_token(DurationSeconds=900)['Credentials']\n"
+            "print(json.dumps({'access_key': t['AccessKeyId'], 'secret_key': t['SecretAccessKey'], 'token': t['SessionToken'],"
+            " 'who': sts.get_caller_identity()['Arn']}))", ann)
+        self.assertTrue(temporary["who"].endswith(":user/ann"), temporary["who"])
+        check = ("print(json.dumps([code(s3.get_object, Bucket='team', Key='ann/notes'), code(s3.put_object, Bucket='team', Key='ann/notes', Body=b'x'),"
+                 " code(sts.get_session_token), code(sts.get_caller_identity)]))")
+        self.assertEqual(self.boto(check, temporary, temporary["token"]), ["ok", "AccessDenied", "AccessDenied", "ok"])
+        self.assertEqual(self.boto(check, temporary, temporary["token"][:-8] + "AAAAAAA=")[0], "InvalidToken")
+        self.assertEqual(self.boto(check, temporary)[0], "InvalidAccessKeyId")
+
+        arn = self.json("role", "add", "writer", "--trust", self.file("trust.json", {"Statement": {
+            "Effect": "Allow", "Principal": {"AWS": ann_arn(self)}, "Action": "sts:AssumeRole"}}), "--policy", self.file("role.json", {"Statement": {
+                "Effect": "Allow", "Action": "s3:*", "Resource": ["arn:aws:s3:::team", "arn:aws:s3:::team/*"]}}))[0]["arn"]
+        narrow = json.dumps({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "*"}})
+        assumed = self.boto(
+            "def keys(c):\n    return {'access_key': c['AccessKeyId'], 'secret_key': c['SecretAccessKey'], 'token': c['SessionToken']}\n"
+            f"a = sts.assume_role(RoleArn={arn!r}, RoleSessionName='night')\n"
+            f"b = sts.assume_role(RoleArn={arn!r}, RoleSessionName='night', Policy={narrow!r})\n"
+            f"print(json.dumps([keys(a['Credentials']), keys(b['Credentials']), a['AssumedRoleUser']['Arn'],"
+            f" code(sts.assume_role, RoleArn={arn!r} + 'x', RoleSessionName='night')]))", ann)
+        self.assertTrue(assumed[2].endswith(":assumed-role/writer/night"), assumed[2])
+        self.assertEqual(assumed[3], "AccessDenied")
+        both = ("print(json.dumps([code(s3.get_object, Bucket='team', Key='ann/notes'), code(s3.put_object, Bucket='team', Key='ann/more', Body=b'x'),"
+                " code(s3.list_buckets)]))")
+        self.assertEqual(self.boto(both, assumed[0], assumed[0]["token"]), ["ok", "ok", "AccessDenied"])
+        self.assertEqual(self.boto(both, assumed[1], assumed[1]["token"]), ["AccessDenied", "ok", "AccessDenied"])
+        self.archipel("role", "remove", "writer")
+        self.assertEqual(self.boto(both, assumed[0], assumed[0]["token"])[0], "InvalidToken")
+        self.archipel("user", "key", "remove", ann["access_key"])
+        self.assertEqual(self.boto(check, temporary, temporary["token"])[0], "InvalidToken")
+        wrong = dict(ann, secret_key="not the secret of ann")
+        self.assertIn(self.boto("print(json.dumps(code(sts.get_caller_identity)))", wrong), ("InvalidClientTokenId",))
+
+
+def ann_arn(case):
+    return case.json("user", "list")[0]["arn"]
