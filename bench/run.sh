@@ -5,7 +5,7 @@
 #   bench/run.sh pipeline     sealing + coding + tagging on one core against the roofline of its primitives
 #   bench/run.sh recovery [OBJECTS [OBJECTS A COMMIT]]   a start without index/: by replay and by a snapshot
 #   bench/run.sh scrub        scrub and repair of extents on six directories, per CPU-second, beside their primitives
-#   bench/run.sh s3 [ARG…]    PUT and GET through S3 per server-CPU-second, beside nginx (ARGs: see bench/s3.py --help)
+#   bench/run.sh s3 [ARG…]    PUT, GET, LIST and parts through S3 per server-CPU-second, beside nginx and RocksDB (ARGs: see bench/s3.py --help)
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 
