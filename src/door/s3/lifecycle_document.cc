@@ -147,9 +147,13 @@ Result<LifecycleRule> parse_rule(const XmlElement& element, Random* random) {
   const XmlElement* expiration = fields.one("Expiration");
   const XmlElement* noncurrent = fields.one("NoncurrentVersionExpiration");
   const XmlElement* abort = fields.one("AbortIncompleteMultipartUpload");
-  bool moves = !fields.all("Transition").empty();
+  std::vector<const XmlElement*> transitions = fields.all("Transition");
+  bool moves = !transitions.empty();
   moves = !fields.all("NoncurrentVersionTransition").empty() || moves;
   RETURN_IF_ERROR(fields.finish());
+  for (const XmlElement* transition : transitions) {  // what is wrong is said before what is not offered
+    if (auto date = XmlFields(*transition).text("Date")) RETURN_IF_ERROR(parse_date(*date));
+  }
   if (moves)
     return refuse("NotImplemented",
                   "Transitions are not offered: there is one storage class, STANDARD. Leave <Transition> and "

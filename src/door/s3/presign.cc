@@ -34,9 +34,11 @@ Result<int64_t> parse_expires(std::string_view text) {
   if (error == std::errc::result_out_of_range && !text.starts_with('-')) value = kPresignedSecondsMax + 1;
   bool number = end == text.data() + text.size() && !text.empty() && error != std::errc::invalid_argument;
   if (!number) return bad("X-Amz-Expires should be a number");
-  if (value < 0) return bad("X-Amz-Expires must be non-negative");
+  // Both are well-formed, and valid never: access is what they are denied.
+  if (value < 0) return refuse("AccessDenied", "X-Amz-Expires must be non-negative");
   if (value > kPresignedSecondsMax)
-    return bad(
+    return refuse(
+        "AccessDenied",
         "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less "
         "than 604800 seconds");
   return value;

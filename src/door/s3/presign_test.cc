@@ -69,10 +69,10 @@ TEST(Presigned, EveryDefectHasItsOwnError) {
   struct {
     const char *what, *with, *code;
   } cases[] = {
-      {"X-Amz-Expires=86400", "X-Amz-Expires=604801", "AuthorizationQueryParametersError"},
-      {"X-Amz-Expires=86400", "X-Amz-Expires=-7", "AuthorizationQueryParametersError"},
+      {"X-Amz-Expires=86400", "X-Amz-Expires=604801", "AccessDenied"},
+      {"X-Amz-Expires=86400", "X-Amz-Expires=-7", "AccessDenied"},
       {"X-Amz-Expires=86400", "X-Amz-Expires=day", "AuthorizationQueryParametersError"},
-      {"X-Amz-Expires=86400", "X-Amz-Expires=99999999999999999999", "AuthorizationQueryParametersError"},
+      {"X-Amz-Expires=86400", "X-Amz-Expires=99999999999999999999", "AccessDenied"},
       {"X-Amz-Expires=86400", "X-Amz-Expires=0", "AccessDenied"},
       {"X-Amz-Expires=86400&", "", "AuthorizationQueryParametersError"},
       {"X-Amz-Date=20130524T000000Z", "X-Amz-Date=yesterday", "AuthorizationQueryParametersError"},

@@ -422,7 +422,8 @@ Result<Identity> Authenticator::authenticate_v2(const http::Request& request,
     when = request_time(headers, now);
     if (!when)
       if (const std::string* amz = headers.find("x-amz-date")) when = http::parse_http_date(*amz, now);
-    if (!when) return refuse("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header");
+    if (!when || *when < 0)
+      return refuse("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header");
   }
   ASSIGN_OR_RETURN(Found account, find(said.access_key, headers.get("x-amz-security-token")));
   if (outside_skew(now, *when)) return refuse("RequestTimeTooSkewed");
@@ -431,8 +432,15 @@ Result<Identity> Authenticator::authenticate_v2(const http::Request& request,
     return refuse("InvalidRequest", "A request signed with SigV2 has no signed chunks.");
   std::string expected =
       v2_sign(account->secret_key, v2_string_to_sign(request, query, bucket, said.expires));
-  if (!crypto::constant_time_equal(as_bytes(expected), as_bytes(said.signature)))
-    return refuse("SignatureDoesNotMatch");
+  bool matches = crypto::constant_time_equal(as_bytes(expected), as_bytes(said.signature));
+  if (!matches && bucket.empty() && request.path().size() > 1 && request.path().rfind('/') == 0) {
+    // Of a bucket in path style some clients (boto3) sign "/bucket/" where they ask for "/bucket": it is the same resource.
+    http::Request with_slash = request;
+    with_slash.target.insert(request.path().size(), "/");
+    expected = v2_sign(account->secret_key, v2_string_to_sign(with_slash, query, bucket, said.expires));
+    matches = crypto::constant_time_equal(as_bytes(expected), as_bytes(said.signature));
+  }
+  if (!matches) return refuse("SignatureDoesNotMatch");
   Identity identity = identity_of(std::move(account));
   identity.method = in_query ? Identity::Method::query : Identity::Method::header;
   identity.v2 = true;
