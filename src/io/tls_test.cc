@@ -10,6 +10,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <rapidcheck.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -508,6 +509,35 @@ TEST(Tls, ReadsAndWritesAtTheSameTime) {
       EXPECT_TRUE(client.send(pattern(20'000, 7 * i)));
       EXPECT_TRUE(client.read(20'000) == pattern(20'000, i));
     }
+  });
+}
+
+// The contract of Stream, whatever the sizes: bytes arrive whole, in order, once, however both sides cut them.
+TEST(Tls, KeepsBytesInOrderHoweverTheyAreCut) {
+  with_server(echo, [](Rig& rig) {
+    rc::check("what an echo sends back is what was sent", [&rig] {
+      const auto cuts = *rc::gen::container<std::vector<size_t>>(
+          rc::gen::weightedOneOf<size_t>({{4, rc::gen::inRange<size_t>(1, 300)},
+                                          {2, rc::gen::inRange<size_t>(16'300, 16'500)},
+                                          {1, rc::gen::inRange<size_t>(60'000, 90'000)}}));
+      const bool older = *rc::gen::arbitrary<bool>();
+      const bool updates = *rc::gen::arbitrary<bool>();
+      TlsClient client(rig.address, {.version = older ? TLS1_2_VERSION : TLS1_3_VERSION});
+      RC_ASSERT(client.ok());
+      std::string sent;
+      for (size_t i = 0; i < cuts.size(); ++i) {
+        if (updates && !older && i % 3 == 1) SSL_key_update(client.ssl(), SSL_KEY_UPDATE_REQUESTED);
+        std::string piece = pattern(cuts[i], sent.size());
+        RC_ASSERT(client.send(piece));
+        sent += piece;
+        // The other side holds 70,000 bytes at most before it sends them back: nobody waits for ever.
+        RC_ASSERT(client.read(piece.size()) == piece);
+      }
+      SSL_shutdown(client.ssl());
+      bool said_goodbye = false;
+      RC_ASSERT(client.read(1, &said_goodbye).empty());
+      RC_ASSERT(said_goodbye);
+    });
   });
 }
 

@@ -1,4 +1,5 @@
 """S3 over TLS: real clients, old and plain ones refused, certificates that change while clients work."""
+import json
 import pathlib
 import shutil
 import signal
@@ -115,7 +116,23 @@ class Tls(TlsCase):
         with self.assertRaises(ssl.SSLCertVerificationError):
             self.client(ssl.create_default_context()).get("b", "k")
 
-    def test_the_aws_clis_curl_and_boto3_trust_and_work(self):
+    def test_boto3_and_rclone_trust_and_work(self):
+        ready = self.gateway.ready
+        home = pathlib.Path(tempfile.mkdtemp(prefix="archipel-tls-home-"))
+        self.addCleanup(shutil.rmtree, home, True)
+        trust = str(self.certificates / "cert.pem")
+        env = tools.clean_environment(AWS_ACCESS_KEY_ID=ready["access_key"], AWS_SECRET_ACCESS_KEY=ready["secret_key"], HOME=str(home),
+                                      AWS_DEFAULT_REGION=ready["region"], AWS_REGION=ready["region"], AWS_CA_BUNDLE=trust, PYTHONUTF8="1")
+        done = tools.run([tools.program("rclone"), "--config", "/dev/null", "--ca-cert", trust, "--retries", "1", "copy", self.certificates,
+                          f":s3,provider=Other,env_auth=true,region={ready['region']},endpoint='{self.endpoint}':rclone-tls/"], 150,
+                         env={n: v for n, v in env.items() if n != "AWS_CA_BUNDLE"})  # rclone has its own option, and refuses to see both
+        self.assertEqual(done.returncode, 0, done.stdout[-2000:])
+        self.assertEqual(self.client().get("rclone-tls", "cert.pem").body, (self.certificates / "cert.pem").read_bytes())
+        script = pathlib.Path(__file__).parent / "clients" / "boto3_check.py"
+        done = tools.run([tools.venv("python"), script, self.endpoint, "boto-tls", json.dumps(["a", "b c"]), str(20 << 20)], 150, env=env)
+        self.assertEqual(done.returncode, 0, done.stdout[-2000:])
+
+    def test_the_aws_clis_and_curl_trust_and_work(self):
         ready = self.gateway.ready
         home = pathlib.Path(tempfile.mkdtemp(prefix="archipel-tls-home-"))
         self.addCleanup(shutil.rmtree, home, True)
