@@ -95,6 +95,7 @@ std::shared_ptr<const BucketSettings> settings_of(Call& call, const store::Bucke
 
 void add_expiration(Call& call, const store::BucketInfo& bucket, std::string_view key,
                     const store::ObjectInfo& info, http::Headers& out) {
+  call.object_size = info.size;
   if (!info.latest || info.delete_marker || !bucket.configs) return;
   auto settings = settings_of(call, bucket);
   // Rules that cannot be read expire nothing either.

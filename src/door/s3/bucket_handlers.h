@@ -14,9 +14,13 @@ io::Task<void> note_cors(Call& call);
 // OPTIONS, which nobody signs. Errors: BadRequest (not a preflight), AccessForbidden.
 io::Task<Result<void>> preflight(Call& call);
 
-// x-amz-expiration for the current version of `key`, if a rule of the bucket will expire it.
+// What the bucket's settings say of an object: x-amz-expiration for the current version of `key`, if a rule will expire it. Its size is noted
+// for the access log.
 void add_expiration(Call& call, const store::BucketInfo& bucket, std::string_view key,
                     const store::ObjectInfo& info, http::Headers& out);
+
+// The record of a request that has been answered, if its bucket wants one.
+io::Task<void> log_access(Call& call, TimePoint began);
 
 // The operations. Each answers, or returns the error to answer with.
 io::Task<Result<void>> get_bucket_cors(Call& call);
@@ -28,6 +32,8 @@ io::Task<Result<void>> delete_bucket_encryption(Call& call);
 io::Task<Result<void>> get_bucket_lifecycle(Call& call);
 io::Task<Result<void>> put_bucket_lifecycle(Call& call);
 io::Task<Result<void>> delete_bucket_lifecycle(Call& call);
+io::Task<Result<void>> get_bucket_logging(Call& call);
+io::Task<Result<void>> put_bucket_logging(Call& call);
 io::Task<Result<void>> get_object_lock_configuration(Call& call);
 io::Task<Result<void>> put_object_lock_configuration(Call& call);
 io::Task<Result<void>> get_bucket_request_payment(Call& call);

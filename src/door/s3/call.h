@@ -67,6 +67,7 @@ struct Call {
   int status = 0;
   std::string error_code{};
   uint64_t bytes_in = 0, bytes_out = 0;
+  std::optional<uint64_t> object_size{};  // of the object that was read or written
 
   bool head() const { return request.method == "HEAD"; }
   const std::string& account_id() const { return identity.account->id; }

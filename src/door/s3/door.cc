@@ -1,6 +1,7 @@
 #include "door/s3/door.h"
 
 #include "base/log.h"
+#include "door/s3/access_log.h"
 #include "door/s3/bucket_handlers.h"
 #include "door/s3/call.h"
 #include "door/s3/errors.h"
@@ -181,6 +182,7 @@ io::Task<void> Door::handle(http::Exchange& exchange) {
     (void)sent;  // the client is gone: nobody is left to tell
   }
   record(call, outcome, began);
+  co_await log_access(call, began);
 }
 
 }  // namespace archipel::door::s3

@@ -11,11 +11,14 @@
 
 namespace archipel::door::s3 {
 
+class AccessLog;
+
 struct Options {
   std::string region = "archipel-1";
   std::string virtual_host_base =
       "s3.localhost";  // "bucket.s3.localhost" is bucket "bucket"; path style otherwise
   bool sigv2 = false;  // take Signature Version 2 too, for clients that know nothing newer
+  std::shared_ptr<AccessLog> access_log = nullptr;  // null: no bucket can have its requests logged
 };
 
 // Authenticates (SigV4 in headers), routes, and answers. Unknown sub-resources and meaningful x-amz-* headers get NotImplemented.

@@ -47,6 +47,8 @@ static constexpr S3Error kErrors[] = {
     {"InvalidStorageClass", 400, "The storage class you specified is not valid."},
     {"InvalidTag", 400, "The tag provided was not a valid tag."},
     {"InvalidToken", 400, "The provided token is malformed or otherwise not valid."},
+    {"InvalidTargetBucketForLogging", 400,
+     "The target bucket for logging does not exist, is not owned by you, or does not let logs in."},
     {"InvalidURI", 400, "Could not parse the specified URI."},
     {"KeyTooLongError", 400, "Your key is too long: at most 1,024 bytes of UTF-8."},
     {"MalformedACLError", 400,

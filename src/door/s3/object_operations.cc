@@ -1,3 +1,4 @@
+#include "door/s3/bucket_handlers.h"
 #include "door/s3/call.h"
 #include "door/s3/errors.h"
 #include "door/s3/object_headers.h"
@@ -94,6 +95,7 @@ static io::Task<Result<void>> send_object(Call& call, store::BucketInfo bucket, 
   http::Response response = make_response(call, partial ? 206 : 200);
   add_version(bucket, info.version, response.headers);
   describe_object(info, wants_checksum(call) && !partial, response.headers);
+  add_expiration(call, bucket, call.target.key, info, response.headers);
   if (partial) response.headers.add("content-range", content_range(opened.first, opened.length, info.size));
   if (opened.length <= kInlineBodyBytesMax) {
     std::string body;
@@ -177,6 +179,7 @@ io::Task<Result<void>> head_object(Call& call) {
   }
   add_version(*bucket, info->version, response.headers);
   describe_object(*info, wants_checksum(call) && !range, response.headers);
+  add_expiration(call, *bucket, call.target.key, *info, response.headers);
   response.headers.set("content-length", std::to_string(length));
   auto sent = co_await reply(call, std::move(response));
   co_return sent;
@@ -227,6 +230,7 @@ io::Task<Result<void>> put_object(Call& call) {
   response.headers.add("etag", quoted(stored->etag));
   add_version(*bucket, stored->version, response.headers);
   add_checksum(stored->checksum, response.headers);
+  add_expiration(call, *bucket, call.target.key, *stored, response.headers);
   auto sent = co_await reply(call, std::move(response));
   co_return sent;
 }

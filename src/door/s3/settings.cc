@@ -34,6 +34,11 @@ BucketSettings read_settings(std::shared_ptr<const store::BucketConfigs> configs
   out.encryption = read<DefaultEncryption>(all, "encryption", parse_encryption);
   out.object_lock = read<DefaultRetention>(all, "object-lock", parse_object_lock);
   out.website = read<Website>(all, "website", parse_website);
+  out.logging = read<LoggingTarget>(all, "logging", [](std::string_view xml) -> Result<LoggingTarget> {
+    ASSIGN_OR_RETURN(std::optional<LoggingTarget> target, parse_logging(xml));
+    if (!target) return refuse("MalformedXML");  // off is not stored
+    return std::move(*target);
+  });
   out.source = std::move(configs);
   return out;
 }

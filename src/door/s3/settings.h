@@ -10,6 +10,7 @@
 
 #include "door/s3/bucket_documents.h"
 #include "door/s3/cors.h"
+#include "door/s3/logging.h"
 #include "store/lifecycle_rules.h"
 #include "store/store.h"
 
@@ -25,6 +26,7 @@ struct BucketSettings {
   Setting<DefaultEncryption> encryption;
   Setting<DefaultRetention> object_lock;
   Setting<Website> website;
+  Setting<LoggingTarget> logging;
 
   std::shared_ptr<const store::BucketConfigs> source;  // what it was read from; may be null
 };
