@@ -311,6 +311,14 @@ struct Loader {
       RETURN_IF_ERROR(t.number("compact_mib", c.compact_mib, 1, 1 << 20));
       return {};
     }));
+    RETURN_IF_ERROR(section(root, "lifecycle", [&](Table& t) -> Result<void> {
+      RETURN_IF_ERROR(t.number("interval_s", config.lifecycle.interval_s, 1, 24 * 3600));
+      RETURN_IF_ERROR(t.number("day_seconds", config.lifecycle.day_seconds, 1, 24 * 3600));
+      return {};
+    }));
+    RETURN_IF_ERROR(section(root, "access_log", [&](Table& t) -> Result<void> {
+      return t.number("interval_s", config.access_log_interval_s, 1, 24 * 3600);
+    }));
     RETURN_IF_ERROR(section(root, "log", [&](Table& t) { return log(t); }));
     RETURN_IF_ERROR(tls(root));
     RETURN_IF_ERROR(islands(root));

@@ -54,6 +54,11 @@ struct Config {
     int snapshot_mib = 256;           // of journal between two snapshots, at least
     int compact_mib = 16;             // what a pass of compaction must gain, at least
   } collection;
+  struct Lifecycle {           // [lifecycle]: when the lifecycle rules of buckets are acted on
+    int interval_s = 3600;     // between two rounds
+    int day_seconds = 86'400;  // how long a rule's day is; shorter for tests only
+  } lifecycle;
+  int access_log_interval_s = 300;    // [access_log] interval_s: from a request to its record's delivery
   std::vector<IslandConfig> islands;  // [[island]], in shard order
 };
 

@@ -25,7 +25,9 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "crypto/keyring.h"
+#include "door/s3/access_log.h"
 #include "door/s3/door.h"
+#include "door/s3/settings.h"
 #include "extent/extent.h"
 #include "http/server.h"
 #include "index/journal.h"
@@ -37,6 +39,7 @@
 #include "store/collector.h"
 #include "store/compaction.h"
 #include "store/give_up.h"
+#include "store/lifecycle.h"
 #include "store/repair_records.h"
 #include "store/snapshot_hooks.h"
 #include "store/store.h"
@@ -153,6 +156,8 @@ class Gateway {
   std::unique_ptr<store::Collector> collector_;
   std::unique_ptr<index::SnapshotKeeper> snapshots_;
   std::unique_ptr<store::Compactor> compactor_;
+  std::unique_ptr<store::Lifecycle> lifecycle_;
+  std::shared_ptr<door::s3::AccessLog> access_log_;
   std::unique_ptr<door::s3::Door> door_;
   std::unique_ptr<io::SignalWatch> signals_;
   std::shared_ptr<io::TlsContext> tls_;  // with [listen] https
@@ -211,6 +216,8 @@ io::Task<void> Gateway::live() {
     snapshots_->start();
     compactor_->start();
     if (tls_files_) tls_files_->start();
+    lifecycle_->start();
+    access_log_->start();
     on_ready_(ready_);
     std::optional<io::Task<void>> account;
     if (account_pending_) account.emplace(write_account_later(this));
@@ -226,6 +233,8 @@ io::Task<void> Gateway::live() {
   if (commands_) co_await commands_->close();
   if (tls_files_) co_await tls_files_->close();
   while (cores_serving_ > 0) co_await changed_.wait();
+  if (lifecycle_) co_await lifecycle_->close();
+  if (access_log_) co_await access_log_->close();
   if (compactor_) co_await compactor_->close();
   if (mending_) co_await mending_->close();
   if (collector_) co_await collector_->close();
@@ -353,9 +362,15 @@ io::Task<Result<void>> Gateway::open() {
         fmt::format("The account of the configuration is not written yet: {}.", account.error().message));
   account_pending_ = !account;
   add_routes();
-  door_ = std::make_unique<door::s3::Door>(
-      door::s3::Options{config().region, config().virtual_host_base, config().sigv2}, *store_, system_clock(),
-      workers_.get());
+  door::s3::AccessLogOptions logging;
+  logging.interval = std::chrono::seconds(config().access_log_interval_s);
+  logging.region = config().region;
+  access_log_ =
+      std::make_shared<door::s3::AccessLog>(logging, *store_, home(), system_clock(), system_random(),
+                                            [this] { return journal_.committer->open(); });
+  door::s3::Options door_options{config().region, config().virtual_host_base, config().sigv2};
+  door_options.access_log = access_log_;
+  door_ = std::make_unique<door::s3::Door>(std::move(door_options), *store_, system_clock(), workers_.get());
   co_return Result<void>{};
 }
 
@@ -416,6 +431,16 @@ void Gateway::make_collection(const std::shared_ptr<store::Pins>& pins, const ex
                                       .home = home(),
                                       .clock = system_clock(),
                                       .snapshots = std::move(snapshots)});
+  store::LifecycleOptions expiring;
+  expiring.interval = std::chrono::seconds(config().lifecycle.interval_s);
+  expiring.day.ms = config().lifecycle.day_seconds * int64_t{1000};
+  lifecycle_ = store::make_lifecycle(
+      {.options = expiring,
+       .store = *store_,
+       .rules = [](const store::BucketInfo& b) { return door::s3::read_settings(b.configs).lifecycle; },
+       .may_write = [this] { return journal_.committer->open(); },
+       .home = home(),
+       .clock = system_clock()});
 }
 
 // The first account: the demo's own, or the one whose credentials [owner] names. A changed key replaces the old one.

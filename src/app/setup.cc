@@ -85,6 +85,13 @@ credentials_file = "credentials"   # the first account, in the form of an AWS cr
 # snapshot_mib = 256          # of journal between two snapshots
 # compact_mib = 16            # what moving live bytes together must gain
 
+[lifecycle]                   # when the lifecycle rules of buckets are acted on
+# interval_s = 3600           # between two rounds
+# day_seconds = 86400         # how long a rule's day is. For tests only: anything shorter deletes too early, and waits for no midnight
+
+[access_log]                  # records of requests, for buckets that want them
+# interval_s = 300            # from a request to the delivery of its record
+
 [log]
 # level = "info"              # debug, info, warn, error
 # format = "logfmt"           # or "json"
