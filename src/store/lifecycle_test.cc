@@ -315,19 +315,15 @@ io::Task<void> random_history(StoreRig& rig, uint64_t seed) {
   rig.expect_true_registry();
 }
 
+io::Task<void> random_world(uint64_t seed) {
+  StoreRig rig(seed);
+  bool started = co_await rig.start();
+  if (started) co_await random_history(rig, seed);
+  co_await rig.stop();
+}
+
 TEST(Lifecycle, DoesWhatANaiveEngineDoes) {
-  for (uint64_t seed = 1; seed <= 12; ++seed)
-    io::run_blocking([seed]() {
-      struct Runner {
-        static io::Task<void> run(uint64_t s) {
-          StoreRig rig(s);
-          bool started = co_await rig.start();
-          if (started) co_await random_history(rig, s);
-          co_await rig.stop();
-        }
-      };
-      return Runner::run(seed);
-    });
+  for (uint64_t seed = 1; seed <= 12; ++seed) io::run_blocking([&] { return random_world(seed); });
 }
 
 // --- in the background ---
