@@ -1,4 +1,4 @@
-// Collection against the world: random programs of concurrent writes, reads, copies and deletes, with snapshots, collection and compaction
+// Collection against the world: random programs of concurrent writes, uploads in parts, reads, copies and deletes, with snapshots, collection and compaction
 // beside them, while islands fail, replies get lost, lists lie, clocks jump, epochs end and processes die. Nothing that was acknowledged is
 // ever deleted, and in the end exactly what is needed is left.
 //
@@ -56,11 +56,14 @@ class World {
       const uint64_t key = pick(kKeys);
       if (!written.insert(key).second) continue;
       touched_.insert(key);
-      switch (pick(8)) {
+      switch (pick(9)) {
         case 0:
         case 1:
-        case 2:
           scope.spawn(put(this, key, body()));
+          break;
+        case 2:
+        case 8:
+          scope.spawn(put_in_parts(this, key, body()));
           break;
         case 3:
           scope.spawn(broken_put(this, body()));
@@ -93,6 +96,33 @@ class World {
 
   static io::Task<void> put(World* self, uint64_t key, std::string bytes) {
     Result<ObjectInfo> done = co_await self->rig_.StoreRig::put("bucket", name(key), bytes);
+    if (done) self->values_[key].clear();
+    self->values_[key].insert(std::move(bytes));
+  }
+  // The same through an upload, whose other parts are replaced, left out, or never become an object.
+  static io::Task<void> put_in_parts(World* self, uint64_t key, std::string bytes) {
+    store::Store& store = *self->rig_.store;
+    CreateUpload begin;
+    begin.bucket = "bucket";
+    begin.key = name(key);
+    Result<UploadInfo> upload = co_await store.create_upload(std::move(begin));
+    if (!upload) co_return;
+    CompleteUpload complete;
+    complete.bucket = "bucket";
+    complete.key = name(key);
+    complete.upload = upload->id;
+    const uint64_t others = self->pick(3);
+    for (uint64_t i = 0; i <= others; ++i) {
+      StringBody part_body(i == others ? bytes : self->body(), 100'000);
+      PartRequest part{"bucket",     name(key),
+                       upload->id,   static_cast<uint32_t>(i == others ? 2 : 1 + self->pick(3)),
+                       std::nullopt, nullptr};
+      Result<PartInfo> done = co_await store.put_part(std::move(part), part_body);
+      if (!done) co_return;
+      complete.parts = {{done->number, done->etag, {}}};
+    }
+    if (self->pick(4) == 0) co_return;
+    Result<ObjectInfo> done = co_await store.complete_upload(std::move(complete));
     if (done) self->values_[key].clear();
     self->values_[key].insert(std::move(bytes));
   }
@@ -235,11 +265,50 @@ class World {
     for (uint64_t key = 0; key < kKeys; ++key) co_await read(this, key);
   }
 
+  // Without uploads under way, the records of parts are exactly those that objects are made of.
+  void expect_only_listed_parts() {
+    std::set<std::string> listed, there;
+    auto snapshot = rig_.journal.kv->snapshot();
+    auto on_version = [&](std::string_view, std::string_view value, std::string*) {
+      Result<VersionRecord> version = decode_version(value);
+      EXPECT_TRUE(version.has_value());
+      if (!version || !version->part_set) return version.has_value();
+      listed.insert(part_set_key(*version->part_set));
+      for (const PartRef& part : version->parts) listed.insert(part_key(*version->part_set, part.number));
+      return true;
+    };
+    auto done = snapshot->scan("o/", "o0", on_version);
+    EXPECT_TRUE(done.has_value());
+    done = snapshot->scan("q/", "q0", [&](std::string_view key, std::string_view, std::string*) {
+      there.emplace(key);
+      return true;
+    });
+    EXPECT_TRUE(done.has_value());
+    EXPECT_TRUE(listed == there) << where() << ": " << listed.size() << " needed, " << there.size()
+                                 << " kept";
+  }
+  io::Task<bool> abort_uploads() {
+    for (;;) {
+      ListUploadsRequest request;
+      request.bucket = "bucket";
+      Result<ListUploadsResult> listed = co_await rig_.store->list_uploads(request);
+      EXPECT_TRUE(listed.has_value()) << where();
+      if (!listed) co_return false;
+      for (const UploadInfo& upload : listed->uploads) {
+        Result<void> aborted = co_await rig_.store->abort_upload("bucket", upload.key, upload.id);
+        EXPECT_TRUE(aborted.has_value()) << where();
+        if (!aborted) co_return false;
+      }
+      if (!listed->truncated) co_return true;
+    }
+  }
+
   // After a last restart and all the times of waiting: no doomed record, no garbage, no dead commit is left, and nothing more is gone.
   io::Task<void> nothing_but_what_is_needed() {
     co_await rig_.store->drain();
     bool good = co_await rig_.restart(pick(2) == 0);
     EXPECT_TRUE(good) << where();
+    if (good) good = co_await abort_uploads();
     if (!good) co_return;
     rig_.clock.wall_ms =
         latest_ms_ + 30 * kDayMs;  // past every jump: what was doomed ahead of time waits for it
@@ -249,6 +318,8 @@ class World {
     }
     if (!good) co_return;
     EXPECT_EQ(rig_.count("x/"), 0u) << where();
+    EXPECT_EQ(rig_.count("z/") + rig_.count("p/"), 0u) << where();
+    expect_only_listed_parts();
     bool clean = co_await rig_.only_what_is_referenced();
     EXPECT_TRUE(clean) << where();
     auto view = rig_.journal.kv->snapshot();

@@ -118,6 +118,10 @@ io::Task<Result<void>> CompactorImpl::run_once() {
   Result<void> done;
   if (candidates->garbage_bytes >= p_.options.garbage_bytes_min && !candidates->extents.empty()) {
     ++counts_.passes;
+    // What is live in them from here on stays on the islands until it has been read, whatever is dropped and collected meanwhile.
+    Pins::Reader pin = p_.pins->begin_read();
+    view = p_.kv.snapshot();
+    pin.hold({candidates->extents.begin(), candidates->extents.end()});
     Result<MovingStreams> found = co_await find_streams(view, std::move(*candidates));
     view.reset();
     if (!found) co_return fail(found.error());

@@ -80,7 +80,6 @@ class Model {
     if (!buckets.contains(request.bucket) || !buckets.contains(request.source_bucket)) return "NoSuchBucket";
     bool itself = request.bucket == request.source_bucket && request.key == request.source_key;
     if (itself && !request.replace_metadata && !request.source_version) return "InvalidRequest";
-    if (buckets[request.bucket].owner != buckets[request.source_bucket].owner) return "AccessDenied";
     const Object* source = find(request.source_bucket, request.source_key, request.source_version);
     if (source && source->info.delete_marker && request.source_version) return "InvalidRequest";
     if (!source || source->info.delete_marker) return request.source_version ? "NoSuchVersion" : "NoSuchKey";
