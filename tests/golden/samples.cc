@@ -84,6 +84,7 @@ struct Builder {
   void lease();
   void records();
   void versions();
+  void identities();
 };
 
 void Builder::blob_file(const std::string& name, index::BlobKind kind, index::Sealed sealed,
@@ -381,6 +382,23 @@ void Builder::versions() {
        store::encode_config("<CORSConfiguration/>"));
 }
 
+// Users and roles, and a key of one.
+void Builder::identities() {
+  store::Account key{"golden-owner", "", "AKIAGOLDENGOLDENUSER", "another secret access key"};
+  key.user = "ann";
+  key.created_ms = kTime;
+  view("account_user", store::account_key(key.access_key), store::encode(key, *s.keys, *random));
+  const std::string allow = R"({"Statement":{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}})";
+  const std::string trust = R"({"Statement":{"Effect":"Allow","Principal":"*","Action":"sts:AssumeRole"}})";
+  view("user", store::user_key("golden-owner", "ann"),
+       store::encode(store::User{"golden-owner", "ann", kTime, {{"read", allow}}}));
+  store::Role reader;
+  reader.created_ms = kTime;
+  reader.trust = trust;
+  reader.policies = {{"policy", allow}};
+  view("role", store::role_key("golden-owner", "reader"), store::encode(reader));
+}
+
 }  // namespace
 
 std::string island_id(int shard) {
@@ -415,6 +433,7 @@ Samples::Samples(std::unique_ptr<crypto::Keyring> keyring) : keys(std::move(keyr
   b.records();
   b.lease();
   b.versions();
+  b.identities();
   manifest = Json()
                  .text("what", "samples of every format, version 1; docs/formats says what the bytes mean")
                  .text("passphrase", kPassphrase)
