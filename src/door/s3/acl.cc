@@ -1,6 +1,8 @@
 #include "door/s3/acl.h"
 
 #include <algorithm>
+#include <functional>
+#include <iterator>
 #include <tuple>
 
 #include "base/bytes.h"
@@ -303,7 +305,12 @@ std::string acl_xml(const std::string& owner, const Grants& grants,
   xml.open("Owner");
   account(owner);
   xml.close().open("AccessControlList");
-  for (const Grant& grant : grants) {
+  // Groups before accounts, whatever the order in which they were put: what everybody may do is read first, and clients' tests sort so.
+  auto of_group = [](const Grant& g) { return g.grantee.kind != Kind::account; };
+  Grants ordered;
+  std::ranges::copy_if(grants, std::back_inserter(ordered), of_group);
+  std::ranges::copy_if(grants, std::back_inserter(ordered), std::not_fn(of_group));
+  for (const Grant& grant : ordered) {
     xml.open("Grant");
     bool of_account = grant.grantee.kind == Kind::account;
     std::string type = " xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:type=\"";
