@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "app/bucket_operations.h"
 #include "app/json.h"
 #include "app/setup.h"
 
@@ -340,6 +341,10 @@ constexpr Row kOperations[] = {
 
 io::Task<Result<std::vector<std::string>>> run_identity_operation(store::Store& store, Random& random,
                                                                   Clock& clock, IdentityFields fields) {
+  if (is_bucket_operation(fields)) {
+    auto lines = co_await run_bucket_operation(store, std::move(fields));
+    co_return lines;
+  }
   Operation op{store, random, clock, std::move(fields)};
   const auto row = std::ranges::find(kOperations, op.field("op"), &Row::name);
   if (row == std::end(kOperations))

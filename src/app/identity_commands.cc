@@ -69,6 +69,12 @@ class Builder {
   IdentityCommand& command_;
 };
 
+void add_quota(CLI::App* leaf, Builder& b) {
+  b.field(leaf, "--bytes", "bytes",
+          "what may be kept at most, all versions together: 500MiB, 10GiB; 0 = no limit");
+  b.field(leaf, "--versions", "versions", "how many versions at most; 0 = no limit");
+}
+
 void add_account_commands(CLI::App& app, Builder& b) {
   CLI::App* account =
       b.group(&app, "account", "accounts: owners of buckets", "archipel account list --dir archipel-demo");
@@ -79,6 +85,10 @@ void add_account_commands(CLI::App& app, Builder& b) {
   b.field(add, "--id", "id",
           "its canonical id, 64 hexadecimal digits, for one that moves in from elsewhere (random)");
   b.given_key(add);
+  CLI::App* quota = b.leaf(account, "quota", "set what all buckets of an account may keep together",
+                           "account quota", "archipel account quota alice --bytes 1TiB --dir archipel-demo");
+  b.field(quota, "NAME", "account", "name, id or number of the account")->required();
+  add_quota(quota, b);
   b.leaf(account, "list", "every account", "account list",
          "archipel account list --dir archipel-demo --json");
   CLI::App* key =
@@ -162,6 +172,21 @@ void add_role_commands(CLI::App& app, Builder& b, IdentityCommand& command) {
   b.whose(remove);
 }
 
+void add_bucket_commands(CLI::App& app, Builder& b) {
+  CLI::App* bucket = b.group(&app, "bucket", "buckets: what they keep, and what they may keep",
+                             "archipel bucket list --dir archipel-demo");
+  CLI::App* list = b.leaf(bucket, "list", "every bucket, with what it keeps", "bucket list",
+                          "archipel bucket list --account alice --dir archipel-demo --json");
+  b.field(list, "--account", "account", "name, id or number of an account: only its buckets");
+  CLI::App* show = b.leaf(bucket, "show", "one bucket, its settings and its quota", "bucket show",
+                          "archipel bucket show photos --dir archipel-demo");
+  b.field(show, "BUCKET", "bucket", "the bucket's name")->required();
+  CLI::App* quota = b.leaf(bucket, "quota", "set what a bucket may keep", "bucket quota",
+                           "archipel bucket quota photos --bytes 10GiB --dir archipel-demo");
+  b.field(quota, "BUCKET", "bucket", "the bucket's name")->required();
+  add_quota(quota, b);
+}
+
 // Secrets come from a file or the environment, never from the command line.
 Result<void> read_files(IdentityCommand& command) {
   if (!command.document_file.empty()) {
@@ -216,6 +241,7 @@ int failed(const Error& error) {
 void add_identity_commands(CLI::App& app, IdentityCommand& command) {
   Builder builder(command);
   add_account_commands(app, builder);
+  add_bucket_commands(app, builder);
   add_user_commands(app, builder, command);
   add_role_commands(app, builder, command);
 }
