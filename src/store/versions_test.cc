@@ -228,6 +228,90 @@ TEST(Versions, AreListedOnAfterTheLastOneOfAPageIsRemoved) {
   with_store(&Body::go);
 }
 
+// A commit of what an older release would have written.
+io::Task<void> write(StoreRig& rig, std::vector<index::Mutation> mutations) {
+  index::Intent intent;
+  intent.build = [mutations](const index::View&, const std::vector<index::SmallLocation>&,
+                             std::vector<index::Mutation>& out) -> Result<void> {
+    out = mutations;
+    return {};
+  };
+  Result<index::CommitPosition> done = co_await rig.journal.committer->commit(std::move(intent));
+  EXPECT_TRUE(done.has_value());
+}
+
+TEST(Versions, OfAnOlderReleaseAreNullVersions) {
+  struct Body {
+    static io::Task<void> go(StoreRig& rig) {
+      co_await make_bucket(rig, std::nullopt);
+      co_await put(rig, "k", "old");
+      const std::string place = object_key("bucket", "k");
+      auto bytes = rig.journal.kv->snapshot()->get(place);
+      CO_ASSERT_TRUE(bytes && *bytes);
+      Result<VersionRecord> record = decode_version(**bytes);
+      CO_ASSERT_TRUE(record);
+      record->order = 0;
+      const std::string first_format = encode(*record);
+      EXPECT_EQ(first_format[0], 1);
+      std::vector<index::Mutation> older = {{place, first_format}};
+      co_await write(rig, older);
+      co_await set_versioning(rig, Versioning::enabled);
+      std::string newer = co_await put(rig, "k", "newer");
+      std::string listed = co_await all(rig, 1);
+      EXPECT_EQ(listed, "*k=5 k=3");
+      std::string old = co_await read(rig, "k", "null");
+      EXPECT_EQ(old, "old");
+      co_await remove(rig, {"k", newer});
+      old = co_await read(rig, "k");
+      EXPECT_EQ(old, "old");
+      AttributeChange tag{"bucket", "k", "null", std::map<std::string, std::string>{{"a", "b"}},
+                          {},       {},  false,  {}};
+      Result<ObjectInfo> tagged = co_await rig.store->change_attributes(tag);
+      EXPECT_EQ(code_of(tagged), "ok");
+      old = co_await read(rig, "k");
+      EXPECT_EQ(old, "old");
+      co_await remove(rig, {"k", "null"});
+      EXPECT_EQ(rig.count("e/"), 0u);
+    }
+  };
+  with_store(&Body::go);
+}
+
+TEST(Quotas, CountWhatAnOlderReleaseLeft) {
+  struct Body {
+    static io::Task<void> go(StoreRig& rig) {
+      co_await make_bucket(rig, Versioning::enabled);
+      co_await put(rig, "k", "1");
+      co_await put(rig, "k", "22");
+      std::vector<index::Mutation> older = {{bucket_usage_key("bucket"), std::nullopt},
+                                            {owner_usage_key(kAlice), std::nullopt}};
+      co_await write(rig, older);
+      co_await put(rig, "k", "333");
+      EXPECT_EQ(rig.count("y/"), 0u);
+      Result<Usage> usage = co_await rig.store->bucket_usage("bucket");
+      CO_ASSERT_TRUE(usage);
+      EXPECT_EQ(usage->bytes, 6u);
+      EXPECT_EQ(usage->versions, 3u);
+      // From here on they are counted as they change.
+      BucketChange change;
+      change.quota = Quota{10, 0};
+      Result<BucketInfo> changed = co_await rig.store->configure_bucket("bucket", change);
+      EXPECT_EQ(code_of(changed), "ok");
+      EXPECT_EQ(rig.count("y/b/"), 1u);
+      Result<ObjectInfo> refused = co_await rig.put("bucket", "k", "55555");
+      EXPECT_EQ(code_of(refused), "QuotaExceeded");
+      co_await put(rig, "k", "4444");
+      usage = co_await rig.store->bucket_usage("bucket");
+      EXPECT_TRUE(usage && usage->bytes == 10 && usage->versions == 4);
+      Result<void> limited = co_await rig.store->set_account_quota(kAlice, Quota{0, 4});
+      EXPECT_EQ(code_of(limited), "ok");
+      refused = co_await rig.put("bucket", "k", "");
+      EXPECT_EQ(code_of(refused), "QuotaExceeded");
+    }
+  };
+  with_store(&Body::go);
+}
+
 TEST(ObjectLock, KeepsVersionsWhoeverAsks) {
   struct Body {
     static io::Task<void> go(StoreRig& rig) {
