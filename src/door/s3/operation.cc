@@ -18,7 +18,9 @@ constexpr Name kAny[] = {"*"};
 
 // Query parameters.
 constexpr Name kListBuckets[] = {"max-buckets", "continuation-token", "prefix"};
-constexpr Name kListV1[] = {"prefix", "delimiter", "marker", "max-keys", "encoding-type"};
+// bucket, key and etag are what the redirect after a form adds to its URL, which is often the bucket itself.
+constexpr Name kListV1[] = {"prefix",        "delimiter", "marker", "max-keys",
+                            "encoding-type", "bucket",    "key",    "etag"};
 constexpr Name kListV2[] = {"list-type",     "prefix",      "delimiter",   "max-keys",
                             "encoding-type", "start-after", "fetch-owner", "continuation-token"};
 constexpr Name kListVersions[] = {"prefix",        "delimiter",  "max-keys",

@@ -97,6 +97,17 @@ TEST_F(PostForms, SignedFormIsItsSigners) {
   EXPECT_FALSE(w.has("up/b"));
 }
 
+TEST_F(PostForms, PolicySpeaksOfTheKeyWithTheFileName) {
+  const std::string conditions = R"({"bucket":"bucket"},["starts-with","$key","up/cat"])";
+  EXPECT_EQ(post(make_form(signed_fields(conditions, {{"key", "up/${filename}"}, {"file", "x"}}), "cat.jpg"))
+                .status,
+            204);
+  EXPECT_TRUE(w.has("up/cat.jpg"));
+  EXPECT_EQ(post(make_form(signed_fields(conditions, {{"key", "up/${filename}"}, {"file", "x"}}), "dog.jpg"))
+                .code(),
+            "AccessDenied");
+}
+
 TEST_F(PostForms, SigV2FormsAreOffByDefault) {
   std::string policy = base64(as_bytes(
       R"({"expiration":"2023-11-14T23:00:00Z","conditions":[{"bucket":"bucket"},["eq","$key","a"]]})"));

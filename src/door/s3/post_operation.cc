@@ -39,7 +39,7 @@ std::unexpected<Error> missing(std::string_view name) {
 
 // Who signed the form; anonymous if it has no policy and nothing that signs. Errors: those of authenticate_form(); InvalidArgument (a part of the
 // signature is missing), InvalidPolicyDocument.
-Result<Identity> authenticate(Call& call, const FormFields& fields, PostLimits& limits) {
+Result<Identity> authenticate(Call& call, FormFields fields, const std::string& key, PostLimits& limits) {
   const bool v4 = fields.contains("x-amz-signature") || fields.contains("x-amz-credential") ||
                   fields.contains("x-amz-algorithm");
   const bool v2 = fields.contains("signature") || fields.contains("awsaccesskeyid");
@@ -66,6 +66,7 @@ Result<Identity> authenticate(Call& call, const FormFields& fields, PostLimits& 
   ASSIGN_OR_RETURN(Identity identity, call.door.authenticator.authenticate_form(signature));
   auto policy = unbase64(signature.policy);
   if (!policy) return refuse("InvalidPolicyDocument", "Invalid Policy: Invalid Base64.");
+  fields["key"] = key;  // the policy speaks of the key with the name of the file in it
   ASSIGN_OR_RETURN(limits, check_post_policy(*policy, fields, call.target.bucket, call.door.clock.unix_ms()));
   return identity;
 }
@@ -227,7 +228,7 @@ io::Task<Result<void>> post_object(Call& call) {
   const FormFields& fields = form.fields();
   PostLimits limits;
   CO_ASSIGN_OR_RETURN(std::string key, make_key(fields, form.filename()));
-  CO_ASSIGN_OR_RETURN(Identity identity, authenticate(call, fields, limits));
+  CO_ASSIGN_OR_RETURN(Identity identity, authenticate(call, fields, key, limits));
   CO_ASSIGN_OR_RETURN(const http::Request put, make_put(call, fields));
   CO_RETURN_IF_ERROR(check_allowed(Operation::put_object, put, call.target));
   Call inner{.door = call.door, .exchange = call.exchange, .request = put, .request_id = call.request_id};
