@@ -37,12 +37,12 @@ REPORT = ROOT / "docs" / "s3-tests.md"
 SECONDS_MAX = 240   # per test; the slowest that passes waits for five debug days of lifecycle
 BATCHES = 3         # pytest processes per job: few, since each reads the suite anew, and several, so that jobs end together
 WAITING = "delete_marker_expiration|concurrent"  # tests that mostly wait: first, in batches of their own
-DEBUG_DAY_S = 4     # what a lifecycle day lasts, [lifecycle] debug_day_s and the suite's lc_debug_interval
+DEBUG_DAY_S = 4     # what a lifecycle day lasts, [lifecycle] day_seconds and the suite's lc_debug_interval
 STARTS_MAX = 5      # of one job's cloud, should it die
 REGION = "us-east-1"  # that clients sign for, as the suite's authors do; any is taken
 
 # What the suite needs and a cloud has off by default, section by section.
-SETTINGS = {"s3": {"sigv2": "true"}}
+SETTINGS = {"s3": {"sigv2": "true"}, "lifecycle": {"interval_s": 1, "day_seconds": DEBUG_DAY_S}}
 
 # The first that matches names a test's group.
 GROUPS = (
