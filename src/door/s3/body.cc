@@ -46,7 +46,7 @@ static Result<void> plan_checksum(const http::Headers& headers, BodyPlan& plan) 
       return refuse("InvalidRequest",
                     "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.");
     auto raw = decode_checksum(kind, value);
-    if (!raw) return refuse("InvalidRequest", "Value for " + name + " header is invalid.");
+    if (!raw) return refuse("BadDigest", "Value for " + name + " header is invalid.");
     plan.checksum = kind;
     plan.checksum_value = std::move(*raw);
   }
@@ -71,7 +71,7 @@ static Result<void> plan_checksum(const http::Headers& headers, BodyPlan& plan) 
 }
 
 Result<BodyPlan> plan_body(const http::Request& request, std::optional<uint64_t> wire_length,
-                           std::string_view payload_hash) {
+                           std::string_view payload_hash, bool checksum_of_body) {
   const http::Headers& headers = request.headers;
   BodyPlan plan;
   ASSIGN_OR_RETURN(plan.mode, parse_mode(payload_hash, plan.sha256));
@@ -80,7 +80,7 @@ Result<BodyPlan> plan_body(const http::Request& request, std::optional<uint64_t>
     if (!raw || raw->size() != 16) return refuse("InvalidDigest");
     plan.md5 = std::move(*raw);
   }
-  RETURN_IF_ERROR(plan_checksum(headers, plan));
+  if (checksum_of_body) RETURN_IF_ERROR(plan_checksum(headers, plan));
   if (!framed(plan.mode)) {
     plan.length = wire_length;
     return plan;
@@ -111,7 +111,7 @@ RequestBody::RequestBody(http::Exchange& exchange, BodyPlan plan, const Identity
       decoder_(make_decoder(plan_.mode, identity)),
       digests_({.sha256 = plan_.mode == PayloadMode::hashed,
                 .md5 = plan_.md5.has_value(),
-                .checksum = plan_.checksum}) {}
+                .checksum = plan_.checksum == ChecksumKind::none ? plan_.computed : plan_.checksum}) {}
 
 // What a failed read of the connection means to the client, if it is still there to hear it.
 static Error client_error(Error error) {
@@ -230,8 +230,10 @@ Result<void> RequestBody::verify_trailer() {
 }
 
 store::Checksum RequestBody::checksum() const {
-  if (!verified_ || plan_.checksum == ChecksumKind::none) return {};
-  return {plan_.checksum, plan_.checksum_value};
+  if (!verified_) return {};
+  if (plan_.checksum != ChecksumKind::none) return {plan_.checksum, plan_.checksum_value};
+  if (plan_.computed != ChecksumKind::none) return {plan_.computed, digests_.checksum()};
+  return {};
 }
 
 std::optional<std::string> RequestBody::md5() const {

@@ -31,15 +31,16 @@ struct BodyPlan {
   std::string sha256;              // raw, mode hashed only
   std::optional<std::string> md5;  // raw, from Content-MD5
   ChecksumKind checksum = ChecksumKind::none;
-  std::string checksum_value;  // raw; empty if it follows in the trailer
+  std::string checksum_value;                  // raw; empty if it follows in the trailer
+  ChecksumKind computed = ChecksumKind::none;  // to be computed and kept though the client brought none
   bool has_integrity() const { return md5.has_value() || checksum != ChecksumKind::none; }
 };
 
-// Errors (detail): NotImplemented (unknown mode), InvalidArgument (neither a mode nor a hash), InvalidDigest (Content-MD5), InvalidRequest (checksum headers: more than one, bad
-// value, header and trailer, disagreeing with x-amz-sdk-checksum-algorithm), MissingContentLength (framed without
+// `checksum_of_body` false: x-amz-checksum-* headers speak of something else (CompleteMultipartUpload: of the object) and are left alone.
+// Errors (detail): NotImplemented (unknown mode), InvalidArgument (neither a mode nor a hash), InvalidDigest (Content-MD5), BadDigest (the value of a checksum header is none), InvalidRequest (checksum headers: more than one, header and trailer, disagreeing with x-amz-sdk-checksum-algorithm), MissingContentLength (framed without
 // x-amz-decoded-content-length).
 Result<BodyPlan> plan_body(const http::Request& request, std::optional<uint64_t> wire_length,
-                           std::string_view payload_hash);
+                           std::string_view payload_hash, bool checksum_of_body = true);
 
 // Lives on the exchange's loop, no longer than the exchange.
 class RequestBody final : public store::BodySource {

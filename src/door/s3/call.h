@@ -70,7 +70,11 @@ struct Call {
   std::optional<uint64_t> object_size{};  // of the object that was read or written
 
   bool head() const { return request.method == "HEAD"; }
-  const std::string& account_id() const { return identity.account->id; }
+  // Empty for an anonymous caller.
+  const std::string& account_id() const {
+    static const std::string kNobody;
+    return identity.account ? identity.account->id : kNobody;
+  }
 };
 
 // A response with the headers every answer carries.
@@ -78,6 +82,7 @@ http::Response make_response(Call& call, int status);
 io::Task<Result<void>> reply(Call& call, http::Response response, std::string body = {});
 // A large document is counted until it is sent; SlowDown if it does not fit (DocumentBudget).
 io::Task<Result<void>> reply_xml(Call& call, std::string document);
+std::string error_document(const Call& call, const Error& error);
 // The S3 error document; for HEAD, and for 304, the status and headers only. `extra` headers are added.
 io::Task<Result<void>> reply_error(Call& call, const Error& error, http::Headers extra = {});
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "door/s3/errors.h"
+
 namespace archipel::door::s3 {
 
 namespace {
@@ -71,6 +73,58 @@ std::optional<std::string> decode_checksum(ChecksumKind kind, std::string_view v
   auto bytes = unbase64(value);
   if (!bytes || bytes->size() != checksum_bytes(kind)) return std::nullopt;
   return bytes;
+}
+
+std::string checksum_text(const store::Checksum& checksum, uint32_t parts) {
+  std::string out = base64(as_bytes(checksum.value));
+  if (checksum.composite) out += '-' + std::to_string(parts);
+  return out;
+}
+
+std::optional<store::Checksum> parse_object_checksum(ChecksumKind kind, std::string_view text) {
+  store::Checksum out;
+  out.kind = kind;
+  size_t dash = text.find('-');
+  if (dash != std::string_view::npos) {
+    std::string_view parts = text.substr(dash + 1);
+    if (parts.empty() || parts.find_first_not_of("0123456789") != std::string_view::npos) return std::nullopt;
+    out.composite = true;
+    text = text.substr(0, dash);
+  }
+  auto raw = decode_checksum(kind, text);
+  if (!raw) return std::nullopt;
+  out.value = std::move(*raw);
+  return out;
+}
+
+Result<store::Checksum> read_object_checksum(const http::Headers& headers) {
+  store::Checksum out;
+  for (const auto& [name, value] : headers) {
+    ChecksumKind kind = checksum_of_header(name);
+    if (kind == ChecksumKind::none) continue;
+    if (out.kind != ChecksumKind::none)
+      return refuse("InvalidRequest",
+                    "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.");
+    auto parsed = parse_object_checksum(kind, value);
+    if (!parsed) return refuse("BadDigest", "Value for " + name + " header is invalid.");
+    out = std::move(*parsed);
+  }
+  return out;
+}
+
+bool composite_by_default(ChecksumKind kind) {
+  return kind != ChecksumKind::none && kind != ChecksumKind::crc64nvme;
+}
+
+Result<bool> read_composite(ChecksumKind kind, std::string_view type) {
+  bool composite = type == "COMPOSITE";
+  if (!composite && type != "FULL_OBJECT")
+    return refuse("InvalidRequest", "Value for x-amz-checksum-type header is invalid.");
+  bool hash = kind == ChecksumKind::sha1 || kind == ChecksumKind::sha256;
+  if ((composite && kind == ChecksumKind::crc64nvme) || (!composite && hash))
+    return refuse("InvalidRequest", "The " + std::string(type) + " checksum type cannot be used with the " +
+                                        std::string(checksum_algorithm(kind)) + " checksum algorithm.");
+  return composite;
 }
 
 Digests::Digests(Wanted wanted) : wanted_(wanted) {

@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "crypto/checksum.h"
 #include "crypto/hash.h"
+#include "http/message.h"
 #include "store/store.h"
 
 namespace archipel::door::s3 {
@@ -27,6 +28,19 @@ size_t checksum_bytes(ChecksumKind kind);
 std::string_view checksum_type(const store::Checksum& checksum);
 // Raw bytes of a base64 value; nullopt unless it is canonical base64 of exactly checksum_bytes(kind).
 std::optional<std::string> decode_checksum(ChecksumKind kind, std::string_view value);
+
+// As headers and documents show it: base64, and "-N" behind a composite one of `parts` parts.
+std::string checksum_text(const store::Checksum& checksum, uint32_t parts);
+// The reverse, for the checksum of a whole object: "-N" makes it composite. nullopt if it is none of `kind`.
+std::optional<store::Checksum> parse_object_checksum(ChecksumKind kind, std::string_view text);
+// The one x-amz-checksum-* header with the checksum of a whole object; kind none if there is no such header. Errors: InvalidRequest (several), BadDigest
+// (a value that is no checksum of its kind).
+Result<store::Checksum> read_object_checksum(const http::Headers& headers);
+
+// Which checksum of a multipart object an algorithm gives if the client does not say (API_Checksum): COMPOSITE but for CRC64NVME.
+bool composite_by_default(ChecksumKind kind);
+// "COMPOSITE" or "FULL_OBJECT" for an algorithm: SHA-1 and SHA-256 are COMPOSITE only, CRC64NVME FULL_OBJECT only. Errors: InvalidRequest.
+Result<bool> read_composite(ChecksumKind kind, std::string_view type);
 
 // Computes what was asked for, each digest once. Not thread-safe; may move between threads between calls.
 class Digests {

@@ -1,7 +1,7 @@
-#include "door/s3/call.h"
-#include "door/s3/checksums.h"
 #include "door/s3/errors.h"
-#include "door/s3/object_headers.h"
+#include "door/s3/new_object.h"
+#include "door/s3/object_reads.h"
+#include "door/s3/slow_answer.h"
 #include "door/s3/xml.h"
 #include "http/date.h"
 
@@ -9,37 +9,39 @@ namespace archipel::door::s3 {
 
 namespace {
 
-struct CopySource {
-  std::string bucket, key;
-};
-
-// "[/]bucket/key[?versionId=null]", percent-encoded; a '+' is a space, as S3 reads it.
-Result<CopySource> parse_copy_source(std::string_view header) {
-  static constexpr std::string_view kVersion = "?versionId=";
-  if (size_t at = header.rfind(kVersion); at != std::string_view::npos) {
-    if (header.substr(at + kVersion.size()) != "null")
-      return refuse("NotImplemented",
-                    "Versions are not offered: versionId of x-amz-copy-source must be \"null\" or absent.");
-    header = header.substr(0, at);
-  }
-  auto decoded = http::percent_decode(header, http::Plus::space);
-  if (!decoded || !valid_utf8(*decoded) || decoded->find('\0') != std::string::npos)
-    return refuse("InvalidArgument", "Invalid copy source encoding.");
-  std::string_view source = *decoded;
-  if (source.starts_with('/')) source.remove_prefix(1);
-  size_t slash = source.find('/');
-  if (slash == 0 || slash == std::string_view::npos || slash + 1 == source.size())
-    return refuse("InvalidArgument", "Invalid copy source: expecting bucket/key.");
-  CopySource out{std::string(source.substr(0, slash)), std::string(source.substr(slash + 1))};
-  if (out.key.size() > kKeyBytesMax) return refuse("KeyTooLongError");
-  return out;
-}
-
-Result<bool> parse_directive(const http::Headers& headers) {
-  const std::string* directive = headers.find("x-amz-metadata-directive");
+// COPY, REPLACE, or not there: COPY.
+Result<bool> replaces(const http::Headers& headers, std::string_view name) {
+  const std::string* directive = headers.find(name);
   if (directive == nullptr || *directive == "COPY") return false;
   if (*directive == "REPLACE") return true;
-  return refuse("InvalidArgument", "Unknown metadata directive.");
+  return refuse("InvalidArgument",
+                "Unknown " + std::string(name.substr(std::string_view("x-amz-").size())) + ".");
+}
+
+// A copy onto itself must change something that a copy can change.
+Result<void> check_changes(const store::CopyRequest& request, const NewObject& object) {
+  bool same = request.source_bucket == request.bucket && request.source_key == request.key;
+  bool changes = request.replace_metadata || request.source_version ||
+                 object.encryption.encryption.kind != store::Encryption::Kind::none ||
+                 request.source_customer_key ||
+                 object.kept.headers.contains("x-amz-website-redirect-location");
+  if (same && !changes)
+    return refuse(
+        "InvalidRequest",
+        "This copy request is illegal because it is trying to copy an object to itself without changing the "
+        "object's metadata, storage class, website redirect location or encryption attributes.");
+  return {};
+}
+
+Result<ChecksumKind> read_algorithm(const http::Headers& headers) {
+  const std::string* algorithm = headers.find("x-amz-checksum-algorithm");
+  if (algorithm == nullptr) return ChecksumKind::none;
+  ChecksumKind kind = checksum_of_algorithm(*algorithm);
+  if (kind == ChecksumKind::none)
+    return refuse("InvalidRequest",
+                  "Checksum algorithm provided is unsupported. Please try again with any of the "
+                  "valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]");
+  return kind;
 }
 
 Result<store::CopyRequest> read_copy_request(const Call& call) {
@@ -49,35 +51,22 @@ Result<store::CopyRequest> read_copy_request(const Call& call) {
   ASSIGN_OR_RETURN(CopySource source, parse_copy_source(headers.get("x-amz-copy-source")));
   request.source_bucket = std::move(source.bucket);
   request.source_key = std::move(source.key);
+  request.source_version = std::move(source.version);
   request.bucket = call.target.bucket;
   request.key = call.target.key;
-  ASSIGN_OR_RETURN(request.replace_metadata, parse_directive(headers));
-  if (!request.replace_metadata && request.source_bucket == request.bucket &&
-      request.source_key == request.key)
-    return refuse(
-        "InvalidRequest",
-        "This copy request is illegal because it is trying to copy an object to itself without changing the "
-        "object's metadata, storage class, website redirect location or encryption attributes.");
+  ASSIGN_OR_RETURN(request.replace_metadata, replaces(headers, "x-amz-metadata-directive"));
+  ASSIGN_OR_RETURN(request.replace_tags, replaces(headers, "x-amz-tagging-directive"));
   request.source_conditions = read_conditions(headers, "x-amz-copy-source-", now);
   ASSIGN_OR_RETURN(request.conditions, read_put_conditions(headers, now));
-  if (request.replace_metadata) {
-    ASSIGN_OR_RETURN(ObjectHeaders kept, read_object_headers(headers));
-    request.headers = std::move(kept.headers);
-    request.metadata = std::move(kept.metadata);
-  }
+  ASSIGN_OR_RETURN(request.source_customer_key, read_customer_key(headers, "x-amz-copy-source-"));
+  ASSIGN_OR_RETURN(request.checksum, read_algorithm(headers));
   return request;
 }
 
-}  // namespace
-
-io::Task<Result<void>> copy_object(Call& call) {
-  CO_ASSIGN_OR_RETURN(store::CopyRequest request, read_copy_request(call));
-  auto bucket = co_await open_target_bucket(call);
-  if (!bucket) co_return std::unexpected(std::move(bucket).error());
-  auto source = co_await open_source(call, request.source_bucket, request.source_key, std::nullopt,
-                                     call.request.headers.get("x-amz-source-expected-bucket-owner"));
-  if (!source) co_return std::unexpected(std::move(source).error());
-  set_access(call, request.attributes);
+io::Task<Result<SlowAnswer>> copy(Call& call, store::CopyRequest request, store::BucketInfo bucket,
+                                  store::BucketInfo source_bucket) {
+  auto key = request.customer_key;
+  std::string source_version = request.source_version.value_or("");
   auto copied = co_await call.door.store.copy(std::move(request));
   if (!copied) {
     Error error = std::move(copied).error();
@@ -85,15 +74,43 @@ io::Task<Result<void>> copy_object(Call& call) {
     if (s3_error_of(error).code == "NotModified") error = make_error("PreconditionFailed");
     co_return fail(std::move(error));
   }
+  SlowAnswer answer;
+  if (source_bucket.versioning != store::Versioning::never && !source_version.empty())
+    answer.headers.add("x-amz-copy-source-version-id", source_version);
+  add_version(bucket, copied->version, answer.headers);
+  add_encryption(copied->encryption, key.get(), answer.headers);
   XmlWriter xml("CopyObjectResult");
   xml.element("LastModified", http::format_iso_extended(copied->modified_ms))
       .element("ETag", quoted(copied->etag));
-  if (const store::Checksum& checksum = copied->checksum; checksum.kind != ChecksumKind::none) {
-    std::string name = "Checksum" + std::string(checksum_algorithm(checksum.kind));
-    xml.element(name, base64(as_bytes(checksum.value))).element("ChecksumType", "FULL_OBJECT");
-  }
-  auto sent = co_await reply_xml(call, xml.take());
-  co_return sent;
+  write_checksum(xml, copied->checksum, copied->parts);
+  answer.document = xml.take();
+  co_return answer;
+}
+
+}  // namespace
+
+io::Task<Result<void>> copy_object(Call& call) {
+  CO_ASSIGN_OR_RETURN(store::CopyRequest request, read_copy_request(call));
+  CO_ASSIGN_OR_RETURN(NewObject object, read_new_object(call));
+  CO_RETURN_IF_ERROR(check_changes(request, object));
+  if (object.tags_given && !request.replace_tags)
+    co_return refuse("InvalidArgument", "x-amz-tagging goes with x-amz-tagging-directive: REPLACE.");
+  auto bucket = co_await open_target_bucket(call);
+  if (!bucket) co_return std::unexpected(std::move(bucket).error());
+  // The service computes the digests of a copy itself.
+  CO_RETURN_IF_ERROR(apply_bucket_defaults(call, *bucket, true, object));
+  auto source = co_await open_source(call, request.source_bucket, request.source_key, request.source_version,
+                                     call.request.headers.get("x-amz-source-expected-bucket-owner"));
+  if (!source) co_return std::unexpected(std::move(source).error());
+  request.headers = std::move(object.kept.headers);
+  request.metadata = std::move(object.kept.metadata);
+  request.attributes = std::move(object.attributes);
+  set_access(call, request.attributes);
+  request.encryption = std::move(object.encryption.encryption);
+  request.customer_key = std::move(object.encryption.customer_key);
+  auto done =
+      co_await reply_when_done(call, copy(call, std::move(request), std::move(*bucket), std::move(*source)));
+  co_return done;
 }
 
 }  // namespace archipel::door::s3

@@ -86,7 +86,8 @@ static io::Task<Result<void>> serve(Call& call) {
   CO_RETURN_IF_ERROR(check_allowed(operation, call.request, call.target));
   call.operation = operation;  // only now: `GET ?acl` is no ListObjects, in the metrics either
   CO_ASSIGN_OR_RETURN(call.plan,
-                      plan_body(call.request, call.exchange.body_length(), call.identity.payload_hash));
+                      plan_body(call.request, call.exchange.body_length(), call.identity.payload_hash,
+                                call.operation != Operation::complete_multipart_upload));
   auto admitted = co_await admit(call);
   if (!admitted) co_return admitted;
   const OperationRow& row = row_of(call.operation);

@@ -42,6 +42,8 @@ static constexpr S3Error kErrors[] = {
     {"InvalidPolicyDocument", 400,
      "The content of the form does not meet the conditions specified in the policy document."},
     {"InvalidRange", 416, "The requested range cannot be satisfied."},
+    {"InvalidRedirectLocation", 400,
+     "The website redirect location must have a prefix of 'http://' or 'https://' or '/'."},
     {"InvalidRequest", 400, "Invalid request."},
     {"InvalidRetentionPeriod", 400, "The retention period specified in the request is not valid."},
     {"InvalidStorageClass", 400, "The storage class you specified is not valid."},

@@ -5,6 +5,7 @@
 
 #include "door/s3/checksums.h"
 #include "door/s3/errors.h"
+#include "door/s3/lock_headers.h"
 #include "http/date.h"
 
 namespace archipel::door::s3 {
@@ -185,10 +186,10 @@ std::string quoted(std::string_view etag) {
   return '"' + std::string(etag) + '"';
 }
 
-void add_checksum(const store::Checksum& checksum, http::Headers& out) {
+void add_checksum(const store::Checksum& checksum, uint32_t parts, http::Headers& out) {
   if (checksum.kind == ChecksumKind::none) return;
-  out.add(std::string(checksum_header(checksum.kind)), base64(as_bytes(checksum.value)));
-  out.add("x-amz-checksum-type", "FULL_OBJECT");
+  out.add(std::string(checksum_header(checksum.kind)), checksum_text(checksum, parts));
+  out.add("x-amz-checksum-type", std::string(checksum_type(checksum)));
 }
 
 void describe_object(const store::ObjectInfo& info, bool with_checksum, http::Headers& out) {
@@ -198,7 +199,10 @@ void describe_object(const store::ObjectInfo& info, bool with_checksum, http::He
   if (!info.headers.contains("content-type")) out.add("content-type", "binary/octet-stream");
   for (const auto& [name, value] : info.headers) out.add(name, value);
   for (const auto& [name, value] : info.metadata) out.add("x-amz-meta-" + name, value);
-  if (with_checksum) add_checksum(info.checksum, out);
+  if (!info.attributes.tags.empty())
+    out.add("x-amz-tagging-count", std::to_string(info.attributes.tags.size()));
+  add_lock(info.attributes, out);
+  if (with_checksum) add_checksum(info.checksum, info.parts, out);
 }
 
 }  // namespace archipel::door::s3

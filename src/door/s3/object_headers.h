@@ -45,9 +45,10 @@ struct ObjectHeaders {
 // Errors: MetadataTooLarge (over 2,048 bytes), InvalidArgument (an empty metadata name). aws-chunked is taken out of Content-Encoding.
 Result<ObjectHeaders> read_object_headers(const http::Headers& headers);
 
-// ETag, Last-Modified, Accept-Ranges, kept headers, metadata; the checksum if `with_checksum`.
+// ETag, Last-Modified, Accept-Ranges, kept headers, metadata, number of tags, lock; the checksum if `with_checksum`.
 void describe_object(const store::ObjectInfo& info, bool with_checksum, http::Headers& out);
-void add_checksum(const store::Checksum& checksum, http::Headers& out);
+// `parts`: of a multipart object, for a composite checksum.
+void add_checksum(const store::Checksum& checksum, uint32_t parts, http::Headers& out);
 std::string quoted(std::string_view etag);
 
 }  // namespace archipel::door::s3

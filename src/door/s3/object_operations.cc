@@ -1,7 +1,8 @@
 #include "door/s3/bucket_handlers.h"
 #include "door/s3/call.h"
 #include "door/s3/errors.h"
-#include "door/s3/object_headers.h"
+#include "door/s3/new_object.h"
+#include "door/s3/object_reads.h"
 #include "http/date.h"
 
 namespace archipel::door::s3 {
@@ -9,18 +10,13 @@ namespace archipel::door::s3 {
 // A body up to this size leaves in one write with its head.
 static constexpr uint64_t kInlineBodyBytesMax = 64u << 10;
 
-static bool wants_checksum(const Call& call) {
-  return call.request.headers.get("x-amz-checksum-mode") == "ENABLED";
-}
-
 static std::string content_range(uint64_t first, uint64_t length, uint64_t size) {
   return "bytes " + std::to_string(first) + '-' + std::to_string(first + length - 1) + '/' +
          std::to_string(size);
 }
 
-// 304 carries the ETag, 416 the size, 404 and 405 say that it is a delete marker: they need the version that the refusal spoke of.
-static io::Task<Result<void>> refuse_read(Call& call, store::BucketInfo bucket, store::HeadRequest what,
-                                          Error error) {
+io::Task<Result<void>> refuse_read(Call& call, store::BucketInfo bucket, store::HeadRequest what,
+                                   Error error) {
   std::string_view code = s3_error_of(error).code;
   bool marker =
       bucket.versioning != store::Versioning::never && (code == "NoSuchKey" || code == "MethodNotAllowed");
@@ -70,13 +66,16 @@ struct OpenedPart {
 static io::Task<Result<OpenedPart>> open_part(Call& call, store::HeadRequest what) {
   const http::Headers& headers = call.request.headers;
   auto range = parse_range(headers.get("range"));
+  bool numbered = what.part.has_value();
   store::Store::GetRequest first{what, range};
   auto opened = co_await call.door.store.get(std::move(first));
   bool outside = !opened && s3_error_of(opened.error()).code == "InvalidRange";
   bool judged = range && headers.find("if-range") != nullptr && (opened || outside);
   if (!judged || (opened && range_applies(call, opened->reader->info()))) {
     if (!opened) co_return std::unexpected(std::move(opened).error());
-    co_return OpenedPart{std::move(*opened), range.has_value()};
+    // A part without bytes has no range to be named by.
+    bool partial = range.has_value() || (numbered && opened->length > 0);
+    co_return OpenedPart{std::move(*opened), partial};
   }
   opened = fail(Code::internal, "the part is given up");  // gives its memory back first
   store::Store::GetRequest whole{std::move(what), std::nullopt};
@@ -89,13 +88,51 @@ static io::Task<Result<OpenedPart>> open_part(Call& call, store::HeadRequest wha
   co_return OpenedPart{std::move(*opened), false};
 }
 
-static io::Task<Result<void>> send_object(Call& call, store::BucketInfo bucket, store::Store::Opened opened,
-                                          bool partial) {
-  const store::ObjectInfo& info = opened.reader->info();
+// What the answer says of one part of a multipart object: how many there are, and the part's own checksum.
+static io::Task<Result<void>> describe_part(Call& call, store::HeadRequest what,
+                                            const store::ObjectInfo& info, http::Headers& out) {
+  if (info.parts == 0) co_return Result<void>{};
+  out.add("x-amz-mp-parts-count", std::to_string(info.parts));
+  if (!wants_checksum(call)) co_return Result<void>{};
+  uint32_t before = what.part.value_or(1) - 1;
+  what.version = info.version;  // what was opened, whatever is current now
+  what.part.reset();
+  what.conditions = {};
+  auto page = co_await call.door.store.object_parts(std::move(what), before, 1);
+  if (!page) co_return std::unexpected(std::move(page).error());
+  if (page->parts.empty() || page->parts[0].checksum.kind == ChecksumKind::none) co_return Result<void>{};
+  const store::Checksum& checksum = page->parts[0].checksum;
+  out.add(std::string(checksum_header(checksum.kind)), checksum_text(checksum, 0));
+  out.add("x-amz-checksum-type", std::string(checksum_type(info.checksum)));
+  co_return Result<void>{};
+}
+
+// The head of an answer to GET or HEAD, without its length.
+static io::Task<Result<http::Response>> describe(Call& call, const store::BucketInfo& bucket,
+                                                 const store::HeadRequest& what,
+                                                 const store::ObjectInfo& info, bool partial) {
   http::Response response = make_response(call, partial ? 206 : 200);
   add_version(bucket, info.version, response.headers);
-  describe_object(info, wants_checksum(call) && !partial, response.headers);
+  // One part of a multipart object has a checksum of its own; any other piece of an object has none.
+  bool whole = !partial || (what.part && info.parts == 0);
+  describe_object(info, wants_checksum(call) && whole, response.headers);
   add_expiration(call, bucket, call.target.key, info, response.headers);
+  add_encryption(info.encryption, what.customer_key.get(), response.headers);
+  if (what.part) {
+    auto described = co_await describe_part(call, what, info, response.headers);
+    if (!described) co_return std::unexpected(std::move(described).error());
+  }
+  CO_RETURN_IF_ERROR(override_headers(call, response.headers));
+  co_return response;
+}
+
+static io::Task<Result<void>> send_object(Call& call, const store::BucketInfo& bucket,
+                                          const store::HeadRequest& what, store::Store::Opened opened,
+                                          bool partial) {
+  const store::ObjectInfo& info = opened.reader->info();
+  auto described = co_await describe(call, bucket, what, info, partial);
+  if (!described) co_return std::unexpected(std::move(described).error());
+  http::Response response = std::move(*described);
   if (partial) response.headers.add("content-range", content_range(opened.first, opened.length, info.size));
   if (opened.length <= kInlineBodyBytesMax) {
     std::string body;
@@ -130,15 +167,6 @@ static io::Task<Result<void>> send_object(Call& call, store::BucketInfo bucket, 
   co_return finished;
 }
 
-static Result<store::HeadRequest> read_head_request(const Call& call) {
-  store::HeadRequest what;
-  what.bucket = call.target.bucket;
-  what.key = call.target.key;
-  ASSIGN_OR_RETURN(what.version, read_version(call.target));
-  what.conditions = read_conditions(call.request.headers, "", call.door.clock.unix_ms());
-  return what;
-}
-
 io::Task<Result<void>> get_object(Call& call) {
   CO_ASSIGN_OR_RETURN(store::HeadRequest what, read_head_request(call));
   auto bucket = co_await open_target_bucket(call);
@@ -149,37 +177,55 @@ io::Task<Result<void>> get_object(Call& call) {
   if (!part) {
     done = co_await refuse_read(call, std::move(*bucket), std::move(what), std::move(part).error());
   } else {
-    done = co_await send_object(call, std::move(*bucket), std::move(part->opened), part->partial);
+    done = co_await send_object(call, *bucket, what, std::move(part->opened), part->partial);
   }
   co_return done;
+}
+
+// Which bytes of the object a HEAD speaks of; nothing: all.
+static io::Task<Result<std::optional<std::pair<uint64_t, uint64_t>>>> piece_of_head(
+    Call& call, const store::HeadRequest& what, const store::ObjectInfo& info) {
+  std::optional<std::pair<uint64_t, uint64_t>> piece;
+  if (what.part && info.parts > 0) {
+    store::HeadRequest part = what;
+    part.version = info.version;
+    part.conditions = {};
+    store::Store::GetRequest request{std::move(part), std::nullopt};
+    auto opened =
+        co_await call.door.store.get(std::move(request));  // says where the part lies; nothing of it is read
+    if (!opened) co_return std::unexpected(std::move(opened).error());
+    if (opened->length > 0) piece.emplace(opened->first, opened->length);
+    co_return piece;
+  }
+  if (what.part && info.size > 0) piece.emplace(0, info.size);
+  auto range = parse_range(call.request.headers.get("range"));
+  if (!range || !range_applies(call, info)) co_return piece;
+  CO_ASSIGN_OR_RETURN(piece, resolve_range(*range, info.size));
+  co_return piece;
 }
 
 io::Task<Result<void>> head_object(Call& call) {
   CO_ASSIGN_OR_RETURN(store::HeadRequest what, read_head_request(call));
   auto bucket = co_await open_target_bucket(call);
   if (!bucket) co_return std::unexpected(std::move(bucket).error());
-  const http::Headers& headers = call.request.headers;
   auto info = co_await call.door.store.head(what);
   if (!info) {
     auto refused = co_await refuse_read(call, std::move(*bucket), std::move(what), std::move(info).error());
     co_return refused;
   }
-  auto range = parse_range(headers.get("range"));
-  if (range && !range_applies(call, *info)) range.reset();
-  uint64_t length = info->size;
-  http::Response response = make_response(call, range ? 206 : 200);
-  if (range) {
-    auto part = resolve_range(*range, info->size);
-    if (!part) {
-      auto refused = co_await refuse_read(call, std::move(*bucket), std::move(what), std::move(part).error());
-      co_return refused;
-    }
-    length = part->second;
-    response.headers.add("content-range", content_range(part->first, length, info->size));
+  auto piece = co_await piece_of_head(call, what, *info);
+  if (!piece) {
+    auto refused = co_await refuse_read(call, std::move(*bucket), std::move(what), std::move(piece).error());
+    co_return refused;
   }
-  add_version(*bucket, info->version, response.headers);
-  describe_object(*info, wants_checksum(call) && !range, response.headers);
-  add_expiration(call, *bucket, call.target.key, *info, response.headers);
+  auto described = co_await describe(call, *bucket, what, *info, piece->has_value());
+  if (!described) co_return std::unexpected(std::move(described).error());
+  http::Response response = std::move(*described);
+  uint64_t length = info->size;
+  if (*piece) {
+    length = (*piece)->second;
+    response.headers.add("content-range", content_range((*piece)->first, length, info->size));
+  }
   response.headers.set("content-length", std::to_string(length));
   auto sent = co_await reply(call, std::move(response));
   co_return sent;
@@ -194,7 +240,7 @@ static io::Task<Result<void>> precheck(Call& call, const store::Conditions& cond
   co_return check_put_conditions(conditions, current ? &*current : nullptr);
 }
 
-static Result<void> check_length(const Call& call) {
+Result<void> check_length(const Call& call) {
   const http::Headers& headers = call.request.headers;
   bool stated = headers.find("content-length") != nullptr || !call.exchange.body_length().has_value();
   if (!stated) return refuse("MissingContentLength");
@@ -207,17 +253,22 @@ io::Task<Result<void>> put_object(Call& call) {
   CO_RETURN_IF_ERROR(check_length(call));
   store::PutRequest request;
   CO_ASSIGN_OR_RETURN(request.conditions, read_put_conditions(headers, call.door.clock.unix_ms()));
-  CO_ASSIGN_OR_RETURN(ObjectHeaders kept, read_object_headers(headers));
+  CO_ASSIGN_OR_RETURN(NewObject object, read_new_object(call));
   auto bucket = co_await open_target_bucket(call);
   if (!bucket) co_return std::unexpected(std::move(bucket).error());
+  CO_RETURN_IF_ERROR(apply_bucket_defaults(call, *bucket, call.plan.has_integrity(), object));
   auto early = co_await precheck(call, request.conditions);
   if (!early) co_return early;
   request.bucket = call.target.bucket;
   request.key = call.target.key;
-  request.headers = std::move(kept.headers);
-  request.metadata = std::move(kept.metadata);
+  request.headers = std::move(object.kept.headers);
+  request.metadata = std::move(object.kept.metadata);
+  request.attributes = std::move(object.attributes);
+  request.encryption = std::move(object.encryption.encryption);
+  request.customer_key = object.encryption.customer_key;
   set_access(call, request.attributes);
   request.length = call.plan.length;
+  if (call.plan.checksum == ChecksumKind::none) call.plan.computed = ChecksumKind::crc64nvme;
   RequestBody body(call.exchange, call.plan, call.identity, store::kObjectBytesMax, call.door.workers);
   auto stored = co_await call.door.store.put(std::move(request), body);
   call.bytes_in = body.bytes();
@@ -229,8 +280,9 @@ io::Task<Result<void>> put_object(Call& call) {
   http::Response response = make_response(call, 200);
   response.headers.add("etag", quoted(stored->etag));
   add_version(*bucket, stored->version, response.headers);
-  add_checksum(stored->checksum, response.headers);
+  add_checksum(stored->checksum, 0, response.headers);
   add_expiration(call, *bucket, call.target.key, *stored, response.headers);
+  add_encryption(stored->encryption, object.encryption.customer_key.get(), response.headers);
   auto sent = co_await reply(call, std::move(response));
   co_return sent;
 }
@@ -261,10 +313,9 @@ io::Task<Result<void>> delete_object(Call& call) {
   store::RemoveRequest request;
   CO_ASSIGN_OR_RETURN(store::DeleteItem item, read_delete_item(call));
   bool named = item.version.has_value();
-  CO_ASSIGN_OR_RETURN(request.bypass_governance,
-                      read_flag(call.request.headers, "x-amz-bypass-governance-retention"));
   auto bucket = co_await open_target_bucket(call);
   if (!bucket) co_return std::unexpected(std::move(bucket).error());
+  CO_ASSIGN_OR_RETURN(request.bypass_governance, bypass_governance(call, call.target.key));
   std::string version = item.version.value_or("");
   request.bucket = call.target.bucket;
   request.owner = call.account_id();

@@ -1,6 +1,7 @@
 #include "door/s3/operation.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/check.h"
 #include "door/s3/bucket_handlers.h"
@@ -30,7 +31,14 @@ constexpr Name kListUploads[] = {"prefix",        "delimiter",  "max-uploads",
 constexpr Name kListParts[] = {"max-parts", "part-number-marker"};
 constexpr Name kPart[] = {"partNumber"};
 constexpr Name kVersion[] = {"versionId"};
-constexpr Name kGet[] = {"versionId"};
+constexpr Name kGet[] = {"versionId",
+                         "partNumber",
+                         "response-content-type",
+                         "response-content-language",
+                         "response-expires",
+                         "response-cache-control",
+                         "response-content-disposition",
+                         "response-content-encoding"};
 
 // Every operation takes these: part of signing and framing, or asking for what happens anyway.
 constexpr Name kAnyParameter[] = {"x-id"};
@@ -60,37 +68,58 @@ constexpr Name kCreateBucket[] = {
     "x-amz-checksum-crc32", "x-amz-checksum-crc32c",  "x-amz-checksum-crc64nvme",
     "x-amz-checksum-sha1",  "x-amz-checksum-sha256",  "x-amz-acl",
     "x-amz-grant-",         "x-amz-object-ownership", "x-amz-bucket-object-lock-enabled"};
-constexpr Name kAttributes[] = {"x-amz-object-attributes"};
-constexpr Name kRetention[] = {"x-amz-bypass-governance-retention"};
-constexpr Name kCustomerKey[] = {"x-amz-checksum-mode"};
-constexpr Name kCreateUpload[] = {"x-amz-meta-"};
-constexpr Name kComplete[] = {"x-amz-checksum-crc32"};
+
+// Lists that several operations share, and what each adds.
+template <size_t... N>
+constexpr auto join(const Name (&... lists)[N]) {
+  std::array<Name, (N + ...)> out{};
+  auto to = out.begin();
+  ((to = std::ranges::copy(lists, to).out), ...);
+  return out;
+}
+constexpr Name kCustomerKey[] = {"x-amz-server-side-encryption-customer-algorithm",
+                                 "x-amz-server-side-encryption-customer-key",
+                                 "x-amz-server-side-encryption-customer-key-md5"};
+constexpr Name kNewObject[] = {"x-amz-meta-",
+                               "x-amz-acl",
+                               "x-amz-grant-",
+                               "x-amz-storage-class",
+                               "x-amz-tagging",
+                               "x-amz-website-redirect-location",
+                               "x-amz-object-lock-mode",
+                               "x-amz-object-lock-legal-hold",
+                               "x-amz-object-lock-retain-until-date",
+                               "x-amz-server-side-encryption",
+                               "x-amz-server-side-encryption-aws-kms-key-id",
+                               "x-amz-server-side-encryption-context",
+                               "x-amz-server-side-encryption-bucket-key-enabled"};
+constexpr Name kSource[] = {"x-amz-copy-source",
+                            "x-amz-copy-source-if-match",
+                            "x-amz-copy-source-if-none-match",
+                            "x-amz-copy-source-if-modified-since",
+                            "x-amz-copy-source-if-unmodified-since",
+                            "x-amz-source-expected-bucket-owner",
+                            "x-amz-copy-source-server-side-encryption-customer-algorithm",
+                            "x-amz-copy-source-server-side-encryption-customer-key",
+                            "x-amz-copy-source-server-side-encryption-customer-key-md5"};
+constexpr Name kAttributesOnly[] = {"x-amz-object-attributes", "x-amz-max-parts", "x-amz-part-number-marker"};
+constexpr Name kRetentionOnly[] = {"x-amz-bypass-governance-retention"};
+constexpr Name kCreateUploadOnly[] = {"x-amz-checksum-algorithm", "x-amz-checksum-type"};
+constexpr Name kCompleteOnly[] = {"x-amz-checksum-type", "x-amz-mp-object-size"};
+constexpr Name kPartCopyOnly[] = {"x-amz-copy-source-range"};
+constexpr Name kPutOnly[] = {"x-amz-checksum-type=FULL_OBJECT"};
+constexpr Name kCopyOnly[] = {"x-amz-metadata-directive", "x-amz-tagging-directive",
+                              "x-amz-checksum-algorithm"};
 constexpr Name kAbort[] = {"x-amz-if-match-initiated-time=none"};
-constexpr Name kPartCopy[] = {"x-amz-copy-source"};
-constexpr Name kUploadPart[] = {"x-amz-checksum-crc32", "x-amz-checksum-crc32c", "x-amz-checksum-crc64nvme",
-                                "x-amz-checksum-sha1", "x-amz-checksum-sha256"};
-constexpr Name kPut[] = {"x-amz-checksum-crc32",
-                         "x-amz-checksum-crc32c",
-                         "x-amz-checksum-crc64nvme",
-                         "x-amz-checksum-sha1",
-                         "x-amz-checksum-sha256",
-                         "x-amz-meta-",
-                         "x-amz-acl",
-                         "x-amz-grant-",
-                         "x-amz-storage-class=STANDARD",
-                         "x-amz-checksum-type=FULL_OBJECT"};
-constexpr Name kCopy[] = {"x-amz-copy-source",
-                          "x-amz-copy-source-if-match",
-                          "x-amz-copy-source-if-none-match",
-                          "x-amz-copy-source-if-modified-since",
-                          "x-amz-copy-source-if-unmodified-since",
-                          "x-amz-source-expected-bucket-owner",
-                          "x-amz-metadata-directive",
-                          "x-amz-meta-",
-                          "x-amz-acl",
-                          "x-amz-grant-",
-                          "x-amz-storage-class=STANDARD",
-                          "x-amz-tagging-directive=COPY"};
+
+constexpr auto kAttributes = join(kAttributesOnly, kCustomerKey);
+constexpr auto kRetention = join(kRetentionOnly, kChecksums);
+constexpr auto kCreateUpload = join(kCreateUploadOnly, kNewObject, kCustomerKey);
+constexpr auto kComplete = join(kCompleteOnly, kChecksums, kCustomerKey);
+constexpr auto kPartCopy = join(kPartCopyOnly, kSource, kCustomerKey);
+constexpr auto kUploadPart = join(kChecksums, kCustomerKey);
+constexpr auto kPut = join(kPutOnly, kChecksums, kNewObject, kCustomerKey);
+constexpr auto kCopy = join(kCopyOnly, kSource, kNewObject, kCustomerKey);
 constexpr Name kDeleteObject[] = {"x-amz-bypass-governance-retention", "x-amz-if-match-size",
                                   "x-amz-if-match-last-modified-time"};
 
@@ -136,7 +165,7 @@ constexpr OperationRow kRows[] = {
     {Operation::put_bucket_website, "PutBucketWebsite", "PUT", Level::bucket, "website", "", kNone, kChecksums, true, "s3:PutBucketWebsite", &put_bucket_website},
     {Operation::delete_bucket_website, "DeleteBucketWebsite", "DELETE", Level::bucket, "website", "", kNone, kNone, false, "s3:DeleteBucketWebsite", &delete_bucket_website},
     {Operation::list_object_versions, "ListObjectVersions", "GET", Level::bucket, "versions", "", kListVersions, kListing, false, "s3:ListBucketVersions", &list_object_versions},
-    {Operation::list_multipart_uploads, "ListMultipartUploads", "GET", Level::bucket, "uploads", "", kListUploads, kNone, false, "s3:ListBucketMultipartUploads", nullptr},
+    {Operation::list_multipart_uploads, "ListMultipartUploads", "GET", Level::bucket, "uploads", "", kListUploads, kNone, false, "s3:ListBucketMultipartUploads", &list_multipart_uploads},
     {Operation::list_objects_v2, "ListObjectsV2", "GET", Level::bucket, "list-type", "", kListV2, kListing, false, "s3:ListBucket", &list_objects_v2},
     {Operation::list_objects_v1, "ListObjects", "GET", Level::bucket, "", "", kListV1, kListing, false, "s3:ListBucket", &list_objects_v1},
     {Operation::delete_objects, "DeleteObjects", "POST", Level::bucket, "delete", "", kNone, kDeleteObjects, true, "s3:DeleteObject", &delete_objects},
@@ -147,20 +176,20 @@ constexpr OperationRow kRows[] = {
     {Operation::preflight_bucket, "Preflight", "OPTIONS", Level::bucket, "", "", kAny, kNone, false, "", &preflight},
     {Operation::get_object_acl, "GetObjectAcl", "GET", Level::object, "acl", "", kVersion, kNone, false, "s3:GetObjectAcl", &get_object_acl},
     {Operation::put_object_acl, "PutObjectAcl", "PUT", Level::object, "acl", "", kVersion, kAcl, true, "s3:PutObjectAcl", &put_object_acl},
-    {Operation::get_object_attributes, "GetObjectAttributes", "GET", Level::object, "attributes", "", kVersion, kAttributes, false, "s3:GetObject", nullptr},
-    {Operation::get_object_legal_hold, "GetObjectLegalHold", "GET", Level::object, "legal-hold", "", kVersion, kNone, false, "s3:GetObjectLegalHold", nullptr},
-    {Operation::put_object_legal_hold, "PutObjectLegalHold", "PUT", Level::object, "legal-hold", "", kVersion, kChecksums, true, "s3:PutObjectLegalHold", nullptr},
-    {Operation::get_object_retention, "GetObjectRetention", "GET", Level::object, "retention", "", kVersion, kNone, false, "s3:GetObjectRetention", nullptr},
-    {Operation::put_object_retention, "PutObjectRetention", "PUT", Level::object, "retention", "", kVersion, kRetention, true, "s3:PutObjectRetention", nullptr},
-    {Operation::get_object_tagging, "GetObjectTagging", "GET", Level::object, "tagging", "", kVersion, kNone, false, "s3:GetObjectTagging", nullptr},
-    {Operation::put_object_tagging, "PutObjectTagging", "PUT", Level::object, "tagging", "", kVersion, kChecksums, true, "s3:PutObjectTagging", nullptr},
-    {Operation::delete_object_tagging, "DeleteObjectTagging", "DELETE", Level::object, "tagging", "", kVersion, kNone, false, "s3:DeleteObjectTagging", nullptr},
-    {Operation::create_multipart_upload, "CreateMultipartUpload", "POST", Level::object, "uploads", "", kNone, kCreateUpload, false, "s3:PutObject", nullptr},
-    {Operation::complete_multipart_upload, "CompleteMultipartUpload", "POST", Level::object, "uploadId", "", kNone, kComplete, true, "s3:PutObject", nullptr},
-    {Operation::abort_multipart_upload, "AbortMultipartUpload", "DELETE", Level::object, "uploadId", "", kNone, kAbort, false, "s3:AbortMultipartUpload", nullptr},
-    {Operation::list_parts, "ListParts", "GET", Level::object, "uploadId", "", kListParts, kCustomerKey, false, "s3:ListMultipartUploadParts", nullptr},
-    {Operation::upload_part_copy, "UploadPartCopy", "PUT", Level::object, "uploadId", "x-amz-copy-source", kPart, kPartCopy, false, "s3:PutObject", nullptr},
-    {Operation::upload_part, "UploadPart", "PUT", Level::object, "uploadId", "", kPart, kUploadPart, true, "s3:PutObject", nullptr},
+    {Operation::get_object_attributes, "GetObjectAttributes", "GET", Level::object, "attributes", "", kVersion, kAttributes, false, "s3:GetObject", &get_object_attributes},
+    {Operation::get_object_legal_hold, "GetObjectLegalHold", "GET", Level::object, "legal-hold", "", kVersion, kNone, false, "s3:GetObjectLegalHold", &get_object_legal_hold},
+    {Operation::put_object_legal_hold, "PutObjectLegalHold", "PUT", Level::object, "legal-hold", "", kVersion, kChecksums, true, "s3:PutObjectLegalHold", &put_object_legal_hold},
+    {Operation::get_object_retention, "GetObjectRetention", "GET", Level::object, "retention", "", kVersion, kNone, false, "s3:GetObjectRetention", &get_object_retention},
+    {Operation::put_object_retention, "PutObjectRetention", "PUT", Level::object, "retention", "", kVersion, kRetention, true, "s3:PutObjectRetention", &put_object_retention},
+    {Operation::get_object_tagging, "GetObjectTagging", "GET", Level::object, "tagging", "", kVersion, kNone, false, "s3:GetObjectTagging", &get_object_tagging},
+    {Operation::put_object_tagging, "PutObjectTagging", "PUT", Level::object, "tagging", "", kVersion, kChecksums, true, "s3:PutObjectTagging", &put_object_tagging},
+    {Operation::delete_object_tagging, "DeleteObjectTagging", "DELETE", Level::object, "tagging", "", kVersion, kNone, false, "s3:DeleteObjectTagging", &delete_object_tagging},
+    {Operation::create_multipart_upload, "CreateMultipartUpload", "POST", Level::object, "uploads", "", kNone, kCreateUpload, false, "s3:PutObject", &create_multipart_upload},
+    {Operation::complete_multipart_upload, "CompleteMultipartUpload", "POST", Level::object, "uploadId", "", kNone, kComplete, true, "s3:PutObject", &complete_multipart_upload},
+    {Operation::abort_multipart_upload, "AbortMultipartUpload", "DELETE", Level::object, "uploadId", "", kNone, kAbort, false, "s3:AbortMultipartUpload", &abort_multipart_upload},
+    {Operation::list_parts, "ListParts", "GET", Level::object, "uploadId", "", kListParts, kCustomerKey, false, "s3:ListMultipartUploadParts", &list_parts},
+    {Operation::upload_part_copy, "UploadPartCopy", "PUT", Level::object, "uploadId", "x-amz-copy-source", kPart, kPartCopy, false, "s3:PutObject", &upload_part_copy},
+    {Operation::upload_part, "UploadPart", "PUT", Level::object, "uploadId", "", kPart, kUploadPart, true, "s3:PutObject", &upload_part},
     {Operation::copy_object, "CopyObject", "PUT", Level::object, "", "x-amz-copy-source", kNone, kCopy, false, "s3:PutObject", &copy_object},
     {Operation::put_object, "PutObject", "PUT", Level::object, "", "", kNone, kPut, true, "s3:PutObject", &put_object},
     {Operation::get_object, "GetObject", "GET", Level::object, "", "", kGet, kCustomerKey, false, "s3:GetObject", &get_object},

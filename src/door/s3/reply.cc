@@ -33,6 +33,14 @@ io::Task<Result<void>> reply_xml(Call& call, std::string document) {
   co_return sent;
 }
 
+std::string error_document(const Call& call, const Error& error) {
+  XmlWriter xml("Error", {});
+  xml.element("Code", s3_error_of(error).code).element("Message", client_message(error));
+  xml.element("Resource", valid_utf8(call.request.path()) ? call.request.path() : std::string_view("/"));
+  xml.element("RequestId", call.request_id).element("HostId", call.door.host_id);
+  return xml.take();
+}
+
 io::Task<Result<void>> reply_error(Call& call, const Error& error, http::Headers extra) {
   const S3Error& row = s3_error_of(error);
   http::Response response = make_response(call, row.status);
@@ -41,11 +49,7 @@ io::Task<Result<void>> reply_error(Call& call, const Error& error, http::Headers
   std::string document;
   if (!call.head() && row.status != 304) {
     response.headers.add("content-type", "application/xml");
-    XmlWriter xml("Error", {});
-    xml.element("Code", row.code).element("Message", client_message(error));
-    xml.element("Resource", valid_utf8(call.request.path()) ? call.request.path() : std::string_view("/"));
-    xml.element("RequestId", call.request_id).element("HostId", call.door.host_id);
-    document = xml.take();
+    document = error_document(call, error);
   }
   if (row.status == 405) response.headers.add("allow", std::string(allowed_methods(call.target)));
   if (row.status == 503) response.headers.add("retry-after", "1");

@@ -4,7 +4,9 @@
 #include <pugixml.hpp>
 
 #include "base/check.h"
+#include "door/s3/checksums.h"
 #include "door/s3/errors.h"
+#include "door/s3/multipart_documents.h"
 #include "door/s3/target.h"
 #include "http/date.h"
 
@@ -40,7 +42,8 @@ static void append_escaped(std::string& out, std::string_view text) {
 }
 
 XmlWriter::XmlWriter(std::string_view root, std::string_view name_space) {
-  out_ = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<";
+  out_ = kXmlDeclaration;
+  out_ += '<';
   out_ += root;
   if (!name_space.empty()) {
     out_ += " xmlns=\"";
@@ -342,6 +345,49 @@ Result<DeleteDocument> parse_delete(std::string_view xml, UnixMs now) {
     }
   }
   if (out.items.empty()) return malformed();
+  return out;
+}
+
+static Result<store::CompleteUpload::Part> parse_part(const Root& root, const pugi::xml_node& element) {
+  store::CompleteUpload::Part part;
+  bool has_etag = false;
+  for (const pugi::xml_node& child : element.children()) {
+    std::string_view name = root.name_of(child);
+    auto text = text_of(child);
+    if (!text) return malformed();
+    std::string_view value = trim(*text);
+    if (name == "PartNumber") {
+      auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), part.number);
+      if (error != std::errc{} || end != value.data() + value.size()) return malformed();
+      if (part.number < 1 || part.number > store::kPartNumberMax)
+        return refuse("InvalidArgument", "PartNumber must be >= 1 and <= 10000");
+    } else if (name == "ETag") {
+      if (value.size() >= 2 && value.starts_with('"') && value.ends_with('"'))
+        value = value.substr(1, value.size() - 2);
+      part.etag = value;
+      has_etag = true;
+    } else {
+      static constexpr std::string_view kChecksum = "Checksum";
+      if (!name.starts_with(kChecksum)) return malformed();
+      auto checksum = parse_object_checksum(checksum_of_algorithm(name.substr(kChecksum.size())), value);
+      if (!checksum || checksum->kind == ChecksumKind::none) return malformed();
+      part.checksum = std::move(*checksum);
+    }
+  }
+  if (part.number == 0 || !has_etag) return malformed();
+  return part;
+}
+
+Result<std::vector<store::CompleteUpload::Part>> parse_complete(std::string_view xml) {
+  pugi::xml_document document;
+  ASSIGN_OR_RETURN(Root root, parse_root(document, xml, "CompleteMultipartUpload"));
+  std::vector<store::CompleteUpload::Part> out;
+  for (const pugi::xml_node& child : root.node.children()) {
+    if (root.name_of(child) != "Part" || out.size() == store::kPartNumberMax) return malformed();
+    ASSIGN_OR_RETURN(store::CompleteUpload::Part part, parse_part(root, child));
+    out.push_back(std::move(part));
+  }
+  if (out.empty()) return malformed();
   return out;
 }
 

@@ -19,7 +19,9 @@ inline constexpr size_t kDeleteDocumentBytesMax = 2u << 20;  // 1,000 keys of 1,
 inline constexpr size_t kBucketDocumentBytesMax = 16u << 10;
 inline constexpr std::string_view kS3Namespace = "http://s3.amazonaws.com/doc/2006-03-01/";
 
-// Writes one document. Text is escaped so that a parser gives it back unchanged; control characters become character references,
+inline constexpr std::string_view kXmlDeclaration = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
+
+// Writes one document; it begins with kXmlDeclaration. Text is escaped so that a parser gives it back unchanged; control characters become character references,
 // as S3 writes them (XML 1.0 parsers refuse most of those: that is what encoding-type=url is for).
 class XmlWriter {
  public:
