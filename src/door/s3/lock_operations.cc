@@ -70,7 +70,8 @@ io::Task<Result<void>> put_object_retention(Call& call) {
   auto document = co_await read_lock_document(call);
   if (!document) co_return std::unexpected(std::move(document).error());
   CO_ASSIGN_OR_RETURN(asked.retention, parse_retention(*document, call.door.clock.unix_ms()));
-  CO_ASSIGN_OR_RETURN(asked.bypass_governance, bypass_governance(call, call.target.key));
+  CO_ASSIGN_OR_RETURN(asked.bypass_governance,
+                      read_flag(call.request.headers, "x-amz-bypass-governance-retention"));
   auto done = co_await change(call, std::move(asked));
   co_return done;
 }

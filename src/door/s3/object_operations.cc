@@ -315,7 +315,8 @@ io::Task<Result<void>> delete_object(Call& call) {
   bool named = item.version.has_value();
   auto bucket = co_await open_target_bucket(call);
   if (!bucket) co_return std::unexpected(std::move(bucket).error());
-  CO_ASSIGN_OR_RETURN(request.bypass_governance, bypass_governance(call, call.target.key));
+  CO_ASSIGN_OR_RETURN(request.bypass_governance,
+                      read_flag(call.request.headers, "x-amz-bypass-governance-retention"));
   std::string version = item.version.value_or("");
   request.bucket = call.target.bucket;
   request.owner = call.account_id();
