@@ -4,6 +4,7 @@
 
 #include "door/s3/call.h"
 #include "door/s3/errors.h"
+#include "door/s3/new_object.h"
 #include "door/s3/object_headers.h"
 #include "door/s3/post_form.h"
 #include "door/s3/post_policy.h"
@@ -191,15 +192,20 @@ Result<FormBody::Promise> read_promise(const http::Request& put) {
 
 io::Task<Result<void>> store_form(Call& call, PostForm& form, PostLimits limits) {
   CO_ASSIGN_OR_RETURN(FormBody::Promise promise, read_promise(call.request));
-  CO_ASSIGN_OR_RETURN(ObjectHeaders kept, read_object_headers(call.request.headers));
+  CO_ASSIGN_OR_RETURN(NewObject object, read_new_object(call));
   auto admitted = co_await admit_form(call);
   if (!admitted) co_return admitted;
   const store::BucketInfo bucket = call.bucket->info;
+  const bool digest = promise.md5.has_value() || promise.checksum != ChecksumKind::none;
+  CO_RETURN_IF_ERROR(apply_bucket_defaults(call, bucket, digest, object));
   store::PutRequest request;
   request.bucket = call.target.bucket;
   request.key = call.target.key;
-  request.headers = std::move(kept.headers);
-  request.metadata = std::move(kept.metadata);
+  request.headers = std::move(object.kept.headers);
+  request.metadata = std::move(object.kept.metadata);
+  request.attributes = std::move(object.attributes);
+  request.encryption = std::move(object.encryption.encryption);
+  request.customer_key = object.encryption.customer_key;
   set_access(call, request.attributes);
   FormBody body(form, limits, std::move(promise));
   auto stored = co_await call.door.store.put(std::move(request), body);
