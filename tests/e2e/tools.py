@@ -10,6 +10,7 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 CACHE = ROOT / "build" / "e2e-tools"
 PYTHON_PACKAGES = ("boto3==1.44.5", "awscli==1.46.3")
+DUCKDB_PACKAGES = ("duckdb==1.5.5", "duckdb-extension-httpfs==1.5.5")
 # The last line of versions that runs on Debian 12's Node 18.
 NPM_PACKAGE = "@aws-sdk/client-s3@3.888.0"
 INSTALL_SECONDS_MAX = 180
@@ -17,7 +18,7 @@ INSTALL_SECONDS_MAX = 180
 
 def clean_environment(**more):
     """The environment without anybody's cloud account in it."""
-    env = {n: v for n, v in os.environ.items() if not n.startswith(("AWS_", "RCLONE_"))}
+    env = {n: v for n, v in os.environ.items() if not n.startswith(("AWS_", "RCLONE_", "RESTIC_", "TF_"))}
     env.update({"AWS_EC2_METADATA_DISABLED": "true", "AWS_PAGER": "", "AWS_MAX_ATTEMPTS": "1"}, **more)
     return env
 
@@ -54,20 +55,35 @@ def _install(directory, steps):
 
 
 @functools.cache
-def _venv():
-    directory = CACHE / ("python-" + "-".join(PYTHON_PACKAGES).replace("==", "-"))
+def _venv(packages):
+    directory = CACHE / ("python-" + "-".join(packages).replace("==", "-"))
     python = "/usr/bin/python3" if pathlib.Path("/usr/bin/python3").exists() else sys.executable
     return directory, _install(directory, [
         [python, "-m", "venv", directory / "venv"],
-        [directory / "venv/bin/pip", "install", "--quiet", "--retries", "1", "--timeout", "15", *PYTHON_PACKAGES]])
+        [directory / "venv/bin/pip", "install", "--quiet", "--retries", "1", "--timeout", "15", *packages]])
 
 
-def venv(name):
+def venv(name, packages=PYTHON_PACKAGES):
     """A program of a virtual environment with current clients from PyPI, or a skip that says why not."""
-    directory, problem = _venv()
+    directory, problem = _venv(packages)
     if problem:
-        raise unittest.SkipTest(f"PyPI did not give {' '.join(PYTHON_PACKAGES)}: {problem}")
+        raise unittest.SkipTest(f"PyPI did not give {' '.join(packages)}: {problem}")
     return directory / "venv/bin" / name
+
+
+def duckdb_python():
+    return venv("python3", DUCKDB_PACKAGES)
+
+
+def fuse():
+    """Skips where nobody may mount: many containers have no /dev/fuse, or have it and refuse the mount."""
+    try:
+        os.close(os.open("/dev/fuse", os.O_RDWR))
+    except OSError as error:
+        raise unittest.SkipTest(f"/dev/fuse cannot be opened ({error.strerror}): s3fs is not tried") from None
+    status = dict(line.split(":", 1) for line in pathlib.Path("/proc/self/status").read_text().splitlines() if ":" in line)
+    if not int(status["CapEff"], 16) >> 21 & 1 and shutil.which("fusermount") is None:
+        raise unittest.SkipTest("this process may not mount (no CAP_SYS_ADMIN, no fusermount): s3fs is not tried")
 
 
 @functools.cache
