@@ -77,7 +77,7 @@ io::Task<Result<SlowAnswer>> copy(Call& call, store::CopyRequest request, store:
   SlowAnswer answer;
   if (source_bucket.versioning != store::Versioning::never && !source_version.empty())
     answer.headers.add("x-amz-copy-source-version-id", source_version);
-  add_version(bucket, copied->version, answer.headers);
+  add_written_version(bucket, copied->version, answer.headers);
   add_encryption(copied->encryption, key.get(), answer.headers);
   XmlWriter xml("CopyObjectResult");
   xml.element("LastModified", http::format_iso_extended(copied->modified_ms))

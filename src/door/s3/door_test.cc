@@ -244,7 +244,7 @@ TEST_F(DoorTest, ConditionalWrites) {
   EXPECT_EQ(world.send("PUT", "/bucket/k", {{"if-match", "\"other\""}}, "x").status, 412);
   EXPECT_EQ(world.send("PUT", "/bucket/k", {{"if-match", etag}}, "new").status, 200);
   EXPECT_EQ(world.bytes("k"), "new");
-  EXPECT_EQ(world.send("PUT", "/bucket/k", {{"if-none-match", etag}}, "x").status, 501);
+  EXPECT_EQ(world.send("PUT", "/bucket/k", {{"if-none-match", etag}}, "x").status, 412);
   EXPECT_EQ(world.send("PUT", "/bucket/k", {{"if-modified-since", "x"}}, "x").status, 501);
   EXPECT_EQ(world.send("DELETE", "/bucket/k", {{"if-none-match", etag}}).status, 501);
   EXPECT_EQ(world.send("DELETE", "/bucket/k", {{"if-match", etag}}).status, 412);

@@ -50,7 +50,9 @@ void write_checksum_kind(XmlWriter& xml, const store::Checksum& checksum) {
 
 void write_account(XmlWriter& xml, std::string_view element, const Call& call, std::string_view id) {
   xml.open(element).element("ID", id);
-  if (call.identity.account && call.identity.account->id == id)
+  if (auto account = call.door.store.find_owner(std::string(id)); account)
+    xml.element("DisplayName", account->display_name);
+  else if (call.identity.account && call.identity.account->id == id)
     xml.element("DisplayName", call.identity.account->display_name);
   xml.close();
 }

@@ -190,7 +190,7 @@ static io::Task<Result<SlowAnswer>> complete(Call& call, store::CompleteUpload r
   auto info = co_await call.door.store.complete_upload(std::move(request));
   if (!info) co_return std::unexpected(std::move(info).error());
   SlowAnswer answer;
-  add_version(bucket, info->version, answer.headers);
+  add_written_version(bucket, info->version, answer.headers);
   add_encryption(info->encryption, key.get(), answer.headers);
   XmlWriter xml("CompleteMultipartUploadResult");
   std::string location = "http://" + std::string(call.request.headers.get("host"));

@@ -59,21 +59,20 @@ Result<store::Conditions> read_put_conditions(const http::Headers& headers, Unix
   for (std::string_view name : {"if-modified-since", "if-unmodified-since"})
     if (headers.find(name) != nullptr)
       return refuse("NotImplemented", "A PUT takes If-Match or If-None-Match, no dates.");
-  const std::string* none = headers.find("if-none-match");
-  if (none != nullptr && trim(*none) != "*")
-    return refuse("NotImplemented", "If-None-Match of a PUT must be \"*\".");
-  if (none != nullptr && headers.find("if-match") != nullptr)
+  if (headers.find("if-none-match") != nullptr && headers.find("if-match") != nullptr)
     return refuse("NotImplemented", "A PUT takes If-Match or If-None-Match, not both.");
   return read_conditions(headers, "", now);
 }
 
 Result<void> check_put_conditions(const store::Conditions& conditions, const store::ObjectInfo* current) {
-  if (!conditions.if_none_match.empty() && current != nullptr) return refuse("PreconditionFailed");
+  auto is_current = [&](const std::string& tag) {
+    return current != nullptr && (tag == "*" || tag == current->etag);
+  };
+  if (std::ranges::any_of(conditions.if_none_match, is_current)) return refuse("PreconditionFailed");
   if (conditions.if_match.empty()) return {};
   if (current == nullptr) return refuse("NoSuchKey");
-  for (const std::string& tag : conditions.if_match)
-    if (tag == "*" || tag == current->etag) return {};
-  return refuse("PreconditionFailed");
+  if (std::ranges::none_of(conditions.if_match, is_current)) return refuse("PreconditionFailed");
+  return {};
 }
 
 // Decimal digits only; numbers past 64 bits saturate, which is past every object's end.
@@ -130,6 +129,10 @@ Result<store::VersionName> read_version(const Target& target) {
   return store::VersionName(parameter->value);
 }
 
+void add_written_version(const store::BucketInfo& bucket, std::string_view version, http::Headers& out) {
+  if (bucket.versioning == store::Versioning::enabled) add_version(bucket, version, out);
+}
+
 void add_version(const store::BucketInfo& bucket, std::string_view version, http::Headers& out) {
   if (bucket.versioning != store::Versioning::never && !version.empty())
     out.add("x-amz-version-id", std::string(version));
@@ -151,7 +154,7 @@ static std::string strip_aws_chunked(std::string_view value) {
     size_t comma = value.find(',');
     std::string_view coding = trim(value.substr(0, comma));
     if (!coding.empty() && lower(coding) != "aws-chunked") {
-      if (!out.empty()) out += ',';
+      if (!out.empty()) out += ", ";
       out += coding;
     }
     if (comma == std::string_view::npos) return out;

@@ -16,7 +16,7 @@ namespace archipel::door::s3 {
 // if_match, where it never matches (RFC 9110 §13.1.1). Dates that do not parse are ignored.
 store::Conditions read_conditions(const http::Headers& headers, std::string_view prefix, UnixMs now);
 
-// The conditions of a PUT: If-Match and "If-None-Match: *". Errors: NotImplemented for the others, as S3 answers.
+// The conditions of a PUT: If-Match or If-None-Match, each with "*" or ETags (S3 takes of If-None-Match only "*"). Errors: NotImplemented for dates, and for both.
 Result<store::Conditions> read_put_conditions(const http::Headers& headers, UnixMs now);
 
 // Do `conditions` of a PUT hold for what is there now (nullptr: nothing)? Errors: PreconditionFailed; NoSuchKey for If-Match on nothing.
@@ -35,6 +35,8 @@ Result<void> check_version_name(std::string_view version);
 Result<store::VersionName> read_version(const Target& target);
 // x-amz-version-id, once the bucket has ever had versioning.
 void add_version(const store::BucketInfo& bucket, std::string_view version, http::Headers& out);
+// The same of what a request wrote: S3 names a new version only while versioning is enabled, not the null version of a suspended bucket.
+void add_written_version(const store::BucketInfo& bucket, std::string_view version, http::Headers& out);
 // A header that is "true" or "false", in any case; absent is false. Errors: InvalidArgument.
 Result<bool> read_flag(const http::Headers& headers, std::string_view name);
 

@@ -76,7 +76,7 @@ TEST(ReadObjectHeaders, KeepsWhatBelongsToTheObject) {
   };
   EXPECT_EQ(encoding("gzip"), "gzip");
   EXPECT_EQ(encoding("aws-chunked,gzip"), "gzip");
-  EXPECT_EQ(encoding("gzip, AWS-Chunked , br"), "gzip,br");
+  EXPECT_EQ(encoding("gzip, AWS-Chunked , br"), "gzip, br");
   EXPECT_EQ(encoding("aws-chunked,"), "");
 }
 

@@ -279,7 +279,7 @@ io::Task<Result<void>> put_object(Call& call) {
   if (!stored) co_return std::unexpected(std::move(stored).error());
   http::Response response = make_response(call, 200);
   response.headers.add("etag", quoted(stored->etag));
-  add_version(*bucket, stored->version, response.headers);
+  add_written_version(*bucket, stored->version, response.headers);
   add_checksum(stored->checksum, 0, response.headers);
   add_expiration(call, *bucket, call.target.key, *stored, response.headers);
   add_encryption(stored->encryption, object.encryption.customer_key.get(), response.headers);

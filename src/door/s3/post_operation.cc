@@ -158,7 +158,7 @@ io::Task<Result<void>> answer(Call& call, const FormFields& fields, const store:
                                                 : status == "201" ? 201
                                                                   : 204);
   response.headers.add("etag", quoted(stored.etag));
-  add_version(bucket, stored.version, response.headers);
+  add_written_version(bucket, stored.version, response.headers);
   std::string document;
   if (redirected) {
     redirect += redirect.find('?') == std::string::npos ? '?' : '&';
