@@ -178,6 +178,20 @@ TEST_F(Access, ConditionsSeeTheTagsOfTheObject) {
   EXPECT_EQ(anonymous("GET", "/bucket/key"), 200);
 }
 
+// What a body asks for is judged before anything of it happens, and a denial binds the owner too.
+TEST_F(Access, ConditionsSeeTheTagsOfABody) {
+  put_policy(policy({statement("Deny", "\"*\"", R"("s3:PutObjectTagging")", R"("arn:aws:s3:::bucket/*")",
+                               R"({"StringEquals":{"s3:RequestObjectTag/open":"yes"}})")}));
+  auto tag = [&](const std::string& value) {
+    return w
+        .send("PUT", "/bucket/key?tagging", {},
+              "<Tagging><TagSet><Tag><Key>open</Key><Value>" + value + "</Value></Tag></TagSet></Tagging>")
+        .status;
+  };
+  EXPECT_EQ(tag("yes"), 403);
+  EXPECT_NE(tag("no"), 403);
+}
+
 // Another object may take the place of the one that was judged before it is opened.
 TEST_F(Access, WhatIsOpenedIsJudgedToo) {
   EXPECT_EQ(w.send("PUT", "/bucket/key?acl", {{"x-amz-acl", "public-read"}}).status, 200);

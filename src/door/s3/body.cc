@@ -111,7 +111,8 @@ RequestBody::RequestBody(http::Exchange& exchange, BodyPlan plan, const Identity
       decoder_(make_decoder(plan_.mode, identity)),
       digests_({.sha256 = plan_.mode == PayloadMode::hashed,
                 .md5 = plan_.md5.has_value(),
-                .checksum = plan_.checksum == ChecksumKind::none ? plan_.computed : plan_.checksum}) {}
+                .checksum = plan_.checksum}),
+      kept_({.checksum = plan_.computed}) {}
 
 // What a failed read of the connection means to the client, if it is still there to hear it.
 static Error client_error(Error error) {
@@ -159,7 +160,7 @@ io::Task<Result<size_t>> RequestBody::read(MutableBytes out) {
       wire = *gathered;
     }
     Result<size_t> decoded = size_t{0};
-    bool heavy = digests_.slow() || plan_.mode == PayloadMode::signed_chunks ||
+    bool heavy = digests_.slow() || kept_.slow() || plan_.mode == PayloadMode::signed_chunks ||
                  plan_.mode == PayloadMode::signed_chunks_trailer;
     if (workers_ != nullptr && heavy && wire >= kWorkerPieceBytes) {
       decoded = co_await workers_->run([this, out, wire] { return process(out.first(wire)); });
@@ -195,6 +196,7 @@ Result<size_t> RequestBody::process(MutableBytes wire) {
   if (plan_.length && bytes_ > *plan_.length)
     return refuse("IncompleteBody", "The request body is longer than its declared length.");
   digests_.update(wire.first(n));
+  kept_.update(wire.first(n));
   return n;
 }
 
@@ -204,6 +206,7 @@ Result<void> RequestBody::verify() {
     return refuse("IncompleteBody",
                   "You did not provide the number of bytes specified by the Content-Length HTTP header.");
   digests_.finish();
+  kept_.finish();
   if (plan_.mode == PayloadMode::hashed && digests_.sha256() != plan_.sha256)
     return refuse("XAmzContentSHA256Mismatch");
   if (plan_.md5 && digests_.md5() != *plan_.md5)
@@ -229,11 +232,14 @@ Result<void> RequestBody::verify_trailer() {
   return {};
 }
 
+store::Checksum RequestBody::said() const {
+  if (!verified_ || plan_.checksum == ChecksumKind::none) return {};
+  return {plan_.checksum, plan_.checksum_value};
+}
+
 store::Checksum RequestBody::checksum() const {
-  if (!verified_) return {};
-  if (plan_.checksum != ChecksumKind::none) return {plan_.checksum, plan_.checksum_value};
-  if (plan_.computed != ChecksumKind::none) return {plan_.computed, digests_.checksum()};
-  return {};
+  if (!verified_ || plan_.computed == ChecksumKind::none) return said();
+  return {plan_.computed, kept_.checksum()};
 }
 
 std::optional<std::string> RequestBody::md5() const {

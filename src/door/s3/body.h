@@ -32,7 +32,7 @@ struct BodyPlan {
   std::optional<std::string> md5;  // raw, from Content-MD5
   ChecksumKind checksum = ChecksumKind::none;
   std::string checksum_value;                  // raw; empty if it follows in the trailer
-  ChecksumKind computed = ChecksumKind::none;  // to be computed and kept though the client brought none
+  ChecksumKind computed = ChecksumKind::none;  // to be kept, whatever the client brought or did not bring
   bool has_integrity() const { return md5.has_value() || checksum != ChecksumKind::none; }
 };
 
@@ -50,7 +50,10 @@ class RequestBody final : public store::BodySource {
               io::Workers* workers);
 
   io::Task<Result<size_t>> read(MutableBytes out) override;
+  // The one that is to be kept; else what the client said.
   store::Checksum checksum() const override;
+  // What the client said and was verified, after the end; kind none if it said nothing.
+  store::Checksum said() const;
   std::optional<std::string> md5() const override;
   bool brings_md5() const override { return plan_.md5.has_value(); }
 
@@ -70,6 +73,7 @@ class RequestBody final : public store::BodySource {
   io::Workers* workers_;
   std::optional<ChunkDecoder> decoder_;
   Digests digests_;
+  Digests kept_;        // the checksum of plan_.computed
   uint64_t bytes_ = 0;  // decoded so far
   bool wire_ended_ = false, verified_ = false;
   std::optional<Error> failure_;

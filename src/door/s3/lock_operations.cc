@@ -1,8 +1,13 @@
 // Retention and legal hold of a version: GetObjectRetention, PutObjectRetention, GetObjectLegalHold, PutObjectLegalHold.
+#include <algorithm>
+#include <map>
+
+#include "door/s3/access.h"
 #include "door/s3/call.h"
 #include "door/s3/errors.h"
 #include "door/s3/lock_headers.h"
 #include "door/s3/object_headers.h"
+#include "http/date.h"
 
 namespace archipel::door::s3 {
 
@@ -33,6 +38,17 @@ io::Task<Result<std::string>> read_lock_document(Call& call) {
   auto read = co_await read_request_document(call, kLockDocumentBytesMax, "MalformedXML");
   if (!read) co_return std::unexpected(std::move(read).error());
   co_return std::move(read->text);
+}
+
+// What a policy may ask of a retention. S3 counts the days that are left up to the next whole one.
+std::map<std::string, std::vector<std::string>> asked_lock(const store::Retention& retention, UnixMs now) {
+  if (retention.mode == store::Retention::Mode::none) return {};
+  constexpr UnixMs kDayMs = 86'400'000;
+  const bool compliance = retention.mode == store::Retention::Mode::compliance;
+  const UnixMs left = std::max<UnixMs>(retention.until_ms - now, 0);
+  return {{"s3:object-lock-mode", {compliance ? "COMPLIANCE" : "GOVERNANCE"}},
+          {"s3:object-lock-retain-until-date", {http::format_iso_extended(retention.until_ms)}},
+          {"s3:object-lock-remaining-retention-days", {std::to_string((left + kDayMs - 1) / kDayMs)}}};
 }
 
 io::Task<Result<void>> change(Call& call, store::AttributeChange asked) {
@@ -72,6 +88,7 @@ io::Task<Result<void>> put_object_retention(Call& call) {
   CO_ASSIGN_OR_RETURN(asked.retention, parse_retention(*document, call.door.clock.unix_ms()));
   CO_ASSIGN_OR_RETURN(asked.bypass_governance,
                       read_flag(call.request.headers, "x-amz-bypass-governance-retention"));
+  CO_RETURN_IF_ERROR(authorize_with(call, asked_lock(*asked.retention, call.door.clock.unix_ms())));
   auto done = co_await change(call, std::move(asked));
   co_return done;
 }
@@ -84,6 +101,8 @@ io::Task<Result<void>> put_object_legal_hold(Call& call) {
   auto document = co_await read_lock_document(call);
   if (!document) co_return std::unexpected(std::move(document).error());
   CO_ASSIGN_OR_RETURN(asked.legal_hold, parse_legal_hold(*document));
+  CO_RETURN_IF_ERROR(
+      authorize_with(call, {{"s3:object-lock-legal-hold", {*asked.legal_hold ? "ON" : "OFF"}}}));
   auto done = co_await change(call, std::move(asked));
   co_return done;
 }

@@ -100,7 +100,7 @@ io::Task<Result<void>> upload_part(Call& call) {
   CO_RETURN_IF_ERROR(check_part_checksum(*upload, call.plan.checksum));
   request.length = call.plan.length;
   auto key = request.customer_key;
-  if (call.plan.checksum == ChecksumKind::none) call.plan.computed = upload->checksum;
+  if (call.plan.checksum != upload->checksum) call.plan.computed = upload->checksum;
   RequestBody body(call.exchange, call.plan, call.identity, store::kObjectBytesMax, call.door.workers);
   auto part = co_await call.door.store.put_part(std::move(request), body);
   call.bytes_in = body.bytes();
@@ -112,7 +112,7 @@ io::Task<Result<void>> upload_part(Call& call) {
   http::Response response = make_response(call, 200);
   response.headers.add("etag", quoted(part->etag));
   // What the client sent and saw checked; else what was computed.
-  store::Checksum checksum = body.checksum();
+  store::Checksum checksum = body.said();
   if (checksum.kind == ChecksumKind::none) checksum = part->checksum;
   if (checksum.kind != ChecksumKind::none)
     response.headers.add(std::string(checksum_header(checksum.kind)), checksum_text(checksum, 0));

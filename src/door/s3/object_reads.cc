@@ -28,6 +28,8 @@ Result<store::HeadRequest> read_head_request(const Call& call) {
     if (headers.find("range") != nullptr)
       return refuse("InvalidRequest", "Cannot specify both Range header and partNumber query parameter");
   }
+  if (headers.find("x-amz-server-side-encryption") != nullptr)
+    return refuse("InvalidArgument", "x-amz-server-side-encryption is not applicable to reads.");
   what.conditions = read_conditions(headers, "", call.door.clock.unix_ms());
   ASSIGN_OR_RETURN(what.customer_key, read_customer_key(headers));
   return what;

@@ -112,6 +112,10 @@ constexpr Name kCopyOnly[] = {"x-amz-metadata-directive", "x-amz-tagging-directi
                               "x-amz-checksum-algorithm"};
 constexpr Name kAbort[] = {"x-amz-if-match-initiated-time=none"};
 
+constexpr Name kReadOnly[] = {
+    "x-amz-server-side-encryption"};  // a read that asks for it is told that it may not
+
+constexpr auto kRead = join(kReadOnly, kCustomerKey);
 constexpr auto kAttributes = join(kAttributesOnly, kCustomerKey);
 constexpr auto kRetention = join(kRetentionOnly, kChecksums);
 constexpr auto kCreateUpload = join(kCreateUploadOnly, kNewObject, kCustomerKey);
@@ -192,8 +196,8 @@ constexpr OperationRow kRows[] = {
     {Operation::upload_part, "UploadPart", "PUT", Level::object, "uploadId", "", kPart, kUploadPart, true, "s3:PutObject", &upload_part},
     {Operation::copy_object, "CopyObject", "PUT", Level::object, "", "x-amz-copy-source", kNone, kCopy, false, "s3:PutObject", &copy_object},
     {Operation::put_object, "PutObject", "PUT", Level::object, "", "", kNone, kPut, true, "s3:PutObject", &put_object},
-    {Operation::get_object, "GetObject", "GET", Level::object, "", "", kGet, kCustomerKey, false, "s3:GetObject", &get_object},
-    {Operation::head_object, "HeadObject", "HEAD", Level::object, "", "", kGet, kCustomerKey, false, "s3:GetObject", &head_object},
+    {Operation::get_object, "GetObject", "GET", Level::object, "", "", kGet, kRead, false, "s3:GetObject", &get_object},
+    {Operation::head_object, "HeadObject", "HEAD", Level::object, "", "", kGet, kRead, false, "s3:GetObject", &head_object},
     {Operation::delete_object, "DeleteObject", "DELETE", Level::object, "", "", kVersion, kDeleteObject, false, "s3:DeleteObject", &delete_object},
     {Operation::preflight_object, "Preflight", "OPTIONS", Level::object, "", "", kAny, kNone, false, "", &preflight},
 };

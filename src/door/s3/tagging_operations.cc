@@ -1,4 +1,5 @@
 // GetObjectTagging, PutObjectTagging, DeleteObjectTagging.
+#include "door/s3/access.h"
 #include "door/s3/call.h"
 #include "door/s3/errors.h"
 #include "door/s3/object_headers.h"
@@ -44,6 +45,12 @@ io::Task<Result<void>> put_object_tagging(Call& call) {
   auto read = co_await read_request_document(call, kTaggingDocumentBytesMax, "MalformedXML");
   if (!read) co_return std::unexpected(std::move(read).error());
   CO_ASSIGN_OR_RETURN(TagMap tags, parse_tagging(read->text));
+  std::map<std::string, std::vector<std::string>> asked;
+  for (const auto& [key, value] : tags) {
+    asked["s3:RequestObjectTag/" + key] = {value};
+    asked["s3:RequestObjectTagKeys"].push_back(key);
+  }
+  CO_RETURN_IF_ERROR(authorize_with(call, asked));
   auto done = co_await set_tags(call, std::move(*bucket), std::move(tags), 200);
   co_return done;
 }

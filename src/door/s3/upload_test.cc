@@ -77,6 +77,16 @@ TEST_F(UploadTest, EveryChecksumIsVerifiedStoredAndReturnedWhenAskedFor) {
   EXPECT_EQ(put({{"x-amz-checksum-crc64nvme", "rosUhgp5mIg="}}, "123456789").status, 200);
 }
 
+TEST_F(UploadTest, ABodyWithoutAChecksumGetsOneFromTheService) {
+  crypto::Crc64Nvme crc;
+  crc.update(as_bytes(std::string_view("hello")));
+  std::string raw;
+  Writer(raw).u64(crc.value());
+  Answer a = put({}, "hello");
+  EXPECT_EQ(a.headers.get("x-amz-checksum-crc64nvme"), base64(as_bytes(raw)));
+  EXPECT_EQ(a.headers.get("x-amz-checksum-type"), "FULL_OBJECT");
+}
+
 TEST_F(UploadTest, ChecksumHeadersMustAgree) {
   std::string crc = crc32_base64("hello");
   refused(
