@@ -338,6 +338,10 @@ bool Connection::can_keep_alive(const Response& response) const {
   if (!parser_->head().keep_alive || server_.draining || body_error_) return false;
   // A client that still waits for 100 Continue may send its body or not: nobody knows where its next request begins.
   if (continue_pending_ && in_.empty()) return false;
+  // Of an empty body no 100 is sent (RFC 9110 §10.1.1). botocore, and so the aws cli, takes the final answer that it gets instead for the
+  // first line of the next answer on the connection, too, and then waits for a body that never comes.
+  const RequestHead& head = parser_->head();
+  if (head.expect_continue && !head.chunked && head.content_length == 0) return false;
   if (!parser_->head().chunked && body_.direct() > kUnreadBodyBytesMax) return false;
   const std::string* connection = response.headers.find("connection");
   return connection == nullptr || !list_contains(*connection, "close");
