@@ -70,9 +70,10 @@ io::Task<Result<size_t>> SummingBody::read(MutableBytes out) {
     sum_.update(out.first(*got));
     co_return got;
   }
-  // Another kind than asked for stays visible to who asked.
+  // Another kind than asked for stays visible to who asked. CRC64NVME is what S3 keeps where nobody chose: then any other has done its work.
   computed_ = body_.checksum();
-  if (computed_.kind == Kind::none) computed_ = sum_.value();
+  bool unchosen = sum_.kind() == Kind::crc64nvme && computed_.kind != Kind::crc64nvme;
+  if (computed_.kind == Kind::none || unchosen) computed_ = sum_.value();
   co_return got;
 }
 

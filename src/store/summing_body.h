@@ -13,6 +13,7 @@ namespace archipel::store {
 class ChecksumSum {
  public:
   explicit ChecksumSum(Checksum::Kind kind);
+  Checksum::Kind kind() const { return kind_; }
   void update(ByteView bytes);
   Checksum value();
 
@@ -25,7 +26,7 @@ class ChecksumSum {
 // The checksum of A followed by B; both of one CRC kind.
 Checksum combine_checksums(const Checksum& a, const Checksum& b, uint64_t b_bytes);
 
-// Hands on what `body` says, and its checksum too if it has one of `kind`; else the one that it has computed. `body` must outlive it.
+// Hands on what `body` says, and its checksum too if it has one; else, or if `kind` is CRC64NVME and its is not, the one computed here. `body` must outlive it.
 class SummingBody final : public BodySource {
  public:
   SummingBody(BodySource& body, Checksum::Kind kind) : body_(body), sum_(kind) {}
