@@ -18,6 +18,7 @@ NAMES_MAX = 3  # of tests in a row; the rest is counted
 
 ROW = re.compile(r'\{Operation::(\w+), "(\w+)", "(\w+)", Level::(\w+), "([\w-]*)", "([\w-]*)", (\w+), (\w+), (true|false), "([\w:]*)", (&\w+|nullptr)')
 ARRAY = re.compile(r"constexpr Name (k\w+)\[\] = \{(.*?)\};", re.S)
+JOIN = re.compile(r"constexpr auto (k\w+) = join\(([^)]*)\);")
 TEST = re.compile(r"^\s*(?:TEST|TEST_F|TEST_P|RC_GTEST_PROP|RC_GTEST_FIXTURE_PROP)\(\s*(\w+)\s*,\s*(\w+)", re.M)
 # Operations of Amazon S3 that the table does not know at all: they answer NotImplemented.
 ABSENT = {
@@ -38,6 +39,8 @@ def operations():
     """(rows, {array name: entries}) of the door's table."""
     text = (ROOT / "src/door/s3/operation.cc").read_text()
     arrays = {name: re.findall(r'"([^"]*)"', body) for name, body in ARRAY.findall(text)}
+    for name, parts in JOIN.findall(text):
+        arrays[name] = [entry for part in re.findall(r"k\w+", parts) for entry in arrays[part]]
     fields = ("id", "name", "method", "level", "sub", "header", "parameters", "headers", "body", "action", "handler")
     rows = [dict(zip(fields, found)) for found in ROW.findall(text)]
     if len(rows) < 20:

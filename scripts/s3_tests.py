@@ -255,7 +255,9 @@ def first_line(text):
 
 
 def load_reasons():
-    return tomllib.loads(REASONS.read_text())["reasons"] if REASONS.exists() else {}
+    """{name: reason}; a name that begins with ~ is a regular expression over names."""
+    found = tomllib.loads(REASONS.read_text()) if REASONS.exists() else {"reasons": {}}
+    return found["reasons"] | {"~" + pattern: reason for pattern, reason in found.get("patterns", {}).items()}
 
 
 def functions_of(rows):
@@ -315,7 +317,8 @@ def short_name(test):
 
 def reason_of(reasons, test):
     name = short_name(test).removeprefix("test_headers.py::")
-    return reasons.get(name) or reasons.get(name.partition("[")[0])
+    exact = reasons.get(name) or reasons.get(name.partition("[")[0])
+    return exact or next((reason for key, reason in reasons.items() if key.startswith("~") and re.search(key[1:], name)), None)
 
 
 def text_of(rows, order):

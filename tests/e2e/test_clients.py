@@ -11,6 +11,7 @@ import tools
 
 SIZES = (0, 1, 65535, 65536, 65537, 5 << 20)
 LARGE = 200 << 20
+RCLONE_CUTOFF = 200 << 20  # rclone's default: above it, an upload goes in parts
 HARD_KEYS = ("with space.txt", "a+b", "%41", "A", "umlaut-\u00fc-\u6f22\u5b57-\U0001f600", "dots/../up", "slashes//twice",
              "star*quote'(paren)", "equals=and&amp;", "x" * 1024)
 
@@ -46,14 +47,7 @@ class AwsCli:
     def aws(self, *arguments, **more):
         return self.call(self.tool, "--endpoint-url", self.endpoint, *arguments, **more)
 
-    def configure(self):
-        config = self.home / "aws-config"
-        # Multipart comes later: one PUT for everything, whatever its size.
-        config.write_text("[default]\ns3 =\n  multipart_threshold = 5GB\n")
-        self.env["AWS_CONFIG_FILE"] = str(config)
-
     def test_files_of_every_size_come_back(self):
-        self.configure()
         bucket = self.bucket + "-cli"
         self.assertIn("make_bucket", self.aws("s3", "mb", f"s3://{bucket}"))
         for size in SIZES + (LARGE,):
@@ -83,7 +77,6 @@ class AwsCli:
         self.assertNotIn(bucket, self.aws("s3", "ls"))
 
     def test_keys_of_every_kind_are_kept_apart(self):
-        self.configure()
         for number, key in enumerate(HARD_KEYS):
             self.aws("s3api", "put-object", "--bucket", self.bucket, "--key", key, "--body", self.file("in", f"{number}".encode()),
                      "--metadata", "number=%d" % number, "--content-type", "text/x-number")
@@ -96,7 +89,6 @@ class AwsCli:
         self.assertEqual([o["Key"] for o in listed["Contents"]], sorted(HARD_KEYS, key=lambda k: k.encode()))
 
     def test_sync_copies_and_moves_a_tree(self):
-        self.configure()
         tree = {"a.txt": b"a", "sub/b.txt": b"b" * 70000, "sub/deeper/c d.txt": b""}
         for name, data in tree.items():
             path = self.home / "tree" / name
@@ -138,19 +130,24 @@ class OtherClients(ClientCase):
         rclone = tools.program("rclone")
         config = self.home / "rclone.conf"
         ready = self.gateway.ready
-        # The cutoff keeps uploads in one PUT: multipart comes later.
         config.write_text(f"[a]\ntype = s3\nprovider = Other\naccess_key_id = {ready['access_key']}\nsecret_access_key = {ready['secret_key']}\n"
-                          f"endpoint = {self.endpoint}\nregion = {ready['region']}\nupload_cutoff = 4G\n")
+                          f"endpoint = {self.endpoint}\nregion = {ready['region']}\n")
         source = self.home / "source"
         (source / "sub").mkdir(parents=True)
-        for name, size in (("empty", 0), ("sub/one", 1), ("sub/more", 300_000), ("with space+plus", 65536)):
+        for name, size in (("empty", 0), ("sub/one", 1), ("sub/more", 300_000), ("with space+plus", 65536),
+                           ("in parts", RCLONE_CUTOFF + 1)):
             (source / name).write_bytes(base.pattern(size, 2))
         common = ["--config", config, "--retries", "1", "--low-level-retries", "1"]
         self.call(rclone, *common, "copy", source, f"a:{self.bucket}/tree")
         self.call(rclone, *common, "check", "--download", source, f"a:{self.bucket}/tree")
         self.call(rclone, *common, "check", source, f"a:{self.bucket}/tree")
         listing = self.call(rclone, *common, "lsf", "-R", f"a:{self.bucket}/tree")
-        self.assertEqual(sorted(listing.split("\n")), sorted(["", "empty", "sub/", "sub/more", "sub/one", "with space+plus"]))
+        self.assertEqual(sorted(listing.split("\n")), sorted(["", "empty", "in parts", "sub/", "sub/more", "sub/one", "with space+plus"]))
+        self.call(rclone, *common, "sync", f"a:{self.bucket}/tree", self.home / "back")
+        self.call("diff", "-r", source, self.home / "back")
+        (self.home / "back/sub/one").unlink()
+        self.call(rclone, *common, "sync", self.home / "back", f"a:{self.bucket}/tree")
+        self.assertNotIn("sub/one", self.call(rclone, *common, "lsf", "-R", f"a:{self.bucket}/tree"))
         self.call(rclone, *common, "purge", f"a:{self.bucket}")
         self.assertEqual(self.client.request("HEAD", self.bucket).status, 404)
 
@@ -160,8 +157,13 @@ class OtherClients(ClientCase):
         ready = self.gateway.ready
         host = f"{self.gateway.address[0]}:{self.gateway.address[1]}"
         config.write_text(f"[default]\naccess_key = {ready['access_key']}\nsecret_key = {ready['secret_key']}\nhost_base = {host}\n"
-                          f"host_bucket = {host}\nuse_https = False\nbucket_location = {ready['region']}\nenable_multipart = False\n")
+                          f"host_bucket = {host}\nuse_https = False\nbucket_location = {ready['region']}\n")
         data = base.pattern(100_000, 3)
+        large = base.pattern(40 << 20, 3)  # s3cmd sends what is above 15 MiB in parts
+        self.call(s3cmd, "-c", config, "put", self.file("in", large), f"s3://{self.bucket}/large")
+        self.call(s3cmd, "-c", config, "get", f"s3://{self.bucket}/large", self.home / "large")
+        self.assertEqual(base.sha256((self.home / "large").read_bytes()), base.sha256(large))
+        self.call(s3cmd, "-c", config, "del", f"s3://{self.bucket}/large")
         self.call(s3cmd, "-c", config, "put", self.file("in", data), f"s3://{self.bucket}/dir/file name")
         self.assertIn("dir/file name", self.call(s3cmd, "-c", config, "ls", "-r", f"s3://{self.bucket}"))
         self.call(s3cmd, "-c", config, "get", f"s3://{self.bucket}/dir/file name", self.home / "out")

@@ -238,6 +238,84 @@ class Decoder(base.Case):
                 self.assertEqual((self.out / line["path"]).read_bytes(), self.stored[line["bucket"], line["key"]])
 
 
+class DecoderVersions(base.Case):
+    """Versions, delete markers, multipart objects and objects under SSE-S3, from three islands alone."""
+
+    def request(self, method, key=None, status=200, bucket="kept", **more):
+        return self.expect(self.client.request(method, bucket, key, **more), status)
+
+    def put(self, key, body, **more):
+        made = self.request("PUT", key, body=body, **more).headers.get("x-amz-version-id", "null")
+        self.stored[key, made] = body
+        return made
+
+    def versioning(self, status):
+        document = f"<VersioningConfiguration><Status>{status}</Status></VersioningConfiguration>"
+        self.request("PUT", query=[("versioning", "")], body=document.encode())
+
+    def multipart(self, key, parts, **more):
+        """Parts numbered 2, 4, 6…; the first is sent twice, and one that the completion leaves out is sent, too."""
+        upload = self.request("POST", key, query=[("uploads", "")], **more).xml().findtext("UploadId")
+        numbers = [2 * n + 2 for n in range(len(parts))]
+        listed = ""
+        for number, body in [(2, b"replaced"), (9, b"left out"), *zip(numbers, parts)]:
+            tag = self.request("PUT", key, query=[("partNumber", str(number)), ("uploadId", upload)], body=body).headers["etag"]
+            if body not in (b"replaced", b"left out"):
+                listed += f"<Part><PartNumber>{number}</PartNumber><ETag>{tag}</ETag></Part>"
+        done = self.request("POST", key, query=[("uploadId", upload)], body=f"<CompleteMultipartUpload>{listed}</CompleteMultipartUpload>".encode())
+        self.stored[key, done.headers.get("x-amz-version-id", "null")] = b"".join(parts)
+
+    def fill(self):
+        self.put("history", b"before versions were kept")
+        self.versioning("Enabled")
+        for size in (1000, 300_000, 9 << 20):
+            self.put("history", base.pattern(size, "history"))
+        self.request("DELETE", "history", 204)
+        gone = self.put("history", b"removed for good")
+        self.request("DELETE", "history", 204, query=[("versionId", gone)])
+        del self.stored["history", gone]
+        self.put("hidden", b"under a delete marker")
+        self.request("DELETE", "hidden", 204)
+        self.put("sealed", base.pattern(200_000, 5), headers={"x-amz-server-side-encryption": "AES256"})
+        self.multipart("parts", [base.pattern(5 << 20, 1), base.pattern((8 << 20) + 1, 2), b"the end"])
+        self.multipart("parts", [b"one small part"])
+        self.multipart("sealed parts", [base.pattern(5 << 20, 3), base.pattern(70_000, 4)], headers={"x-amz-server-side-encryption": "AES256"})
+        copied = self.request("PUT", "copy of parts", headers={"x-amz-copy-source": "/kept/sealed%20parts"}).headers["x-amz-version-id"]
+        self.stored["copy of parts", copied] = self.stored[[k for k in self.stored if k[0] == "sealed parts"][0]]
+        self.versioning("Suspended")
+        self.put("suspended", b"first")
+        self.put("suspended", b"second, in the place of the first")
+
+    def listed(self):
+        """{(key, version): (latest, delete marker, size or None)} as the gateway tells it."""
+        root = self.request("GET", query=[("versions", "")]).xml()
+        return {(e.findtext("Key"), e.findtext("VersionId")): (e.findtext("IsLatest") == "true", e.tag == "DeleteMarker",
+                                                               int(e.findtext("Size") or 0))
+                for e in root if e.tag in ("Version", "DeleteMarker")}
+
+    def test_every_version_comes_back(self):
+        python()
+        cloud, self.stored = self.new_gateway(), {}
+        self.client = cloud.start().client(timeout=90)
+        self.expect(self.client.make_bucket("kept"), 200)
+        self.fill()
+        listed = self.listed()
+        self.assertEqual({k for k, (_, marker, _) in listed.items() if not marker}, set(self.stored))
+        self.client.close()
+        self.assertEqual(cloud.stop(), 0, cloud.stderr())
+        for triple in ((0, 1, 2), (3, 4, 5)):
+            out = cloud.home / f"out{triple[0]}"
+            lines, summary = rebuild(cloud, [gateway.ISLANDS[n] for n in triple], "--versions", "--out", out)
+            self.assertEqual({(e["key"], e["version"]): (e["latest"], e["delete_marker"], e["size"]) for e in lines}, listed)
+            for line in lines:
+                if not line["delete_marker"]:
+                    got = (out / line["path"]).read_bytes()
+                    self.assertEqual(base.sha256(got), base.sha256(self.stored[line["key"], line["version"]]), line)
+            self.assertEqual((summary["islands_blamed"], summary["notes"]), ({}, []))
+        current, _ = rebuild(cloud, gateway.ISLANDS[:3])
+        self.assertEqual({e["key"] for e in current}, {key for (key, _), (latest, marker, _) in listed.items() if latest and not marker})
+
+
 class DecoderGolden(base.Case):
     def test_golden_files_read_as_their_manifest_says(self):
         done = tools.run([python(), REBUILD.parent / "golden.py", GOLDEN])

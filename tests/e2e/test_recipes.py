@@ -46,6 +46,10 @@ class Recipes(base.Shared):
         done = tools.run([tools.venv("python"), "-c", script, self.gateway.ready["s3"]], 240, env=self.env)
         self.assertEqual(done.returncode, 0, done.stdout[-4000:])
 
+    def test_aws_cli(self):
+        tools.program("aws"), tools.program("curl")
+        self.follow("aws-cli.md")
+
     def test_rclone(self):
         tools.program("rclone")
         self.follow("rclone.md")
@@ -79,6 +83,9 @@ class Recipes(base.Shared):
     def test_requests_of_terraforms_state_back_end(self):
         self.boto(TERRAFORM)
 
+    def test_requests_of_nextclouds_object_store(self):
+        self.boto(NEXTCLOUD)
+
 
 COMMON = """
 import io, random, sys, urllib.request
@@ -111,4 +118,44 @@ for serial in range(3):
     s3.delete_object(**lock)
     assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == b'{"serial":%d}' % serial
 assert len(s3.list_object_versions(Bucket=bucket, Prefix=key)["Versions"]) >= 3 + 3
+"""
+
+NEXTCLOUD = COMMON + """
+bucket = "nextcloud"
+try:
+    s3.head_bucket(Bucket=bucket)
+except botocore.exceptions.ClientError as error:
+    assert error.response["Error"]["Code"] == "404", error.response
+    s3.create_bucket(Bucket=bucket)
+small, large = b"a note", random.Random(1).randbytes(12 << 20)
+s3.put_object(Bucket=bucket, Key="urn:oid:1", Body=small, ContentType="text/plain", Metadata={"original-name": "note.txt", "size": "6"}, ACL="private")
+s3.upload_fileobj(io.BytesIO(large), bucket, "urn:oid:2", ExtraArgs={"ContentType": "video/mp4"})
+# The chunked upload of the sync client: parts in any order, listed, completed.
+upload = s3.create_multipart_upload(Bucket=bucket, Key="urn:oid:3", ContentType="application/octet-stream")["UploadId"]
+whole = {1: random.Random(2).randbytes(5 << 20), 2: random.Random(3).randbytes(5 << 20), 3: b"the end"}
+for number in (2, 3, 1):
+    s3.upload_part(Bucket=bucket, Key="urn:oid:3", UploadId=upload, PartNumber=number, Body=whole[number], ContentLength=len(whole[number]))
+parts = s3.list_parts(Bucket=bucket, Key="urn:oid:3", UploadId=upload, MaxParts=1000)["Parts"]
+assert [p["PartNumber"] for p in parts] == [1, 2, 3] and [p["Size"] for p in parts] == [len(whole[n]) for n in (1, 2, 3)], parts
+s3.complete_multipart_upload(Bucket=bucket, Key="urn:oid:3", UploadId=upload,
+                             MultipartUpload={"Parts": [{"PartNumber": p["PartNumber"], "ETag": p["ETag"]} for p in parts]})
+gone = s3.create_multipart_upload(Bucket=bucket, Key="urn:oid:4")["UploadId"]
+s3.upload_part(Bucket=bucket, Key="urn:oid:4", UploadId=gone, PartNumber=1, Body=b"half")
+s3.abort_multipart_upload(Bucket=bucket, Key="urn:oid:4", UploadId=gone)
+refused("NoSuchUpload", s3.list_parts, Bucket=bucket, Key="urn:oid:4", UploadId=gone)
+# Reads go by presigned URL, seeking by Range.
+link = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "urn:oid:3"}, ExpiresIn=86400)
+body = b"".join(whole[n] for n in (1, 2, 3))
+assert urllib.request.urlopen(link).read() == body
+ranged = urllib.request.urlopen(urllib.request.Request(link, headers={"Range": "bytes=5242870-5242890"}))
+assert ranged.status == 206 and ranged.read() == body[5242870:5242891]
+s3.copy_object(Bucket=bucket, Key="urn:oid:5", CopySource={"Bucket": bucket, "Key": "urn:oid:3"}, MetadataDirective="COPY")
+s3.copy({"Bucket": bucket, "Key": "urn:oid:2"}, bucket, "urn:oid:6")
+assert s3.get_object(Bucket=bucket, Key="urn:oid:5")["Body"].read() == body
+assert s3.get_object(Bucket=bucket, Key="urn:oid:6")["Body"].read() == large
+assert s3.head_object(Bucket=bucket, Key="urn:oid:1")["Metadata"]["original-name"] == "note.txt"
+for number in range(1, 7):
+    s3.delete_object(Bucket=bucket, Key=f"urn:oid:{number}")
+refused("404", s3.head_object, Bucket=bucket, Key="urn:oid:1")
+assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
 """

@@ -104,7 +104,9 @@ constexpr Name kSource[] = {"x-amz-copy-source",
                             "x-amz-copy-source-server-side-encryption-customer-key-md5"};
 constexpr Name kAttributesOnly[] = {"x-amz-object-attributes", "x-amz-max-parts", "x-amz-part-number-marker"};
 constexpr Name kRetentionOnly[] = {"x-amz-bypass-governance-retention"};
-constexpr Name kCreateUploadOnly[] = {"x-amz-checksum-algorithm", "x-amz-checksum-type"};
+// s3fs says of an upload that it will fill by copies that its metadata replaces theirs, as it does.
+constexpr Name kCreateUploadOnly[] = {"x-amz-checksum-algorithm", "x-amz-checksum-type",
+                                      "x-amz-metadata-directive=REPLACE"};
 constexpr Name kCompleteOnly[] = {"x-amz-checksum-type", "x-amz-mp-object-size"};
 constexpr Name kPartCopyOnly[] = {"x-amz-copy-source-range"};
 constexpr Name kPutOnly[] = {"x-amz-checksum-type=FULL_OBJECT"};

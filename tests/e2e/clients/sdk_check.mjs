@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { Readable } from "node:stream";
 import {
-  CopyObjectCommand, CreateBucketCommand, DeleteBucketCommand, DeleteObjectsCommand, GetObjectCommand, HeadObjectCommand,
-  ListObjectsV2Command, PutObjectCommand, S3Client,
+  CompleteMultipartUploadCommand, CopyObjectCommand, CreateBucketCommand, CreateMultipartUploadCommand, DeleteBucketCommand,
+  DeleteObjectCommand, DeleteObjectsCommand, GetObjectCommand, HeadObjectCommand, ListObjectVersionsCommand, ListObjectsV2Command,
+  ListPartsCommand, PutBucketVersioningCommand, PutObjectCommand, S3Client, UploadPartCommand,
 } from "@aws-sdk/client-s3";
 
 const [endpoint, Bucket, keysJson] = process.argv.slice(2);
@@ -43,10 +44,27 @@ await send(CopyObjectCommand, { Key: "copy", CopySource: `${Bucket}/size/65537` 
 assert.equal((await read("copy")).length, 65537);
 await refused("NoSuchKey", read("nothing"));
 
+const whole = [randomBytes(5 << 20), randomBytes(5 << 20), randomBytes(1000)];
+const { UploadId } = await send(CreateMultipartUploadCommand, { Key: "parts", ContentType: "text/parts" });
+const tags = await Promise.all(whole.map((Body, n) => send(UploadPartCommand, { Key: "parts", UploadId, PartNumber: n + 1, Body })));
+assert.deepEqual((await send(ListPartsCommand, { Key: "parts", UploadId })).Parts.map((p) => p.Size), whole.map((b) => b.length));
+const Parts = tags.map((tag, n) => ({ PartNumber: n + 1, ETag: tag.ETag, ChecksumCRC32: tag.ChecksumCRC32 }));
+await send(CompleteMultipartUploadCommand, { Key: "parts", UploadId, MultipartUpload: { Parts } });
+assert.ok((await read("parts")).equals(Buffer.concat(whole)), "parts");
+
+await send(PutBucketVersioningCommand, { VersioningConfiguration: { Status: "Enabled" } });
+for (const n of [1, 2]) await send(PutObjectCommand, { Key: "version", Body: `${n}` });
+const { DeleteMarker } = await send(DeleteObjectCommand, { Key: "version" });
+assert.equal(DeleteMarker, true);
+await refused("NoSuchKey", read("version"));
+const { Versions } = await send(ListObjectVersionsCommand, { Prefix: "version" });
+assert.deepEqual(await Promise.all(Versions.map(async (v) => (await read("version", { VersionId: v.VersionId })).toString())), ["2", "1"]);
+
 for (;;) {
-  const page = await send(ListObjectsV2Command, { MaxKeys: 7 });
-  if (!page.Contents?.length) break;
-  await send(DeleteObjectsCommand, { Delete: { Objects: page.Contents.map(({ Key }) => ({ Key })) } });
+  const page = await send(ListObjectVersionsCommand, { MaxKeys: 7 });
+  const all = [...(page.Versions ?? []), ...(page.DeleteMarkers ?? [])];
+  if (!all.length) break;
+  await send(DeleteObjectsCommand, { Delete: { Objects: all.map(({ Key, VersionId }) => ({ Key, VersionId })) } });
 }
 await send(DeleteBucketCommand, {});
 console.log("the SDK for JavaScript agrees");
