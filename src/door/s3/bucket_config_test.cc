@@ -26,7 +26,8 @@ constexpr ConfigCase kConfigs[] = {
      "SSEAlgorithm></ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>",
      "ServerSideEncryptionConfigurationNotFoundError"},
     {"lifecycle",
-     "<LifecycleConfiguration><Rule><ID>r</ID><Prefix>x/</Prefix><Status>Enabled</Status><Expiration><Days>2</"
+     "<LifecycleConfiguration><Rule><ID>r</ID><Prefix>x/</Prefix><Status>Enabled</"
+     "Status><Expiration><Days>2</"
      "Days></Expiration></Rule></LifecycleConfiguration>",
      "NoSuchLifecycleConfiguration"},
 };
