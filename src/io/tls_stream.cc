@@ -86,7 +86,8 @@ struct Link {
   std::optional<Error> failure;  // phase failed
   bool writing = false;          // somebody sends what is in `out`
   bool notified = false;         // close_notify was said
-  Event changed;                 // of phase
+  bool blocked = false;          // reading wants to say something, and `out` is full
+  Event changed;                 // of phase; nobody writes any more
 
   Result<void> usable() const {
     if (phase == Phase::closed) return closed_here();
@@ -215,7 +216,18 @@ Task<Result<void>> flush(std::shared_ptr<Link> link, Deadline deadline) {
   }
   link->writing = false;
   link->release_empty();
+  link->changed.notify_all();
   co_return written;
+}
+
+// Waits until nobody sends: reader and writer may both have something to say.
+Task<Result<void>> wait_for_writer(std::shared_ptr<Link> link, Deadline deadline) {
+  while (link->writing && link->phase == Link::Phase::open) {
+    bool in_time = co_await link->changed.wait(deadline);
+    if (!in_time)
+      co_return link->fail_with({Code::timeout, link->inner->peer() + " took nothing in time", {}});
+  }
+  co_return link->usable();
 }
 
 // --- the handshake -------------------------------------------------------------------------------------------------------
@@ -345,7 +357,7 @@ Task<Result<void>> write_all(std::shared_ptr<Link> link, std::span<const ByteVie
   size_t left = 0, offset = 0;
   for (ByteView part : parts) left += part.size();
   while (left > 0) {
-    CO_RETURN_IF_ERROR(link->usable());
+    CO_RETURN_IF_ERROR(co_await wait_for_writer(link, deadline));
     const size_t sealed = link->encrypt(parts, offset);
     if (sealed == 0) co_return link->fail_with(link->broken("sealing records for the connection"));
     left -= sealed;
@@ -368,7 +380,8 @@ std::optional<Result<size_t>> decrypt(Link& link, MutableBytes out) {
       continue;
     }
     const int why = SSL_get_error(link.ssl.get(), done);
-    if (total > 0 || why == SSL_ERROR_WANT_READ)
+    link.blocked = why == SSL_ERROR_WANT_WRITE;
+    if (total > 0 || why == SSL_ERROR_WANT_READ || link.blocked)
       break;  // what is wrong behind good bytes is found by the next read
     if (why == SSL_ERROR_ZERO_RETURN)
       outcome = Result<size_t>(0);
@@ -390,6 +403,12 @@ Task<Result<size_t>> read_some(std::shared_ptr<Link> link, MutableBytes out, Dea
     CO_RETURN_IF_ERROR(link->usable());
     std::optional<Result<size_t>> opened = decrypt(*link, out);
     if (opened) co_return std::move(*opened);
+    if (std::exchange(link->blocked, false)) {
+      CO_RETURN_IF_ERROR(co_await wait_for_writer(link, deadline));
+      Result<void> sent = co_await flush(link, deadline);
+      if (!sent) co_return link->fail_with(std::move(sent).error());
+      continue;
+    }
     Result<size_t> got = co_await fill(link, deadline);
     if (!got) co_return link->fail_with(std::move(got).error());
     if (*got == 0)

@@ -162,8 +162,8 @@ class BadInput(base.Shared):
         rest = b"GET /smuggled HTTP/1.1\r\nhost: x\r\n\r\n"
         response, wire = self.send_raw(self.client.build("PUT", self.bucket, "k", body=BODY) + BODY + rest, "PUT")
         self.expect(response, 200)
-        # What follows is the next request, unsigned: refused as such.
-        self.assertIn(wire.receive().status, (400, 403))
+        # What follows is the next request, unsigned: refused as such, or for a bucket that is not there.
+        self.assertIn(wire.receive().status, (400, 403, 404))
         self.assertEqual(self.client.get(self.bucket, "k").body, BODY)
 
     # HTTP -----------------------------------------------------------------------------------------------------------------------
@@ -247,21 +247,25 @@ class BadInput(base.Shared):
     # The S3 surface -------------------------------------------------------------------------------------------------------------
 
     def test_sub_resources_are_refused_and_never_taken_for_a_put(self):
+        # Some are offered, but not with this body, or not of an object that is not there.
         for name in ("tagging", "acl", "retention", "legal-hold", "torrent", "restore", "select", "uploads", "versionId", "partNumber", "attributes"):
             with self.subTest(name):
                 value = "" if name not in ("versionId", "partNumber") else "1"
                 response = self.client.request("PUT", self.bucket, "k", body=BODY, query=[(name, value)])
-                self.assertIn((response.status, response.code), ((501, "NotImplemented"), (400, "InvalidArgument"), (400, "InvalidRequest")), response)
-        self.expect(self.client.request("PUT", self.bucket, "k", body=BODY, query=[("tagging", None)]), 501, "NotImplemented")
-        for name in ("versioning", "policy", "lifecycle", "cors", "website", "encryption", "object-lock", "tagging"):
+                self.assertIn(response.status, (400, 404, 405, 501), response)
+        self.assertIn(self.client.request("PUT", self.bucket, "k", body=BODY, query=[("tagging", None)]).status, (400, 404))
+        for name in ("accelerate", "analytics", "inventory", "metrics", "notification", "replication"):
             with self.subTest(name):
                 self.expect(self.client.request("PUT", self.bucket, body=b"<x/>", query=[(name, "")]), 501, "NotImplemented")
+        for name in ("versioning", "policy", "lifecycle", "cors", "website", "encryption", "tagging"):
+            with self.subTest(name):
+                self.assertEqual(self.client.request("PUT", self.bucket, body=b"<x/>", query=[(name, "")]).status, 400)
         self.nothing_stored()
 
     def test_headers_that_ask_for_what_is_not_there_are_refused(self):
-        cases = {"x-amz-server-side-encryption": "aws:kms", "x-amz-tagging": "a=b", "x-amz-object-lock-mode": "COMPLIANCE",
-                 "x-amz-server-side-encryption-customer-algorithm": "AES256", "x-amz-website-redirect-location": "/elsewhere",
-                 "x-amz-grant-read": 'uri="http://acs.amazonaws.com/groups/global/AllUsers"', "x-amz-acl": "public-read"}
+        cases = {"x-amz-server-side-encryption": "aws:kms", "x-amz-object-lock-mode": "COMPLIANCE", "x-amz-storage-class": "GLACIER",
+                 "x-amz-server-side-encryption-customer-algorithm": "AES256", "x-amz-acl": "public-everything", "x-amz-foo": "bar",
+                 "x-amz-write-offset-bytes": "5"}
         for name, value in cases.items():
             with self.subTest(name):
                 response = self.client.put(self.bucket, "k", BODY, {name: value})

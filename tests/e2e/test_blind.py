@@ -39,7 +39,7 @@ class Blind(base.Case):
             self.expect(client.get(bucket, f"{key}-l{number}"), 200)
         self.expect(client.get(bucket, key + "-absent"), 404)
         self.expect(client.request("GET", bucket, query=[("list-type", "2"), ("prefix", key)]), 200)
-        self.expect(client.request("PUT", bucket, key + "-bad", body=b"x", query=[("tagging", "")]), 501)
+        self.expect(client.request("PUT", bucket, key + "-bad", body=b"x", query=[("tagging", "")]), 400)
         self.expect(client.delete(bucket, f"{key}-s0"), 204)
         cloud.kill()
         cloud.start()
