@@ -179,7 +179,7 @@ class Decoder(base.Case):
                 self.assertEqual(summary["bytes"], sum(map(len, self.stored.values())))
                 self.assertGreaterEqual(summary["epochs"], 2)
                 self.assertEqual(summary["islands_blamed"], {})
-                self.assertEqual(summary["checksums"], 4)
+                self.assertEqual(summary["checksums"], len(self.stored))  # without one of the client's, CRC64NVME is kept
                 self.assertEqual(summary["etags_md5"], len(self.stored))
                 self.assertTrue((self.out / "empty").is_dir())
                 shutil.rmtree(self.out)
