@@ -1,0 +1,34 @@
+// Report: the answers as text for a terminal, JSON for programs, and one self-contained page for people. English or French.
+//
+// The JSON of facts alone has the fixed form that other programs rely on: {"policies":[{"policy":…,"read":{"min":3,"coalitions":[["CN",…],…]},
+// "cut":{…}}]}, coalitions sorted, each as sorted names. Everything else of a report is in the form "archipel-exposure/1" (docs/exposure.md), which
+// the page embeds: it recomputes every answer from the facts in it, with the same results.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "exposure/ban.h"
+#include "exposure/facts_file.h"
+
+namespace archipel::exposure {
+
+struct ReportInput {
+  FactsFile file;
+  Inventory inventory;                   // empty for facts alone
+  std::vector<Solution> solutions;       // by policy; facts form: empty
+  std::vector<std::string> adversaries;  // asked for with --adversary
+  std::vector<BanReport> bans;
+  std::string date;  // "2026-11-22"
+};
+
+// The fixed form.
+Result<std::string> facts_json(const Facts& facts);
+Result<std::string> report_json(const ReportInput& input);
+// For a terminal `columns` wide.
+Result<std::string> report_text(const ReportInput& input, int columns);
+// `language`: "en" or "fr", the one the page opens in.
+Result<std::string> report_html(const ReportInput& input, const std::string& language);
+
+}  // namespace archipel::exposure
