@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@ namespace archipel::exposure {
 
 inline constexpr size_t kUnitsMax = 64;
 inline constexpr size_t kCoalitionsMax = 100'000;  // of one answer: more is an error, never a cut list
+inline constexpr uint64_t kStepsMax = 20'000'000;  // of one search: a second or two
 
 using Coalition = uint64_t;
 
@@ -52,16 +54,27 @@ enum class Question : uint8_t {
 bool holds(const Structure& structure, Question question, Coalition coalition);
 
 // Every inclusion-minimal coalition for which the question holds, by size, then by value. {0} if it holds for nobody's help, empty if for nobody.
-// limit: more than kCoalitionsMax of them. Cost: about 2^units steps at worst, far fewer with small minimal coalitions.
+// limit: more than kCoalitionsMax of them, or more than kStepsMax steps to find them. Cost: grows with the coalitions in which everybody is still
+// needed, not with 2^units; units that reach the same count as one until the end.
 Result<std::vector<Coalition>> minimal_coalitions(const Structure& structure, Question question);
+
+// Size of the smallest coalition that, together with `helped` (whose members count nothing), makes the question hold; nothing: none does. No list
+// is made: what kCoalitionsMax refuses is still answered. limit: kStepsMax.
+Result<std::optional<int>> least_coalition(const Structure& structure, Question question,
+                                           Coalition helped = 0);
+
+// What a coalition reaches, or one member of it alone: positions in a Structure. `names`: counted through all kinds in their order.
+struct Positions {
+  std::vector<int> shards, keys, gateways, names;
+};
 
 // What makes one coalition's case: what it reaches, counted against what it needs. Enough for a reader, and for another program, to check.
 struct Certificate {
   Coalition coalition = 0;
-  std::vector<int> shards, keys, gateways;  // positions reached by its capability
+  Positions reached;
   // By member, in bit order: positions that nobody else in the coalition reaches; without that member the question does not hold.
-  std::vector<std::vector<int>> alone;
-  std::string reason;  // "3 of 3 shards and 2 of 2 keys", "gateway 0 sees plaintext", …
+  std::vector<Positions> alone;
+  std::string reason;  // "3 shards of 3 needed and 2 keys of 2 needed", "gateway 0 sees plaintext", …
 };
 Certificate certify(const Structure& structure, Question question, Coalition minimal);
 
@@ -74,6 +87,8 @@ struct Lens {
 };
 // Only units that reach somebody. limit: more than kUnitsMax.
 Result<Lens> lens_of(const Facts& facts, Lens::Kind kind);
+// Only units that reach an island of this placing, a key holder, a gateway or a name: what one answer needs, however many islands there are.
+Result<Lens> lens_of(const Facts& facts, const Placing& placing, Lens::Kind kind);
 // `confirmed`: bit per shard. invalid: an island that the facts do not know.
 Result<Structure> structure_of(const Facts& facts, const Placing& placing, const Lens& lens,
                                uint32_t confirmed = ~0u);
@@ -85,16 +100,26 @@ struct Exposure {
 };
 Result<Exposure> expose(const Structure& structure);
 
-// Can these states, blocs (enabled or not) or providers, acting together, do it? And with how little help from others?
+// An Exposure with the names of its units.
+struct Answer {
+  Lens lens;
+  Exposure exposure;
+};
+// One answer per placing, in order, each through its own lens of states. Structures that are the same but for the order of shards are computed once.
+Result<std::vector<Answer>> expose_all(const Facts& facts, std::span<const Placing> placings);
+
+// Can this state, bloc (enabled or not) or provider do it alone? And with how little help from others: states and enabled blocs, or for a provider
+// other providers? A state of an enabled bloc is asked about for itself.
 struct Adversary {
   std::string id;
   bool reads = false, cuts = false, degrades = false;
   std::optional<int> read_help, cut_help;  // further units needed; 0 = none; nothing: no help suffices
 };
+// not_found: neither a state's code, nor a bloc or provider of these facts. limit.
 Result<Adversary> judge(const Facts& facts, const Placing& placing, const std::string& adversary,
                         uint32_t confirmed = ~0u);
 
-// A fact of level Declared or Assumed that an answer hangs on: what changes if it is false.
+// A fact of level Declared or Assumed that an answer hangs on: what changes if it is false. Of the facts' placings; in their order, then the parties'.
 struct Sensitivity {
   std::string party;  // "island aws-ireland"
   Edge edge;
