@@ -26,3 +26,20 @@ function(archipel_module PATH)
     add_test(NAME ${NAME} COMMAND ${NAME}_test)
   endif()
 endfunction()
+
+# archipel_embed(MODULE SYMBOL GLOB…)
+# Makes the text files that match part of the module's library: std::span<const EmbeddedFile> SYMBOL(), to be declared where it is used.
+function(archipel_embed MODULE SYMBOL)
+  string(REPLACE "/" "_" NAME ${MODULE})
+  string(REGEX REPLACE "[^a-z_]+" "_" BASE ${SYMBOL})
+  set(GLOBS ${ARGN})
+  list(TRANSFORM GLOBS PREPEND ${CMAKE_SOURCE_DIR}/)
+  file(GLOB FILES CONFIGURE_DEPENDS ${GLOBS})
+  list(JOIN FILES "," JOINED)
+  set(OUTPUT ${CMAKE_BINARY_DIR}/embedded/${BASE}.cc)
+  file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/embedded)
+  add_custom_command(OUTPUT ${OUTPUT}
+    COMMAND ${CMAKE_COMMAND} -DSYMBOL=${SYMBOL} -DOUTPUT=${OUTPUT} -DFILES=${JOINED} -P ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
+    DEPENDS ${FILES} ${CMAKE_SOURCE_DIR}/cmake/embed.cmake VERBATIM)
+  target_sources(archipel_${NAME} PRIVATE ${OUTPUT})
+endfunction()
