@@ -92,8 +92,10 @@ TEST(World, TheSameCodeIsAnotherPlaceAtAnotherProvider) {
   ASSERT_NE(world, nullptr);
   const RegionFact* alibaba = world->region("alibaba", "ap-southeast-3");
   const RegionFact* aws = world->region("aws", "ap-southeast-3");
-  ASSERT_TRUE(alibaba != nullptr && aws != nullptr);
+  const RegionFact* huawei = world->region("Huawei Cloud", "ap-southeast-3");
+  ASSERT_TRUE(alibaba != nullptr && aws != nullptr && huawei != nullptr);
   EXPECT_EQ(alibaba->state, "MY");
+  EXPECT_EQ(huawei->state, "SG");
   EXPECT_EQ(aws->state, "ID");
   EXPECT_EQ(world->region("hetzner", "ap-southeast-3"), nullptr);
   EXPECT_EQ(world->region("nobody", "ap-southeast-3"), nullptr);
