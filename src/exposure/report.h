@@ -25,6 +25,9 @@ struct ReportInput {
 
 // The fixed form.
 Result<std::string> facts_json(const Facts& facts);
+// Every coalition of the fixed form with its certificate, "archipel-certificates/1": {"policies":[{"policy":…,"read":[{"coalition":["CN",…],
+// "reaches":{"islands":[…],"keyholders":[…],"gateways":[…],"names":[…]},"alone":{"CN":{…what nobody else of them reaches…}},"reason":…}],"cut":[…]}]}.
+Result<std::string> certificates_json(const Facts& facts);
 Result<std::string> report_json(const ReportInput& input);
 // For a terminal `columns` wide.
 Result<std::string> report_text(const ReportInput& input, int columns);
