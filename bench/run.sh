@@ -5,6 +5,7 @@
 #   bench/run.sh pipeline     sealing + coding + tagging on one core against the roofline of its primitives
 #   bench/run.sh recovery [OBJECTS [OBJECTS A COMMIT]]   a start without index/: by replay and by a snapshot
 #   bench/run.sh scrub        scrub and repair of extents on six directories, per CPU-second, beside their primitives
+#   bench/run.sh exposure     1,000 placements over 12 islands and 16 states, against trying every coalition
 #   bench/run.sh s3 [ARG…]    PUT, GET, LIST and parts through S3 per server-CPU-second, beside nginx and RocksDB (ARGs: see bench/s3.py --help)
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
@@ -12,8 +13,8 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 which=${1:-all}
 [ $# = 0 ] || shift
 case $which in
-  all | pipeline | recovery | scrub | s3) ;;
-  *) echo "bench: '$which' is not a benchmark; say pipeline, recovery, scrub, s3 or nothing" >&2; exit 2 ;;
+  all | pipeline | recovery | scrub | exposure | s3) ;;
+  *) echo "bench: '$which' is not a benchmark; say pipeline, recovery, scrub, exposure, s3 or nothing" >&2; exit 2 ;;
 esac
 if [ "$which" = all ] || [ "$which" = pipeline ]; then
   echo "== the data path on one core =="
@@ -28,6 +29,10 @@ fi
 if [ "$which" = all ] || [ "$which" = scrub ]; then
   echo "== scrub and repair against their primitives =="
   build/release/bench/bench_scrub
+fi
+if [ "$which" = all ] || [ "$which" = exposure ]; then
+  echo "== exposure of 1,000 placements against brute force =="
+  build/release/bench/bench_exposure
 fi
 if [ "$which" = all ] || [ "$which" = s3 ]; then
   echo "== PUT and GET on loopback, medians of interleaved rounds =="
