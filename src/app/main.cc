@@ -10,6 +10,7 @@
 
 #include "app/admin.h"
 #include "app/config.h"
+#include "app/exposure_command.h"
 #include "app/gateway.h"
 #include "app/identity_commands.h"
 #include "app/islands.h"
@@ -422,6 +423,8 @@ int main_entry(int argc, char** argv) {
 
   IdentityCommand identity;
   add_identity_commands(app, identity);
+  ExposureCommand exposure;
+  add_exposure_command(app, exposure);
 
   try {
     app.parse(argc, argv);
@@ -432,6 +435,7 @@ int main_entry(int argc, char** argv) {
   if (init_command->parsed()) return init(file);
   if (serve_command->parsed()) return serve(file, said);
   if (!identity.fields["op"].empty()) return run_identity_command(std::move(identity));
+  if (exposure.given) return run_exposure_command(exposure);
   if (!dir.empty()) file = dir + "/archipel.toml";
   if (file.empty()) {
     fmt::print(stderr, "archipel: say where: --config FILE, or --dir DIR\n");

@@ -153,6 +153,7 @@ class Reader {
       if (std::ranges::count(row.fields, row.fields[i]) > 1)
         return error(invalid, row.line, fmt::format("the column {} is named twice", row.fields[i]));
     }
+    csv_.header_line = row.line;
     csv_.columns = std::move(row.fields);
     return {};
   }

@@ -24,6 +24,7 @@ struct CsvRow {
 };
 
 struct Csv {
+  size_t header_line = 1;
   std::vector<std::string> columns;
   std::vector<CsvRow> rows;  // each with as many fields as columns
 };

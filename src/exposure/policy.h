@@ -30,7 +30,8 @@ struct Policy {
   std::vector<std::string> metadata_allow, metadata_deny;
   std::vector<std::string> adversaries;  // states, sets, providers
   Bound read_bound = Bound::warn, cut_bound = Bound::enforce;
-  std::optional<double> cost_max;  // US dollars per month for 1 TB of clients' data, storage alone
+  // US dollars per month for 1 TB of clients' data, storage alone. An island whose price is not known cannot keep it; the owner's own cost nothing.
+  std::optional<double> cost_max;
   Where where;
 };
 
@@ -47,12 +48,13 @@ struct Solution {
   Placing placing;
   std::optional<int> rho, delta;      // bloc-adjusted, as the engine counts them
   std::optional<double> cost;         // per TB and month; nothing: a price is not known
-  std::vector<std::string> warnings;  // read bounds that do not hold and are "warn"
-  uint64_t tried = 0;                 // placements judged
+  std::vector<std::string> warnings;  // bounds that do not hold and are "warn"
+  uint64_t tried = 0;                 // steps of the search
 };
 
-// Why nothing fits: the smallest set of rules that contradict each other, and what would help.
+// Why nothing fits: a set of rules that contradict each other, of which none can be left out, and what would help (each tried by solving again).
 struct Conflict {
+  std::string policy;                // its name
   std::vector<std::string> rules;    // "residency allow = [\"EU\"] leaves 4 islands: …" with file and line
   std::vector<std::string> missing;  // "an island whose place is in EU, at a provider other than ovh"
   std::string message() const;       // one sentence for an error: policy, rules, what is missing
@@ -63,14 +65,19 @@ struct Solved {
   Conflict conflict;  // meaningful without a solution
 };
 
-// Best first by rho, delta (both as large as can be, nothing = nobody = best), then the lower cost, then fewer shards, then names. `codes`: those
-// the cloud knows. `journal`: the islands that hold metadata. Pure; bounded: at most kSolverTriesMax placements are judged, and a search cut
-// short is an error (limit), never a worse answer.
+// Best first by rho, delta (both as large as can be, nothing = nobody = best), then both again for coalitions without the owner's home states
+// (a gateway at home reads and cuts alone, whatever the placement), then the lower cost (a known one before an unknown one), then fewer shards, then
+// names. Shards are in the order of the facts' islands. `codes`: those the cloud knows; no other one is admitted. `journal`: the islands that hold
+// metadata. Pinned islands are judged as they are, in their order.
+//
+// invalid: a policy with unknown words or islands, or numbers out of range, with its file and line. limit: more than kSolverTriesMax steps (choices
+// of an island): a search cut short is an error, never a worse answer.
 inline constexpr uint64_t kSolverTriesMax = 5'000'000;
 Result<Solved> solve(const Facts& facts, const Policy& policy, std::span<const Code> codes,
                      std::span<const std::string> journal, const World& world);
 
-// Does this placing keep the policy? Empty: yes. Else one sentence per rule broken. The same rules as solve().
+// Does this placing keep the policy? Empty: yes. Else one sentence per rule broken. The same rules as solve(), but those for the journal's metadata.
+// invalid: as solve(), or no placing.
 Result<std::vector<std::string>> violations(const Facts& facts, const Policy& policy, const Placing& placing,
                                             const World& world);
 

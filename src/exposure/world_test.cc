@@ -92,8 +92,10 @@ TEST(World, TheSameCodeIsAnotherPlaceAtAnotherProvider) {
   ASSERT_NE(world, nullptr);
   const RegionFact* alibaba = world->region("alibaba", "ap-southeast-3");
   const RegionFact* aws = world->region("aws", "ap-southeast-3");
-  ASSERT_TRUE(alibaba != nullptr && aws != nullptr);
+  const RegionFact* huawei = world->region("Huawei Cloud", "ap-southeast-3");
+  ASSERT_TRUE(alibaba != nullptr && aws != nullptr && huawei != nullptr);
   EXPECT_EQ(alibaba->state, "MY");
+  EXPECT_EQ(huawei->state, "SG");
   EXPECT_EQ(aws->state, "ID");
   EXPECT_EQ(world->region("hetzner", "ap-southeast-3"), nullptr);
   EXPECT_EQ(world->region("nobody", "ap-southeast-3"), nullptr);
@@ -218,8 +220,9 @@ std::vector<Mutation> mutations() {
       {"SourcesThatOthersNeedAreGone", "sources.csv", csv(kSources, {"a,A,,2026-11-22"}), "data/states.csv:"},
       {"ColumnMissing", "prices.csv", csv("provider,egress_gb", {"aws,0.09"}),
        "prices.csv:1: the column `storage_gb_month` is missing"},
-      {"ColumnTooMany", "sources.csv", csv("id,title,address,date,mood", {"a,A,,2026-11-22,good"}),
-       "sources.csv:1: nobody knows the column `mood`"},
+      {"ColumnTooMany", "sources.csv",
+       "# about\n" + csv("id,title,address,date,mood", {"a,A,,2026-11-22,good"}),
+       "sources.csv:2: nobody knows the column `mood`"},
       {"FieldMissing", "sources.csv", csv(kSources, {"a,A,2026-11-22"}),
        "sources.csv:2: this row has 3 fields"},
       {"Empty", "sources.csv", "", "sources.csv:1: the file is empty"},

@@ -1,0 +1,153 @@
+"""`archipel exposure --facts`: the worked examples and facts made at random, against a brute force and a checker of certificates that share no
+code with the engine; and facts that are wrong, named with file, line and column."""
+import json
+import pathlib
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import base
+import gateway
+
+HERE = pathlib.Path(__file__).resolve().parent.parent / "exposure"
+WORKED = sorted((HERE / "worked").glob("*.toml"))
+STATES = ["AT", "CN", "DE", "FR", "GB", "JP", "RU", "SG", "US"]
+BASES = ["parent", "staff", "supply", "network", "sanctions"]
+RANDOM_FILES = 12
+
+
+def some_party(rng, kind, name):
+    lines = [f"[[{kind}]]", f'id = "{name}"', *(f'{key} = "{rng.choice(STATES)}"' for key in ("place", "operator", "parent"))]
+    if kind == "island":
+        lines.append(f'provider = "company {rng.randrange(4)}"')
+    if kind == "gateway":
+        lines.append(f"plaintext = {rng.choice(['true', 'false', 'false', 'false'])}")
+    if kind == "name":
+        lines.append(f'kind = "{rng.choice(["dns", "ca"])}"')
+    if rng.random() < 0.4:
+        reach = ", ".join(f'{{ state = "{state}", cap = "{rng.choice(["read", "cut", "both"])}", basis = "{rng.choice(BASES[1:])}", '
+                          'level = "Declared", source = "a test", date = "2026-11-22" }' for state in rng.sample(STATES, 2))
+        lines.append(f"reach = [{reach}]")
+    return lines
+
+
+def some_facts(seed):
+    rng = random.Random(seed)
+    islands = [f"island-{i}" for i in range(rng.randint(1, 8))]
+    lines = [line for name in islands for line in some_party(rng, "island", name)]
+    holders = rng.choice([0, 1, 3, 4])
+    for kind, count in (("keyholder", holders), ("gateway", rng.choice([0, 0, 1, 2])), ("name", rng.choice([0, 0, 1, 2]))):
+        for i in range(count):
+            lines += some_party(rng, kind, f"{kind}-{i}")
+    if holders:
+        lines += ["[keys]", f"threshold = {rng.randint(1, holders)}"]
+    for name, states in (("EU", ["AT", "DE", "FR"]), ("ALLIES", ["GB", "US", "FR"])):
+        if rng.random() < 0.5:
+            lines += ["[[bloc]]", f'id = "{name}"', f"states = {json.dumps(states)}", f"enabled = {rng.choice(['true', 'false'])}"]
+    for i in range(3):
+        n = rng.randint(1, len(islands))
+        lines += [f'[policy."policy {i}"]', f"code = [{n}, {rng.randint(1, n)}]", f"islands = {json.dumps(rng.sample(islands, n))}"]
+    return "\n".join(lines) + "\n"
+
+
+class Exposure(base.Case):
+    def setUp(self):
+        self.home = pathlib.Path(tempfile.mkdtemp(prefix="archipel-e2e-"))
+        self.addCleanup(shutil.rmtree, self.home, ignore_errors=True)
+
+    def run_with(self, *arguments):
+        return subprocess.run([str(gateway.binary), "exposure", *map(str, arguments)], capture_output=True, text=True, timeout=60)
+
+    def python(self, script, *arguments, stdin=""):
+        return subprocess.run([sys.executable, str(HERE / script), *map(str, arguments)], input=stdin, capture_output=True, text=True, timeout=120)
+
+    def answers(self, facts):
+        run = self.run_with("--facts", facts, "--json")
+        self.assertEqual((run.returncode, run.stderr), (0, ""), facts.read_text())
+        self.assertEqual(run.stdout.count("\n"), 1)
+        return json.loads(run.stdout)
+
+    def check(self, facts):
+        """The binary's answers are the brute force's, and its certificates hold."""
+        slow = self.python("brute_force.py", facts)
+        self.assertEqual(slow.returncode, 0, slow.stderr)
+        self.assertEqual(self.answers(facts), json.loads(slow.stdout), facts.read_text())
+        printed = self.run_with("--facts", facts, "--certificates")
+        self.assertEqual(printed.returncode, 0, printed.stderr)
+        checked = self.python("check_certificates.py", facts, stdin=printed.stdout)
+        self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr + facts.read_text())
+        return printed.stdout
+
+    def test_the_worked_examples_have_their_numbers(self):
+        expected = {"1-today": (1, 3, 1, 4), "2-split": (3, 25, 2, 35), "3-gateways": (1, 2, 2, 35), "4-eu-as-one": (2, 4, 1, 3), "5-cured": (3, 13, 2, 11)}
+        self.assertEqual(len(WORKED), len(expected))
+        for facts in WORKED:
+            with self.subTest(facts=facts.name):
+                self.check(facts)
+                (policy,) = self.answers(facts)["policies"]
+                self.assertEqual((policy["read"]["min"], len(policy["read"]["coalitions"]), policy["cut"]["min"], len(policy["cut"]["coalitions"])),
+                                 expected[facts.stem])
+
+    def test_the_vectors_are_what_the_brute_force_says_today(self):
+        run = self.python("brute_force.py", "--vectors", *WORKED)
+        self.assertEqual(json.loads(run.stdout), json.loads((HERE / "vectors.json").read_text()),
+                         "run tests/exposure/brute_force.py --vectors tests/exposure/worked/*.toml > tests/exposure/vectors.json")
+
+    def test_random_facts_get_the_answers_of_a_brute_force(self):
+        for seed in range(RANDOM_FILES):
+            with self.subTest(seed=seed):
+                facts = self.home / f"{seed}.toml"
+                facts.write_text(some_facts(seed))
+                self.check(facts)
+
+    def test_the_checker_finds_a_false_certificate(self):
+        facts = HERE / "worked" / "2-split.toml"
+        printed = json.loads(self.check(facts))
+
+        def broken(change):
+            copy = json.loads(json.dumps(printed))
+            change(copy["policies"][0]["read"])
+            return self.python("check_certificates.py", facts, stdin=json.dumps(copy)).returncode
+
+        self.assertEqual(broken(lambda read: None), 0)
+        self.assertEqual(broken(lambda read: read.pop()), 1, "a coalition is missing")
+        self.assertEqual(broken(lambda read: read[0]["coalition"].pop()), 1, "a member is missing")
+        self.assertEqual(broken(lambda read: read[0]["coalition"].append("JP")), 1, "one too many")
+        self.assertEqual(broken(lambda read: read[0]["reaches"]["islands"].append("x")), 1, "reaches nothing of that name")
+
+    def test_wrong_facts_are_named_with_line_and_column(self):
+        island = '[[island]]\nid = "a"\nprovider = "p"\nplace = "DE"\noperator = "DE"\nparent = "DE"\n'
+        reach = '{ state = "US", cap = "cut", basis = "sanctions", level = "Declared", source = "s", date = "2026-11-22" }'
+        cases = (
+            (island.replace('place = "DE"', 'place = "ZZ"'), "4:9", '"ZZ" is not a state'),
+            (island.replace('operator = "DE"\n', ""), "1:1", "has no operator"),
+            (island + "reach = [" + reach.replace(', date = "2026-11-22"', "") + "]\n", "7:10", "`date`"),
+            (island + f'reach = [{reach}, {reach.replace("Declared", "Proved")}]\n', "7:", "contradiction"),
+            (island + island, "8:6", "given twice, first at"),
+            (island + "[policy.p]\ncode = [1, 2]\nislands = [\"a\"]\n", "8:8", "impossible"),
+            (island + "[policy.p]\ncode = [2, 1]\nislands = [\"a\"]\n", "9:11", "needs exactly 2 islands"),
+            (island + "[policy.p]\ncode = [2, 1]\nislands = [\"a\", \"a\"]\n", "9:17", "named twice"),
+            (island + "[policy.p]\ncode = [1, 1]\nislands = [\"b\"]\n", "9:12", 'no island "b"'),
+            (island + "typo = 1\n", "7:1", "unknown key `typo`"),
+            ("[[bloc]]\nid = \"FR\"\nstates = [\"FR\"]\n", "2:6", "is a state"),
+            ("[[keyholder]]\nid = \"k\"\nplace = \"FR\"\noperator = \"FR\"\n[keys]\nthreshold = 2\n", "6:13", "from 1 to 1"),
+        )
+        for text, where, what in cases:
+            with self.subTest(what=what):
+                facts = self.home / "facts.toml"
+                facts.write_text(text)
+                run = self.run_with("--facts", facts, "--json")
+                self.assertEqual((run.returncode, run.stdout), (1, ""))
+                self.assertIn(f"{facts}:{where}", run.stderr)
+                self.assertIn(what, run.stderr)
+                self.assertEqual(run.stderr.count("\n"), 1)
+
+    def test_what_is_assumed_is_shown(self):
+        facts = self.home / "facts.toml"
+        facts.write_text('[[island]]\nid = "a"\nprovider = "a company"\nplace = "DE"\noperator = "FR"\n\n[policy.p]\ncode = [1, 1]\nislands = ["a"]\n')
+        run = self.run_with("--facts", facts)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertIn("nobody names its parent: taken to be FR", run.stdout)
+        self.assertIn("Assumed", run.stdout)
