@@ -133,6 +133,18 @@ def check_view(realm):
             check(sum(len(s.pieces) for s in version.slices) == sum(s.stream.segments for s in version.slices) > 0, name)
         if key.startswith(b"b/"):
             check(view.read_owner(value, key[2:]) == b"golden-owner", name)
+        if key.startswith(b"q/") and key[18:] != u16(0):
+            check_part(realm, key, view.read_part(value, name), name)
+
+
+def check_part(realm, key, part, name):
+    """A part's data key is bound to its upload and number."""
+    check(bool(part.slice) == (part.size > 0), name)
+    if part.slice:
+        stream = part.slice.stream
+        bound_to = (u8(view.OF_PART) + sized(b"golden-owner") + sized(b"golden-bucket") + key[2:18] + u32(int.from_bytes(key[18:], "big")) +
+                    stream.data_id + u32(part.slice.generation) + u16(1))
+        stream.unwrap(realm.keyring.kek(part.slice.kek_slot), part.slice.wrapped, bound_to, name)
 
 
 def write_commit(realm, random_bits, seq, previous):

@@ -16,6 +16,7 @@
 #include "index/snapshot_entries.h"
 #include "island/marker.h"
 #include "store/keys.h"
+#include "store/upload_records.h"
 #include "store/wrap.h"
 #include "support/source_dir.h"
 
@@ -80,6 +81,19 @@ class GoldenFiles : public ::testing::Test {
       cells.push_back((without >> i & 1) != 0 ? std::nullopt : std::optional(as_bytes(shards[i])));
     auto bytes = extent::decode_extent(keys(), erasure::Coder(ref.geometry.code), ref, cells);
     return bytes ? std::string(as_text(*bytes)) : bytes.error().describe();
+  }
+  // Key and value of a record of the view, out of the manifest.
+  static std::pair<std::string, std::string> record(const std::string& what) {
+    const std::string manifest = file("manifest.json");
+    const auto field = [&](const std::string& name, size_t from) {
+      const size_t at = manifest.find("\"" + name + "\": \"", from) + name.size() + 5;
+      const auto bytes = unhex(manifest.substr(at, manifest.find('"', at) - at));
+      EXPECT_TRUE(bytes) << what;
+      return bytes.value_or("");
+    };
+    const size_t at = manifest.find("\"" + what + "\": {");
+    EXPECT_NE(at, std::string::npos) << what;
+    return {field("key", at), field("value", at)};
   }
   static const crypto::Keyring& keys() { return *samples_->keys; }
 
@@ -215,6 +229,45 @@ TEST_F(GoldenFiles, TheLeaseTellsItsHolder) {
   EXPECT_EQ(lease->epoch, 1u);
   EXPECT_EQ(lease->counter, 42u);
   EXPECT_FALSE(lease->released);
+}
+
+TEST_F(GoldenFiles, AnUploadItsPartsAndWhatBecameOfThemAreRead) {
+  const auto [upload_key, upload_value] = record("upload");
+  const std::string prefix = store::uploads_prefix("golden-bucket");
+  ASSERT_TRUE(upload_key.starts_with(prefix));
+  const auto place = store::upload_place_of(upload_key, prefix.size());
+  ASSERT_TRUE(place);
+  EXPECT_EQ(place->key, "parts/under way");
+  const auto upload = store::decode_upload(upload_value);
+  ASSERT_TRUE(upload) << upload.error().describe();
+  EXPECT_EQ(upload->initiator, "golden-writer");
+  EXPECT_EQ(upload->attributes.owner, "golden-owner");
+  EXPECT_TRUE(upload->composite && upload->attributes.legal_hold);
+
+  const auto [part_key, part_value] = record("part");
+  EXPECT_EQ(store::part_number_of(part_key), 1u);
+  const auto part = store::decode_part(part_value);
+  ASSERT_TRUE(part && part->slice);
+  EXPECT_EQ(part->size, part->slice->stream.length);
+  store::KeyScope scope{"golden-owner", "golden-bucket", place->id, 1};
+  EXPECT_FALSE(store::unwrap(*part->slice, keys(), scope));  // the key of a part, not of a version
+  scope.of_upload = true;
+  EXPECT_TRUE(store::unwrap(*part->slice, keys(), scope));
+  EXPECT_EQ(store::part_number_of(record("part_empty").first), 10'000u);
+  EXPECT_FALSE(store::decode_part(record("part_empty").second)->slice);
+
+  const auto set = store::decode_part_set(record("part_set").second);
+  ASSERT_TRUE(set && !set->completed);
+  EXPECT_EQ(set->parts, 2u);
+  EXPECT_EQ(set->bytes, part->size);
+  const auto completed = store::decode_part_set(record("part_set_completed").second);
+  ASSERT_TRUE(completed && completed->completed);
+  EXPECT_EQ(completed->completed->key, "parts/done");
+  EXPECT_EQ(completed->completed->request, crypto::sha256(as_bytes("the request")));
+
+  EXPECT_EQ(store::drop_of(record("drop").first), place->id);
+  EXPECT_TRUE(store::decode_drop(record("drop").second)->numbers.empty());
+  EXPECT_EQ(store::decode_drop(record("drop_parts").second)->numbers, (std::vector<uint32_t>{2, 10'000}));
 }
 
 // Versions that this program does not know are refused by name, not as damage.

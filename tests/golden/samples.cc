@@ -10,6 +10,7 @@
 #include "store/collector_state.h"
 #include "store/keys.h"
 #include "store/repair_records.h"
+#include "store/upload_records.h"
 #include "store/wrap.h"
 
 namespace archipel::golden {
@@ -85,6 +86,7 @@ struct Builder {
   void records();
   void versions();
   void identities();
+  void uploads();
 };
 
 void Builder::blob_file(const std::string& name, index::BlobKind kind, index::Sealed sealed,
@@ -399,6 +401,59 @@ void Builder::identities() {
   view("role", store::role_key("golden-owner", "reader"), store::encode(reader));
 }
 
+// An upload, a part of it, what is known of its set before and after Complete, and what is to be dropped.
+void Builder::uploads() {
+  // Of its own, so that samples before it may change without it.
+  std::unique_ptr<Random> own = seeded_random(20'260'102);
+  const store::UploadId id = own->bytes<16>();
+  store::UploadRecord upload;
+  upload.initiated_ms = kTime;
+  upload.initiator = "golden-writer";
+  upload.headers = {{"content-type", "text/plain"}};
+  upload.metadata = {{"colour", "blue"}};
+  upload.attributes = {{{"tag", "value"}}, "opaque", "golden-owner", {}, true};
+  upload.checksum = store::Checksum::Kind::crc32;
+  upload.composite = true;
+  upload.encryption = store::Encryption::Kind::sse_s3;
+  view("upload", store::upload_key("golden-bucket", "parts/under way", id), store::encode(upload));
+
+  store::PartRecord part;
+  part.modified_ms = kTime + 1;
+  part.md5 = own->bytes<16>();
+  part.checksum = {store::Checksum::Kind::crc32, "prt1"};
+  part.size = extent::kSegmentPlain + 3;
+  crypto::StreamSealer sealer(*own);
+  store::Slice& slice = part.slice.emplace();
+  slice.stream = sealer.info(part.size);
+  store::ExtentRun run;
+  run.segments = slice.stream.segments;
+  run.ref.id = {1, 300};
+  run.ref.attempt = index::attempt_of(s.open.attempt_seed, run.ref.id);
+  run.ref.geometry = {s.open.code, extent::kSegmentSealed,
+                      store::sealed_bytes(slice.stream, 0, run.segments)};
+  run.ref.confirmed = 0x3f;
+  slice.storage.extents.push_back(run);
+  store::KeyScope scope{"golden-owner", "golden-bucket", id, 1};
+  scope.of_upload = true;
+  store::wrap_into(slice, *s.keys, 3, scope, sealer.data_key(), *own);
+  view("part", store::part_key(id, 1), store::encode(part));
+  store::PartRecord empty;
+  empty.modified_ms = kTime + 2;
+  view("part_empty", store::part_key(id, 10'000), store::encode(empty));
+
+  store::PartSetRecord set;
+  set.changes = 3;
+  set.parts = 2;
+  set.bytes = part.size;
+  view("part_set", store::part_set_key(id), store::encode(set));
+  set.completed = {"golden-bucket", "parts/done", own->bytes<16>(), static_cast<uint64_t>(kTime) * 1000,
+                   crypto::sha256(as_bytes("the request"))};
+  const store::UploadId done = own->bytes<16>();
+  view("part_set_completed", store::part_set_key(done), store::encode(set));
+  view("drop", store::drop_key(id), store::encode(store::DropRecord{}));
+  view("drop_parts", store::drop_key(done), store::encode(store::DropRecord{{2, 10'000}}));
+}
+
 }  // namespace
 
 std::string island_id(int shard) {
@@ -434,6 +489,7 @@ Samples::Samples(std::unique_ptr<crypto::Keyring> keyring) : keys(std::move(keyr
   b.lease();
   b.versions();
   b.identities();
+  b.uploads();
   manifest = Json()
                  .text("what", "samples of every format, version 1; docs/formats says what the bytes mean")
                  .text("passphrase", kPassphrase)
