@@ -92,6 +92,47 @@ class Accounts(Commands):
         self.expect(self.client(other).call("GET", "/"), 403, "InvalidAccessKeyId")
 
 
+class Buckets(Commands):
+    """`archipel bucket`: what buckets keep and may keep."""
+
+    def test_are_listed_shown_and_limited_beside_a_running_gateway_and_offline(self):
+        alice, = self.json("account", "add", "alice")
+        client = self.client(alice)
+        self.expect(client.call("PUT", "/photos"), 200)
+        self.expect(client.call("PUT", "/photos/one", b"x" * 1000), 200)
+        self.expect(client.call("PUT", "/photos/two", b"y" * 500), 200)
+        self.expect(self.client(self.cloud.ready).call("PUT", "/others"), 200)
+        self.assertEqual([bucket["bucket"] for bucket in self.json("bucket", "list")], ["others", "photos"])
+        self.assertEqual([bucket["bucket"] for bucket in self.json("bucket", "list", "--account", "alice")], ["photos"])
+        shown, = self.json("bucket", "show", "photos")
+        self.assertEqual((shown["owner"], shown["bytes"], shown["versions"], shown["quota_bytes"]), (alice["id"], 1500, 2, 0))
+        limited, = self.json("bucket", "quota", "photos", "--bytes", "2KiB")
+        self.assertEqual((limited["quota_bytes"], limited["quota_versions"]), (2048, 0))
+        self.expect(client.call("PUT", "/photos/three", b"z" * 549), 403, "QuotaExceeded")
+        self.expect(client.call("PUT", "/photos/three", b"z" * 548), 200)
+        text = self.archipel("bucket", "show", "photos").stdout
+        for word in ("2048 bytes", "3 versions", "never", alice["id"]):
+            self.assertIn(word, text)
+        self.assertEqual(self.cloud.stop(), 0)
+        self.assertEqual(self.json("bucket", "show", "photos")[0]["bytes"], 2048)
+        freed, = self.json("bucket", "quota", "photos", "--bytes", "0", "--versions", "3")
+        self.assertEqual((freed["quota_bytes"], freed["quota_versions"]), (0, 3))
+        self.cloud.start()
+        client = self.client(alice)
+        self.expect(client.call("PUT", "/photos/four", b""), 403, "QuotaExceeded")
+        self.expect(client.call("PUT", "/photos/three", b"z" * 5000), 200)  # in the place of another
+        self.assertEqual(self.json("bucket", "show", "photos")[0]["bytes"], 6500)
+
+    def test_that_are_not_there_and_sizes_that_are_none_are_refused(self):
+        self.expect(self.client(self.cloud.ready).call("PUT", "/here"), 200)
+        self.assertIn("there is no", self.archipel("bucket", "list", "--account", "nobody", code=1).stderr)
+        self.assertIn("does not exist", self.archipel("bucket", "show", "nowhere", code=1).stderr)
+        self.assertIn("is no size", self.archipel("bucket", "quota", "here", "--bytes", "10 GB", code=1).stderr)
+        self.assertIn("is no number", self.archipel("bucket", "quota", "here", "--versions", "1KiB", code=1).stderr)
+        self.archipel("bucket", "quota", code=2)
+        self.assertEqual(self.json("bucket", "show", "here")[0]["quota_bytes"], 0)
+
+
 class Users(Commands):
     def test_may_do_what_their_policies_say_and_no_more(self):
         owner = self.client(self.cloud.ready)
