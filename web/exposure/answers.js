@@ -1,0 +1,153 @@
+// The first screen: STORE, READ, CUT and LEAVE of every class, in a number and in words; and the numbers of a ban.
+
+function stateName(id, facts) {
+  const state = page.report.states[id];
+  if (state) return state[language] || id;
+  const bloc = facts.blocs.find((b) => b.id === id);
+  return (bloc && bloc[language]) || providerName(id);
+}
+
+function providerName(id) {
+  const provider = page.report.providers && page.report.providers[id];
+  return provider ? provider.name : id;
+}
+
+function className(item) {
+  if (item.kind === "journal") return t("class.journal");
+  if (item.kind === "earlier") return t("class.earlier", { policy: item.policy });
+  return item.policy || t("class.none");
+}
+
+function dataClassName(name) {
+  const key = `data.${name}`;
+  return key in WORDS ? t(key) : name;
+}
+
+// "CN + FR + US", each with its name to hover over.
+function coalitionOf(units, facts) {
+  const parts = [];
+  units.forEach((unit, i) => {
+    if (i) parts.push(" + ");
+    const home = facts.home.includes(unit);
+    parts.push(el("abbr", { title: stateName(unit, facts) + (home ? `, ${t("home")}` : ""), class: home ? "unit home" : "unit" }, unit));
+  });
+  return el("span", { class: "coalition" }, parts);
+}
+
+// How bad: "nobody", "alone", "together". Never shown by colour alone: the words say it too.
+function toneOf(min) {
+  return min === null ? "none" : min <= 1 ? "alone" : "together";
+}
+
+function answerWords(question, answer_of) {
+  if (answer_of.min === null) return t(`${question}.nobody`);
+  if (answer_of.min === 0) return t(`${question}.already`);
+  return tn(`${question}.by`, answer_of.min);
+}
+
+function coalitionLine(answer_of, facts) {
+  if (!answer_of.min) return null;
+  const smallest = answer_of.coalitions.filter((c) => c.length === answer_of.min);
+  const shown = smallest.slice(0, answer_of.min === 1 ? 8 : 3);
+  const rest = answer_of.coalitions.length - shown.length;
+  const parts = shown.flatMap((c, i) => [i ? el("span", { class: "or" }, ` ${t("or")} `) : null, coalitionOf(c, facts)]);
+  return el("p", { class: "who" }, parts, rest > 0 ? el("span", { class: "more" }, ` ${tn("more.coalitions", rest)}`) : null);
+}
+
+function cell(question, number, words, tone, before, ...more) {
+  return el("div", { class: `answer ${tone}`, "data-question": question },
+    el("dt", {}, t(`${question}.title`)),
+    el("dd", {},
+      el("p", { class: "figure" }, el("span", { class: "number" }, number), before !== null && before !== number ? el("span", { class: "before" }, t("was", { before })) : null),
+      el("p", { class: "words" }, words), more));
+}
+
+function minText(min) {
+  return min === null ? "∞" : formatNumber(min);
+}
+
+function storeCell(item, facts) {
+  const states = new Set();
+  for (const id of item.islands) for (const e of facts.islands.find((p) => p.id === id).edges) if (e.basis === "place") states.add(e.state);
+  const counts = item.holdings.length
+    ? t("store.counts", { objects: formatNumber(item.objects), bytes: formatBytes(item.bytes), stored: formatBytes(item.stored_bytes) })
+    : t("store.no_counts");
+  const unconfirmed = item.confirmed ? item.islands.length - item.confirmed.length : 0;
+  return cell("store", t("store.code", { n: item.code[0], k: item.code[1] }), tn("store.words", item.code[0], { k: formatNumber(item.code[1]) }), "plain", null,
+    el("p", { class: "who" }, t("store.ground"), " ", coalitionList([...states].sort(byText), facts)),
+    el("p", { class: "more" }, counts), unconfirmed > 0 ? el("p", { class: "note" }, tn("store.unconfirmed", unconfirmed)) : null);
+}
+
+function coalitionList(units, facts) {
+  return el("span", { class: "coalition" }, units.flatMap((u, i) => [i ? ", " : null, el("abbr", { title: stateName(u, facts), class: "unit" }, u)]));
+}
+
+function leaveCell(item, rows) {
+  const bad = rows.filter((r) => !r.survives);
+  const worst = rows.slice().sort((a, b) => b.copy_out.bytes - a.copy_out.bytes || byText(a.target.id, b.target.id))[0];
+  const known = item.holdings.length > 0 && worst;
+  const words = bad.length ? t("leave.not", { who: formatList(bad.map((r) => providerName(r.target.id))) }) : tn("leave.any", rows.length);
+  const number = `${formatNumber(rows.length - bad.length)}/${formatNumber(rows.length)}`;
+  return cell("leave", number, words, bad.length ? "alone" : "together", null,
+    known ? el("p", { class: "more" }, t("leave.worst", {
+      who: providerName(worst.target.id), bytes: formatBytes(worst.copy_out.bytes), time: formatDuration(worst.copy_out.seconds[0]),
+      bandwidth: formatBandwidth(page.now.bandwidths[0]), cost: formatMoney(worst.copy_out.cost),
+    })) : el("p", { class: "more" }, t("leave.no_counts")));
+}
+
+function answerCard(item, now, before) {
+  const facts = now.facts;
+  const old = before.classes.find((c) => c.key === item.key);
+  const uses = [...item.data_classes.map(dataClassName), ...new Set(item.holdings.map((h) => h.bucket).filter(Boolean))];
+  const id = `class-${item.key}`;
+  return el("article", { class: "class", "aria-labelledby": id },
+    el("header", {}, el("h3", { id }, className(item)), uses.length ? el("p", { class: "uses" }, uses.slice(0, 8).join(" · "), uses.length > 8 ? ` · ${t("and_more", { count: formatNumber(uses.length - 8) })}` : "") : null),
+    el("dl", { class: "answers" },
+      storeCell(item, facts),
+      ...["read", "cut"].map((q) => cell(q, minText(item.states[q].min), answerWords(q, item.states[q]), toneOf(item.states[q].min), old ? minText(old.states[q].min) : null,
+        coalitionLine(item.states[q], facts), homeNote(q, item, facts))),
+      leaveCell(item, now.leave.get(item.key))),
+    item.warnings.map((w) => el("p", { class: "note", lang: "en" }, w)));
+}
+
+// A coalition of the owner's own states is no leak.
+function homeNote(question, item, facts) {
+  if (question !== "read") return null;
+  const foreign = item.states.read.coalitions.filter((c) => !c.every((u) => facts.home.includes(u)));
+  if (foreign.length === item.states.read.coalitions.length) return null;
+  const min = foreign.length ? Math.min(...foreign.map((c) => c.length)) : null;
+  return el("p", { class: "note" }, min === null ? t("home.only") : tn("home.beside", min));
+}
+
+function renderAnswers(now, before) {
+  replace(by("answers-body"), now.classes.map((item) => answerCard(item, now, before)),
+    now.classes.length ? null : el("p", { class: "empty" }, t("answers.none")));
+}
+
+function transferRow(name, transfer) {
+  return el("tr", {}, el("th", { scope: "row" }, t(name)), el("td", {}, formatBytes(transfer.bytes)), transfer.seconds.map((s) => el("td", {}, formatDuration(s))),
+    el("td", {}, formatMoney(transfer.cost), transfer.unpriced.length ? el("span", { class: "more" }, ` ${t("ban.unpriced", { who: transfer.unpriced.join(", ") })}`) : null));
+}
+
+function renderBan(now) {
+  const ban = now.ban;
+  by("ban").hidden = !ban;
+  if (!ban) return replace(by("ban-body"));
+  const who = formatList(now.targets.map((x) => (x.kind === "provider" ? providerName(x.id) : x.kind === "island" ? x.id : `${stateName(x.id, now.facts)} (${x.id})`)));
+  const figure = (name, value, more, bad) => el("div", { class: bad ? "answer alone" : "answer plain", "data-figure": name }, el("dt", {}, t(`ban.${name}`)), el("dd", {}, el("p", { class: "figure" }, el("span", { class: "number" }, value)), el("p", { class: "words" }, more)));
+  const cli = (page.report.bans || []).find((b) => now.targets.length === 1 && b.target === now.targets[0].id);
+  return replace(by("ban-body"),
+    el("p", { class: "lead" }, t("ban.lead", { who }), " ", ban.islands.length ? tn("ban.islands", ban.islands.length, { list: ban.islands.join(", ") }) : t("ban.no_island")),
+    ban.keys_lost ? el("p", { class: "note strong" }, t("ban.keys_lost")) : null,
+    ban.gateways_lost ? el("p", { class: "note strong" }, t("ban.gateways_lost")) : null,
+    el("dl", { class: "answers" },
+      figure("unavailable", formatNumber(ban.unavailable_objects), formatBytes(ban.unavailable_bytes), ban.unavailable_objects > 0),
+      figure("degraded", formatNumber(ban.degraded_objects), formatBytes(ban.degraded_bytes), false),
+      figure("copy", formatBytes(ban.copy_out.bytes), formatMoney(ban.copy_out.cost), false),
+      figure("rebuild", formatBytes(ban.rebuild_around.bytes), formatMoney(ban.rebuild_around.cost), false)),
+    el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": t("ban.table") }, el("table", { class: "plain" },
+      el("thead", {}, el("tr", {}, ["ban.way", "ban.bytes"].map((k) => el("th", { scope: "col" }, t(k))), now.bandwidths.map((b) => el("th", { scope: "col" }, t("ban.time", { bandwidth: formatBandwidth(b) }))), el("th", { scope: "col" }, t("ban.cost")))),
+      el("tbody", {}, transferRow("ban.copy_out", ban.copy_out), transferRow("ban.rebuild_around", ban.rebuild_around)))),
+    el("p", { class: "more" }, t("ban.explained")),
+    cli && cli.advice.length ? [el("h3", {}, t("ban.advice")), el("ul", { lang: "en" }, cli.advice.map((a) => el("li", {}, a)))] : null);
+}
