@@ -1,4 +1,5 @@
 """Real clients for tests: where they are, how they are told about the gateway, and what to say when one is not there."""
+import fcntl
 import functools
 import os
 import pathlib
@@ -37,12 +38,27 @@ def program(name):
 
 
 def _install(directory, steps):
-    """Runs `steps` once; a stamp remembers success. Returns None or why it did not work."""
-    stamp = directory / "installed"
-    if stamp.exists():
-        return None
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
+    """Runs `steps` once; a stamp remembers success. Returns None or why it did not work, which classes of the same run are not to try again."""
+    stamp, problem = directory / "installed", directory.with_suffix(".problem")
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with open(directory.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if stamp.exists():
+            return None
+        run_id = os.environ.get("ARCHIPEL_E2E_RUN", str(os.getpid()))
+        if problem.exists() and problem.read_text().startswith(run_id + " "):
+            return problem.read_text().partition(" ")[2]
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir()
+        reason = _steps(directory, steps)
+        if reason is None:
+            stamp.touch()
+        else:
+            problem.write_text(f"{run_id} {reason}")
+        return reason
+
+
+def _steps(directory, steps):
     for step in steps:
         try:
             done = run(step, INSTALL_SECONDS_MAX, cwd=directory)
@@ -50,7 +66,6 @@ def _install(directory, steps):
             return str(error)
         if done.returncode != 0:
             return (done.stdout.strip().splitlines() or ["no output"])[-1]
-    stamp.touch()
     return None
 
 
