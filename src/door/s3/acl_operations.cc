@@ -2,8 +2,10 @@
 #include <algorithm>
 
 #include "door/s3/acl.h"
+#include "door/s3/bucket_handlers.h"
 #include "door/s3/call.h"
 #include "door/s3/errors.h"
+#include "door/s3/object_headers.h"
 
 namespace archipel::door::s3 {
 
@@ -77,10 +79,8 @@ io::Task<Result<void>> put_bucket_acl(Call& call) {
   std::string acl = encode_acl(*grants, bucket->owner);
   store::BucketChange change;
   change.configs["acl"] = acl.empty() ? std::nullopt : std::optional(std::move(acl));
-  auto changed = co_await call.door.store.configure_bucket(bucket->name, std::move(change));
-  if (!changed) co_return std::unexpected(std::move(changed).error());
-  auto sent = co_await reply(call, make_response(call, 200));
-  co_return sent;
+  auto done = co_await configure(call, std::move(change), 200);
+  co_return done;
 }
 
 io::Task<Result<void>> get_object_acl(Call& call) {
@@ -103,16 +103,12 @@ io::Task<Result<void>> put_object_acl(Call& call) {
   std::string owner = owner_of_object(call);
   auto grants = co_await read_asked_acl(call, owner);
   if (!grants) co_return std::unexpected(std::move(grants).error());
-  store::AttributeChange change;
-  change.bucket = call.target.bucket;
-  change.key = call.target.key;
-  change.version = version_asked(call);
+  CO_ASSIGN_OR_RETURN(store::AttributeChange change, change_of(call.target));
   change.acl = encode_acl(*grants, owner);
   auto changed = co_await call.door.store.change_attributes(std::move(change));
   if (!changed) co_return std::unexpected(std::move(changed).error());
   http::Response response = make_response(call, 200);
-  if (bucket->versioning != store::Versioning::never)
-    response.headers.add("x-amz-version-id", changed->version);
+  add_version(*bucket, changed->version, response.headers);
   auto sent = co_await reply(call, std::move(response));
   co_return sent;
 }

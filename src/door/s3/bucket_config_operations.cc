@@ -1,5 +1,6 @@
 // Put, Get and Delete of what configures a bucket. A PUT parses the whole document, and keeps it in our own spelling: what a GET gives back
 // is what will be acted on.
+#include "door/s3/access.h"
 #include "door/s3/bucket_documents.h"
 #include "door/s3/bucket_handlers.h"
 #include "door/s3/cors.h"
@@ -20,13 +21,6 @@ io::Task<Result<std::string>> read_canonical(Call& call, size_t bytes_max, Canon
   co_return canonical(call, document->text);
 }
 
-io::Task<Result<void>> configure(Call& call, store::BucketChange change, int status) {
-  auto changed = co_await call.door.store.configure_bucket(call.target.bucket, std::move(change));
-  if (!changed) co_return std::unexpected(std::move(changed).error());
-  auto sent = co_await reply(call, make_response(call, status));
-  co_return sent;
-}
-
 io::Task<Result<void>> put_document(Call& call, std::string name, size_t bytes_max, Canonical canonical,
                                     int status = 200) {
   auto bucket = co_await open_target_bucket(call);
@@ -42,9 +36,9 @@ io::Task<Result<void>> put_document(Call& call, std::string name, size_t bytes_m
 io::Task<Result<void>> get_document(Call& call, std::string name, std::string_view code_if_absent) {
   auto bucket = co_await open_target_bucket(call);
   if (!bucket) co_return std::unexpected(std::move(bucket).error());
-  auto found = bucket->configs ? bucket->configs->find(name) : store::BucketConfigs::const_iterator{};
-  if (!bucket->configs || found == bucket->configs->end()) co_return refuse(code_if_absent);
-  auto sent = co_await reply_xml(call, found->second);
+  std::string_view document = config_of(*bucket, name);
+  if (document.empty()) co_return refuse(code_if_absent);
+  auto sent = co_await reply_xml(call, std::string(document));
   co_return sent;
 }
 
@@ -88,6 +82,13 @@ Result<std::string> canonical_website(Call&, std::string_view xml) {
 }
 
 }  // namespace
+
+io::Task<Result<void>> configure(Call& call, store::BucketChange change, int status) {
+  auto changed = co_await call.door.store.configure_bucket(call.target.bucket, std::move(change));
+  if (!changed) co_return std::unexpected(std::move(changed).error());
+  auto sent = co_await reply(call, make_response(call, status));
+  co_return sent;
+}
 
 std::shared_ptr<const BucketSettings> settings_of(Call& call, const store::BucketInfo& bucket) {
   return call.door.settings.of(bucket);
@@ -196,11 +197,9 @@ io::Task<Result<void>> get_object_lock_configuration(Call& call) {
   auto bucket = co_await open_target_bucket(call);
   if (!bucket) co_return std::unexpected(std::move(bucket).error());
   if (!bucket->object_lock) co_return refuse("ObjectLockConfigurationNotFoundError");
-  std::string document = write_object_lock({});  // locked, without a default
-  if (bucket->configs)
-    if (auto found = bucket->configs->find("object-lock"); found != bucket->configs->end())
-      document = found->second;
-  auto sent = co_await reply_xml(call, std::move(document));
+  std::string_view document = config_of(*bucket, "object-lock");
+  auto sent = co_await reply_xml(call, document.empty() ? write_object_lock({})  // locked, without a default
+                                                        : std::string(document));
   co_return sent;
 }
 io::Task<Result<void>> put_object_lock_configuration(Call& call) {

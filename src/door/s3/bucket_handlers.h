@@ -14,6 +14,9 @@ io::Task<void> note_cors(Call& call);
 // OPTIONS, which nobody signs. Errors: BadRequest (not a preflight), AccessForbidden.
 io::Task<Result<void>> preflight(Call& call);
 
+// Changes the target's bucket and answers with `status`.
+io::Task<Result<void>> configure(Call& call, store::BucketChange change, int status);
+
 // What the bucket's settings say of an object: x-amz-expiration for the current version of `key`, if a rule will expire it. Its size is noted
 // for the access log.
 void add_expiration(Call& call, const store::BucketInfo& bucket, std::string_view key,

@@ -102,12 +102,7 @@ io::Task<Result<void>> copy_object(Call& call) {
   auto source = co_await open_source(call, request.source_bucket, request.source_key, request.source_version,
                                      call.request.headers.get("x-amz-source-expected-bucket-owner"));
   if (!source) co_return std::unexpected(std::move(source).error());
-  request.headers = std::move(object.kept.headers);
-  request.metadata = std::move(object.kept.metadata);
-  request.attributes = std::move(object.attributes);
-  set_access(call, request.attributes);
-  request.encryption = std::move(object.encryption.encryption);
-  request.customer_key = std::move(object.encryption.customer_key);
+  fill(call, object, request);
   auto done =
       co_await reply_when_done(call, copy(call, std::move(request), std::move(*bucket), std::move(*source)));
   co_return done;

@@ -21,11 +21,7 @@ io::Task<Result<store::BucketInfo>> open_locked_bucket(Call& call) {
 }
 
 io::Task<Result<store::Attributes>> read_attributes(Call& call) {
-  store::HeadRequest what;
-  what.bucket = call.target.bucket;
-  what.key = call.target.key;
-  what.attributes_only = true;
-  CO_ASSIGN_OR_RETURN(what.version, read_version(call.target));
+  CO_ASSIGN_OR_RETURN(store::HeadRequest what, attributes_of(call.target));
   auto bucket = co_await open_locked_bucket(call);
   if (!bucket) co_return std::unexpected(std::move(bucket).error());
   auto info = co_await call.door.store.head(std::move(what));
@@ -35,6 +31,8 @@ io::Task<Result<store::Attributes>> read_attributes(Call& call) {
 
 // S3 asks for an integrity header here too, but takes any request whose body is signed; so does this.
 io::Task<Result<std::string>> read_lock_document(Call& call) {
+  auto bucket = co_await open_locked_bucket(call);
+  if (!bucket) co_return std::unexpected(std::move(bucket).error());
   auto read = co_await read_request_document(call, kLockDocumentBytesMax, "MalformedXML");
   if (!read) co_return std::unexpected(std::move(read).error());
   co_return std::move(read->text);
@@ -52,8 +50,6 @@ std::map<std::string, std::vector<std::string>> asked_lock(const store::Retentio
 }
 
 io::Task<Result<void>> change(Call& call, store::AttributeChange asked) {
-  asked.bucket = call.target.bucket;
-  asked.key = call.target.key;
   auto info = co_await call.door.store.change_attributes(std::move(asked));
   if (!info) co_return std::unexpected(std::move(info).error());
   auto sent = co_await reply(call, make_response(call, 200));
@@ -79,10 +75,7 @@ io::Task<Result<void>> get_object_legal_hold(Call& call) {
 }
 
 io::Task<Result<void>> put_object_retention(Call& call) {
-  store::AttributeChange asked;
-  CO_ASSIGN_OR_RETURN(asked.version, read_version(call.target));
-  auto bucket = co_await open_locked_bucket(call);
-  if (!bucket) co_return std::unexpected(std::move(bucket).error());
+  CO_ASSIGN_OR_RETURN(store::AttributeChange asked, change_of(call.target));
   auto document = co_await read_lock_document(call);
   if (!document) co_return std::unexpected(std::move(document).error());
   CO_ASSIGN_OR_RETURN(asked.retention, parse_retention(*document, call.door.clock.unix_ms()));
@@ -94,10 +87,7 @@ io::Task<Result<void>> put_object_retention(Call& call) {
 }
 
 io::Task<Result<void>> put_object_legal_hold(Call& call) {
-  store::AttributeChange asked;
-  CO_ASSIGN_OR_RETURN(asked.version, read_version(call.target));
-  auto bucket = co_await open_locked_bucket(call);
-  if (!bucket) co_return std::unexpected(std::move(bucket).error());
+  CO_ASSIGN_OR_RETURN(store::AttributeChange asked, change_of(call.target));
   auto document = co_await read_lock_document(call);
   if (!document) co_return std::unexpected(std::move(document).error());
   CO_ASSIGN_OR_RETURN(asked.legal_hold, parse_legal_hold(*document));

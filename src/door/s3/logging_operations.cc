@@ -1,4 +1,5 @@
 // Server access logging: its configuration, and the record of a request that has been answered.
+#include "door/s3/access.h"
 #include "door/s3/access_log.h"
 #include "door/s3/access_record.h"
 #include "door/s3/bucket_handlers.h"
@@ -10,11 +11,9 @@ namespace archipel::door::s3 {
 io::Task<Result<void>> get_bucket_logging(Call& call) {
   auto bucket = co_await open_target_bucket(call);
   if (!bucket) co_return std::unexpected(std::move(bucket).error());
-  std::string document = write_logging(std::nullopt);
-  if (bucket->configs)
-    if (auto found = bucket->configs->find("logging"); found != bucket->configs->end())
-      document = found->second;
-  auto sent = co_await reply_xml(call, std::move(document));
+  std::string_view document = config_of(*bucket, "logging");
+  auto sent =
+      co_await reply_xml(call, document.empty() ? write_logging(std::nullopt) : std::string(document));
   co_return sent;
 }
 
@@ -36,10 +35,8 @@ io::Task<Result<void>> put_bucket_logging(Call& call) {
     CO_RETURN_IF_ERROR(may_deliver_logs(*to, *target, *bucket));
     stored = write_logging(to);
   }
-  auto changed = co_await call.door.store.configure_bucket(call.target.bucket, std::move(change));
-  if (!changed) co_return std::unexpected(std::move(changed).error());
-  auto sent = co_await reply(call, make_response(call, 200));
-  co_return sent;
+  auto done = co_await configure(call, std::move(change), 200);
+  co_return done;
 }
 
 // "127.0.0.1" of "127.0.0.1:51234", "::1" of "[::1]:51234".

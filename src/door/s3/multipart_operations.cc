@@ -66,12 +66,7 @@ io::Task<Result<void>> create_multipart_upload(Call& call) {
   CO_RETURN_IF_ERROR(apply_bucket_defaults(call, *bucket, true, object));
   request.bucket = call.target.bucket;
   request.key = call.target.key;
-  request.headers = std::move(object.kept.headers);
-  request.metadata = std::move(object.kept.metadata);
-  request.attributes = std::move(object.attributes);
-  set_access(call, request.attributes);
-  request.encryption = object.encryption.encryption;
-  request.customer_key = object.encryption.customer_key;
+  fill(call, object, request);
   request.initiator = call.account_id();
   ChecksumKind kind = request.checksum;
   bool composite = request.composite;

@@ -129,6 +129,23 @@ Result<store::VersionName> read_version(const Target& target) {
   return store::VersionName(parameter->value);
 }
 
+Result<store::HeadRequest> attributes_of(const Target& target) {
+  store::HeadRequest what;
+  what.bucket = target.bucket;
+  what.key = target.key;
+  what.attributes_only = true;
+  ASSIGN_OR_RETURN(what.version, read_version(target));
+  return what;
+}
+
+Result<store::AttributeChange> change_of(const Target& target) {
+  store::AttributeChange change;
+  change.bucket = target.bucket;
+  change.key = target.key;
+  ASSIGN_OR_RETURN(change.version, read_version(target));
+  return change;
+}
+
 void add_written_version(const store::BucketInfo& bucket, std::string_view version, http::Headers& out) {
   if (bucket.versioning == store::Versioning::enabled) add_version(bucket, version, out);
 }

@@ -33,6 +33,9 @@ Result<std::pair<uint64_t, uint64_t>> resolve_range(const store::Store::Range& r
 Result<void> check_version_name(std::string_view version);
 // versionId of the query; absent: the current version. Errors: InvalidArgument.
 Result<store::VersionName> read_version(const Target& target);
+// What to ask the store for the attributes of the version that the target names, or to change them. Errors: as read_version().
+Result<store::HeadRequest> attributes_of(const Target& target);
+Result<store::AttributeChange> change_of(const Target& target);
 // x-amz-version-id, once the bucket has ever had versioning.
 void add_version(const store::BucketInfo& bucket, std::string_view version, http::Headers& out);
 // The same of what a request wrote: S3 names a new version only while versioning is enabled, not the null version of a suspended bucket.

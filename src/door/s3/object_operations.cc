@@ -261,12 +261,7 @@ io::Task<Result<void>> put_object(Call& call) {
   if (!early) co_return early;
   request.bucket = call.target.bucket;
   request.key = call.target.key;
-  request.headers = std::move(object.kept.headers);
-  request.metadata = std::move(object.kept.metadata);
-  request.attributes = std::move(object.attributes);
-  request.encryption = std::move(object.encryption.encryption);
-  request.customer_key = object.encryption.customer_key;
-  set_access(call, request.attributes);
+  fill(call, object, request);
   request.length = call.plan.length;
   if (call.plan.checksum == ChecksumKind::none) call.plan.computed = ChecksumKind::crc64nvme;
   RequestBody body(call.exchange, call.plan, call.identity, store::kObjectBytesMax, call.door.workers);

@@ -1,4 +1,5 @@
 // Bucket policy, its status, ownership controls, public access block.
+#include "door/s3/bucket_handlers.h"
 #include "door/s3/call.h"
 #include "door/s3/errors.h"
 #include "door/s3/xml.h"
@@ -13,10 +14,8 @@ io::Task<Result<void>> set_config(Call& call, std::string name, std::optional<st
                                   int status) {
   store::BucketChange change;
   change.configs[std::move(name)] = std::move(bytes);
-  auto changed = co_await call.door.store.configure_bucket(call.target.bucket, std::move(change));
-  if (!changed) co_return std::unexpected(std::move(changed).error());
-  auto sent = co_await reply(call, make_response(call, status));
-  co_return sent;
+  auto done = co_await configure(call, std::move(change), status);
+  co_return done;
 }
 
 // May `policy` be this bucket's? Errors: MalformedPolicy, AccessDenied (it is public, and that is blocked).

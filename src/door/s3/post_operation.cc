@@ -201,12 +201,7 @@ io::Task<Result<void>> store_form(Call& call, PostForm& form, PostLimits limits)
   store::PutRequest request;
   request.bucket = call.target.bucket;
   request.key = call.target.key;
-  request.headers = std::move(object.kept.headers);
-  request.metadata = std::move(object.kept.metadata);
-  request.attributes = std::move(object.attributes);
-  request.encryption = std::move(object.encryption.encryption);
-  request.customer_key = object.encryption.customer_key;
-  set_access(call, request.attributes);
+  fill(call, object, request);
   FormBody body(form, limits, std::move(promise));
   auto stored = co_await call.door.store.put(std::move(request), body);
   call.bytes_in = body.bytes();

@@ -8,11 +8,7 @@
 namespace archipel::door::s3 {
 
 io::Task<Result<void>> get_object_tagging(Call& call) {
-  store::HeadRequest what;
-  what.bucket = call.target.bucket;
-  what.key = call.target.key;
-  what.attributes_only = true;
-  CO_ASSIGN_OR_RETURN(what.version, read_version(call.target));
+  CO_ASSIGN_OR_RETURN(store::HeadRequest what, attributes_of(call.target));
   auto bucket = co_await open_target_bucket(call);
   if (!bucket) co_return std::unexpected(std::move(bucket).error());
   auto info = co_await call.door.store.head(std::move(what));
@@ -26,10 +22,7 @@ io::Task<Result<void>> get_object_tagging(Call& call) {
 
 // Puts `tags` in place of those that are there.
 static io::Task<Result<void>> set_tags(Call& call, store::BucketInfo bucket, TagMap tags, int status) {
-  store::AttributeChange change;
-  change.bucket = call.target.bucket;
-  change.key = call.target.key;
-  CO_ASSIGN_OR_RETURN(change.version, read_version(call.target));
+  CO_ASSIGN_OR_RETURN(store::AttributeChange change, change_of(call.target));
   change.tags = std::move(tags);
   auto info = co_await call.door.store.change_attributes(std::move(change));
   if (!info) co_return std::unexpected(std::move(info).error());
