@@ -18,6 +18,10 @@ function className(item) {
   return item.policy || t("class.none");
 }
 
+function shortName(item) {
+  return item.kind === "journal" ? t("class.journal.short") : className(item);
+}
+
 function dataClassName(name) {
   const key = `data.${name}`;
   return key in WORDS ? t(key) : name;
@@ -35,8 +39,11 @@ function coalitionOf(units, facts) {
 }
 
 // How bad: "nobody", "alone", "together". Never shown by colour alone: the words say it too.
-function toneOf(min) {
-  return min === null ? "none" : min <= 1 ? "alone" : "together";
+function toneOf(question, answer_of, facts) {
+  if (answer_of.min === null) return "none";
+  if (answer_of.min > 1) return "together";
+  const own = question === "read" && answer_of.coalitions.every((c) => c.length > 1 || facts.home.includes(c[0]));
+  return own ? "own" : "alone";
 }
 
 function answerWords(question, answer_of) {
@@ -49,9 +56,10 @@ function coalitionLine(answer_of, facts) {
   if (!answer_of.min) return null;
   const smallest = answer_of.coalitions.filter((c) => c.length === answer_of.min);
   const shown = smallest.slice(0, answer_of.min === 1 ? 8 : 3);
-  const rest = answer_of.coalitions.length - shown.length;
-  const parts = shown.flatMap((c, i) => [i ? el("span", { class: "or" }, ` ${t("or")} `) : null, coalitionOf(c, facts)]);
-  return el("p", { class: "who" }, parts, rest > 0 ? el("span", { class: "more" }, ` ${tn("more.coalitions", rest)}`) : null);
+  const same = smallest.length - shown.length;
+  const larger = answer_of.coalitions.length - smallest.length;
+  const more = [same > 0 ? ` ${tn("more.same", same)}` : "", larger > 0 ? `${same > 0 ? "; " : " · "}${tn("more.larger", larger)}` : ""].join("");
+  return el("p", { class: "who" }, parts, more ? el("span", { class: "more" }, more) : null);
 }
 
 function cell(question, number, words, tone, before, ...more) {
@@ -73,7 +81,7 @@ function storeCell(item, facts) {
     ? t("store.counts", { objects: formatNumber(item.objects), bytes: formatBytes(item.bytes), stored: formatBytes(item.stored_bytes) })
     : t("store.no_counts");
   const unconfirmed = item.confirmed ? item.islands.length - item.confirmed.length : 0;
-  return cell("store", t("store.code", { n: item.code[0], k: item.code[1] }), tn("store.words", item.code[0], { k: formatNumber(item.code[1]) }), "plain", null,
+  return cell("store", t("store.code", { n: item.code[0], k: item.code[1] }), tn("store.words", item.code[1]), "plain", null,
     el("p", { class: "who" }, t("store.ground"), " ", coalitionList([...states].sort(byText), facts)),
     el("p", { class: "more" }, counts), unconfirmed > 0 ? el("p", { class: "note" }, tn("store.unconfirmed", unconfirmed)) : null);
 }
@@ -87,7 +95,7 @@ function leaveCell(item, rows) {
   const worst = rows.slice().sort((a, b) => b.copy_out.bytes - a.copy_out.bytes || byText(a.target.id, b.target.id))[0];
   const known = item.holdings.length > 0 && worst;
   const words = bad.length ? t("leave.not", { who: formatList(bad.map((r) => providerName(r.target.id))) }) : tn("leave.any", rows.length);
-  const number = `${formatNumber(rows.length - bad.length)}/${formatNumber(rows.length)}`;
+  const number = t("store.code", { k: formatNumber(rows.length - bad.length), n: formatNumber(rows.length) });
   return cell("leave", number, words, bad.length ? "alone" : "together", null,
     known ? el("p", { class: "more" }, t("leave.worst", {
       who: providerName(worst.target.id), bytes: formatBytes(worst.copy_out.bytes), time: formatDuration(worst.copy_out.seconds[0]),
@@ -104,7 +112,7 @@ function answerCard(item, now, before) {
     el("header", {}, el("h3", { id }, className(item)), uses.length ? el("p", { class: "uses" }, uses.slice(0, 8).join(" · "), uses.length > 8 ? ` · ${t("and_more", { count: formatNumber(uses.length - 8) })}` : "") : null),
     el("dl", { class: "answers" },
       storeCell(item, facts),
-      ...["read", "cut"].map((q) => cell(q, minText(item.states[q].min), answerWords(q, item.states[q]), toneOf(item.states[q].min), old ? minText(old.states[q].min) : null,
+      ...["read", "cut"].map((q) => cell(q, minText(item.states[q].min), answerWords(q, item.states[q]), toneOf(q, item.states[q], facts), old ? minText(old.states[q].min) : null,
         coalitionLine(item.states[q], facts), homeNote(q, item, facts))),
       leaveCell(item, now.leave.get(item.key))),
     item.warnings.map((w) => el("p", { class: "note", lang: "en" }, w)));

@@ -19,7 +19,7 @@ function renderCoalitions(now) {
 
 function factRows(kind, parties) {
   return parties.flatMap((party) => party.edges.map((edge, i) => el("tr", { class: i ? "" : "first" },
-    el("th", { scope: "row" }, i ? el("span", { class: "hidden" }, party.id) : [party.id, el("span", { class: "more" }, ` ${t(`kind.${kind}`)}${party.provider ? `, ${providerName(party.provider)}` : ""}${party.region ? ` ${party.region}` : ""}`)]),
+    i ? null : el("th", { scope: "rowgroup", rowspan: party.edges.length }, party.id, el("span", { class: "more" }, `${t(`kind.${kind}`)}${party.provider ? `, ${providerName(party.provider)}` : ""}${party.region ? ` ${party.region}` : ""}`)),
     el("td", {}, el("abbr", { title: stateName(edge.state, page.report.facts) }, edge.state)), el("td", {}, t(`basis.${edge.basis}`)), el("td", {}, t(`cap.${edge.cap}`)),
     el("td", {}, levelMark(edge.level)), el("td", { class: "source" }, edge.source || t("no_source")), el("td", {}, formatDate(edge.date)))));
 }

@@ -57,7 +57,7 @@ function drawFlow(item, now) {
   const middle = 44 + (layout.height - 56) / 2;
   const right = (column) => FLOW_X[column] + FLOW_WIDTH[column];
   const line = (from, to, path, dash, words) => edges.push(svg("path", { d: path, class: "edge", "stroke-dasharray": dash || null, "data-from": from, "data-to": to }, words ? svg("title", {}, words) : null));
-  nodes.push(flowNode("object", item.key, middle, className(item), t("flow.any", { k: item.code[1], n: item.code[0] }), `${className(item)}: ${t("flow.any", { k: item.code[1], n: item.code[0] })}`));
+  nodes.push(flowNode("object", item.key, middle, shortName(item), t("flow.any", { k: item.code[1], n: item.code[0] }), `${className(item)}: ${t("flow.any", { k: item.code[1], n: item.code[0] })}`));
   for (const entry of layout.parties) {
     const { party, kind, y } = entry;
     const lost = now.lost.has(`${kind}/${party.id}`);

@@ -44,8 +44,8 @@ function mapMarks(now, map) {
   return marks;
 }
 
-// The part of the map that is shown: [left, top, width, height] in the map's units, at least as wide as twice its height.
-function mapFrame(map, marks, name) {
+// The part of the map that is shown: [left, top, width, height] in the map's units, `ratio` times as wide as high.
+function mapFrame(map, marks, name, ratio) {
   if (name === "world" || (name === "islands" && !marks.length)) return [0, 20, map.width, map.height - 130];
   let [left, top, right, bottom] = [Infinity, Infinity, -Infinity, -Infinity];
   const take = (x, y) => {
@@ -60,8 +60,8 @@ function mapFrame(map, marks, name) {
     [left, right, top, bottom] = [left - 90, right + 150, top - 50, bottom + 50];
   }
   let [width, height] = [right - left, bottom - top];
-  if (width < 2 * height) [left, width] = [left - (2 * height - width) / 2, 2 * height];
-  else [top, height] = [top - (width / 2 - height) / 2, width / 2];
+  if (width < ratio * height) [left, width] = [left - (ratio * height - width) / 2, ratio * height];
+  else [top, height] = [top - (width / ratio - height) / 2, width / ratio];
   return [left, top, width, height];
 }
 
@@ -126,8 +126,10 @@ function drawMark(spot) {
 function renderMap(now) {
   const map = page.map;
   const marks = mapMarks(now, map);
-  const frame = mapFrame(map, marks, page.frame);
   const wide = Math.max(300, Math.min(1180, by("map-body").clientWidth || 900));
+  const narrow = wide < 600;
+  const frame = mapFrame(map, marks, page.frame, narrow ? 1.15 : 2);
+  if (narrow) marks.forEach((m) => (m.size *= 0.75));
   const { spots, high, scale } = settle(marks, frame, wide);
   const reached = new Set(now.facts.islands.flatMap((p) => p.edges.map((e) => e.state)));
   const ground = new Set(now.facts.islands.flatMap((p) => p.edges.filter((e) => e.basis === "place").map((e) => e.state)));

@@ -64,7 +64,7 @@ function renderMatrix(now) {
     el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": t("matrix.title") },
       el("table", { class: "matrix", id: "matrix", onkeydown: moveInMatrix },
         el("caption", { class: "hidden" }, t("matrix.caption")),
-        el("thead", {}, el("tr", {}, el("th", { scope: "col" }, t("matrix.who")), now.classes.map((c) => el("th", { scope: "col" }, className(c))))),
+        el("thead", {}, el("tr", {}, el("th", { scope: "col" }, t("matrix.who")), now.classes.map((c) => el("th", { scope: "col" }, shortName(c))))),
         groups.map(([group, list]) => el("tbody", {}, el("tr", { class: "group" }, el("th", { scope: "rowgroup", colspan: now.classes.length + 1 }, t(`matrix.${group}`))),
           list.map((row) => matrixRow(row, now)))))),
     pairs.length ? el("p", { class: "more" }, page.all_pairs || hidden ? [hidden ? tn("matrix.hidden", hidden) : t("matrix.all"), " ", el("button", { type: "button", id: "all-pairs", onclick: () => { page.all_pairs = !page.all_pairs; render(); } }, t(page.all_pairs ? "matrix.fewer" : "matrix.show"))] : null) : null,
