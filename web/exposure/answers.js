@@ -41,12 +41,13 @@ function coalitionOf(units, facts) {
 // How bad: "nobody", "alone", "together". Never shown by colour alone: the words say it too.
 function toneOf(question, answer_of, facts) {
   if (answer_of.min === null) return "none";
-  if (answer_of.min > 1) return "together";
+  if (answer_of.min === undefined || answer_of.min > 1) return "together";
   const own = question === "read" && answer_of.coalitions.every((c) => c.length > 1 || facts.home.includes(c[0]));
   return own ? "own" : "alone";
 }
 
 function answerWords(question, answer_of) {
+  if (answer_of.min === undefined) return t("too_many");
   if (answer_of.min === null) return t(`${question}.nobody`);
   if (answer_of.min === 0) return t(`${question}.already`);
   return tn(`${question}.by`, answer_of.min);
@@ -54,6 +55,7 @@ function answerWords(question, answer_of) {
 
 function coalitionLine(answer_of, facts) {
   if (!answer_of.min) return null;
+  if (answer_of.too_many) return el("p", { class: "more" }, t("too_many"));
   const smallest = answer_of.coalitions.filter((c) => c.length === answer_of.min);
   const shown = smallest.slice(0, answer_of.min === 1 ? 8 : 3);
   const same = smallest.length - shown.length;
@@ -71,7 +73,7 @@ function cell(question, number, words, tone, before, ...more) {
 }
 
 function minText(min) {
-  return min === null ? "∞" : formatNumber(min);
+  return min === undefined ? "?" : min === null ? "∞" : formatNumber(min);
 }
 
 function storeCell(item, facts) {

@@ -4,8 +4,8 @@
 // inclusion-minimal coalitions say everything. Positions a unit reaches are kept as bits in a few 32-bit words, one segment of words each
 // for shards, keys, gateways and the names of each kind.
 
-const COALITIONS_MAX = 100000; // of one answer: more is an error, never a cut list
-const FRONTIER_MAX = 2000000; // sets looked at for one answer
+const COALITIONS_MAX = 100000; // of one answer: with more there is no list, never a cut one
+const FRONTIER_MAX = 200000; // sets of one size that may grow, of one answer
 
 const READS = { read: true, cut: false, both: true };
 const CUTS = { read: false, cut: true, both: true };
@@ -154,7 +154,16 @@ function holds(structure, question, units) {
   return prepared.test(unionOf(prepared, units));
 }
 
+// What was found so far, the smallest first, when it became too much.
+class TooMany extends Error {
+  constructor(found) {
+    super("too many coalitions to list");
+    this.min = found.length ? found[0].length : undefined;
+  }
+}
+
 // Every inclusion-minimal coalition, as sorted lists of unit positions, the smallest first. [[]]: it holds without anybody; []: nobody can.
+// Throws TooMany.
 function minimalCoalitions(structure, question) {
   const prepared = prepare(structure, question);
   const { words, length, test } = prepared;
@@ -180,7 +189,7 @@ function minimalCoalitions(structure, question) {
         const members = [...set.members, i];
         if (!test(union)) {
           next.push({ members, union });
-          if (next.length > FRONTIER_MAX) throw new Error("too many coalitions to look at");
+          if (next.length > FRONTIER_MAX) throw new TooMany(found);
         } else if (members.every((m) => !test(without(groups, members, m, length)))) {
           found.push(members.map((m) => groups[m]));
         }
@@ -200,10 +209,11 @@ function without(groups, members, left_out, length) {
 function expand(found) {
   const out = [];
   for (const groups of found) {
+    if (groups.reduce((product, g) => product * g.units.length, out.length + 1) > 10 * COALITIONS_MAX) throw new TooMany(found);
     let lists = [[]];
     for (const group of groups) lists = lists.flatMap((list) => group.units.map((unit) => [...list, unit]));
     for (const list of lists) out.push(list.sort((a, b) => a - b));
-    if (out.length > COALITIONS_MAX) throw new Error("too many coalitions");
+    if (out.length > COALITIONS_MAX) throw new TooMany(found);
   }
   return out.sort((a, b) => a.length - b.length || compareNumbers(a, b));
 }
@@ -213,14 +223,20 @@ function compareNumbers(a, b) {
   return 0;
 }
 
-// READ, CUT and DEGRADE of one placing: {read: {min, coalitions}, …}; the coalitions by size, then by name.
+// READ, CUT and DEGRADE of one placing: {read: {min, coalitions}, …}; the coalitions by size, then by name. min null: nobody can. With too many to
+// list `too_many` is set, and min undefined if not even the smallest was found.
 function expose(facts, placing, kind = "states", lost = new Set()) {
   const lens = lensOf(facts, kind);
   const structure = structureOf(facts, placing, lens, lost);
   const out = { lens, structure };
   for (const question of ["read", "cut", "degrade"]) {
-    const coalitions = minimalCoalitions(structure, question).map((list) => list.map((u) => lens.units[u]));
-    out[question] = { min: coalitions.length ? coalitions[0].length : null, coalitions };
+    try {
+      const coalitions = minimalCoalitions(structure, question).map((list) => list.map((u) => lens.units[u]));
+      out[question] = { min: coalitions.length ? coalitions[0].length : null, coalitions };
+    } catch (error) {
+      if (!(error instanceof TooMany)) throw error;
+      out[question] = { min: error.min, coalitions: [], too_many: true };
+    }
   }
   return out;
 }

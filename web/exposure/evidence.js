@@ -5,8 +5,8 @@ const COALITIONS_SHOWN = 200;
 function coalitionTable(item, facts) {
   return ["read", "cut", "degrade"].map((question) => {
     const list = item.states[question].coalitions;
-    return el("div", { class: "list" }, el("h4", {}, t(`${question}.title`), " ", el("span", { class: "more" }, tn("coalitions", list.length))),
-      list.length ? el("ul", { class: "coalitions" }, list.slice(0, COALITIONS_SHOWN).map((c) => el("li", {}, c.length ? coalitionOf(c, facts) : t("nobody_needed")))) : el("p", { class: "empty" }, t(`${question}.nobody`)),
+    return el("div", { class: "list" }, el("h4", {}, t(`${question}.title`), " ", el("span", { class: "more" }, item.states[question].too_many ? t("too_many") : tn("coalitions", list.length))),
+      list.length ? el("ul", { class: "coalitions" }, list.slice(0, COALITIONS_SHOWN).map((c) => el("li", {}, c.length ? coalitionOf(c, facts) : t("nobody_needed")))) : item.states[question].too_many ? null : el("p", { class: "empty" }, t(`${question}.nobody`)),
       list.length > COALITIONS_SHOWN ? el("p", { class: "more" }, tn("more.coalitions", list.length - COALITIONS_SHOWN)) : null);
   });
 }

@@ -34,6 +34,7 @@ const WORDS = {
   "more.larger.other": ["also {n} larger coalitions", "et {n} coalitions plus grandes"],
   "more.coalitions.one": ["and one other", "et une autre"],
   "more.coalitions.other": ["and {n} others", "et {n} autres"],
+  "too_many": ["Too many coalitions to list them.", "Trop de coalitions pour en dresser la liste."],
   "no_source": ["from the configuration", "d’après la configuration"],
   "nobody_needed": ["already so, without anybody", "c’est déjà le cas, sans personne"],
 
