@@ -52,7 +52,8 @@ Result<void> build_create(const CreateBucket& request, const BucketRecord& recor
   out.push_back({owner_key(record.owner, request.name), std::string()});
   for (const auto& [name, document] : request.configs)
     out.push_back({config_key(request.name, name), encode_config(document)});
-  out.push_back({bucket_usage_key(request.name), encode(UsageRecord())});
+  out.push_back({bucket_usage_key(request.name), encode(UsageRecord{{}, {}, Tallies()})});
+  RETURN_IF_ERROR(begin_extent_tallies(view, out));
   // An account whose buckets have all been counted from their beginning is counted too.
   ASSIGN_OR_RETURN(std::optional<UsageRecord> account, read_usage(view, owner_usage_key(record.owner)));
   if (!account && owned == 0) out.push_back({owner_usage_key(record.owner), encode(UsageRecord())});

@@ -4,6 +4,7 @@
 #include <span>
 
 #include "store/keys.h"
+#include "store/usage.h"
 
 namespace archipel::store {
 namespace {
@@ -63,6 +64,63 @@ class SliceRecord {
  private:
   std::optional<VersionRecord> version_;
   std::optional<PartRecord> part_;
+};
+
+// What moving streams changes in the tallies of buckets, and of the part sets that the streams are of.
+class MovedTallies {
+ public:
+  explicit MovedTallies(const index::View& view) : view_(view) {}
+
+  // `key`: of a version or part that names the stream.
+  Result<void> move(std::string_view key, const Storage& from, const Storage& to, uint64_t bytes) {
+    if (key.starts_with(kPartPrefix)) return move_part(key, from, to, bytes);
+    std::string_view name = key.substr(kObjectPrefix.size());
+    buckets_[std::string(name.substr(0, name.find('\0')))].relocate(from, to, bytes);
+    return {};
+  }
+
+  Result<void> finish(std::vector<index::Mutation>& out) const {
+    for (const auto& [bucket, change] : buckets_) {
+      std::string key = bucket_usage_key(bucket);
+      ASSIGN_OR_RETURN(std::optional<UsageRecord> record, read_usage(view_, key));
+      if (!record || !record->tallies) continue;
+      change.apply(*record->tallies);
+      out.push_back({std::move(key), encode(*record)});
+    }
+    for (const auto& [id, set] : sets_) out.push_back({part_set_key(id), encode(set)});
+    return {};
+  }
+
+ private:
+  // A part that is about to be dropped is in no tallies any more.
+  Result<void> move_part(std::string_view key, const Storage& from, const Storage& to, uint64_t bytes) {
+    UploadId id{};
+    Reader reader(key.substr(kPartPrefix.size()));
+    reader.fixed(id);
+    ASSIGN_OR_RETURN(std::optional<std::string> drop_bytes, view_.get(drop_key(id)));
+    if (drop_bytes) {
+      ASSIGN_OR_RETURN(DropRecord drop, decode_drop(*drop_bytes));
+      if (drop.numbers.empty() || std::ranges::binary_search(drop.numbers, part_number_of(key).value_or(0)))
+        return {};
+    }
+    auto found = sets_.find(id);
+    if (found == sets_.end()) {
+      ASSIGN_OR_RETURN(std::optional<std::string> set_bytes, view_.get(part_set_key(id)));
+      if (!set_bytes) return {};
+      ASSIGN_OR_RETURN(PartSetRecord set, decode_part_set(*set_bytes));
+      if (!set.tallies) return {};
+      found = sets_.emplace(id, std::move(set)).first;
+    }
+    TallyChange change;
+    change.relocate(from, to, bytes);
+    change.apply(*found->second.tallies);
+    buckets_[found->second.bucket].relocate(from, to, bytes);
+    return {};
+  }
+
+  const index::View& view_;
+  std::map<std::string, TallyChange> buckets_;
+  std::map<UploadId, PartSetRecord> sets_;
 };
 
 }  // namespace
@@ -143,6 +201,7 @@ Result<void> build_relocation(const Relocation& relocation, const index::View& v
   moved = 0;
   std::map<std::string, SliceRecord> changed;
   LiveBytes live(view);
+  MovedTallies tallies(view);
   for (size_t i = 0; i < relocation.streams.size(); ++i) {
     const Moving& moving = relocation.streams[i];
     // Copies that were made since are not among these versions, but they are counted.
@@ -170,13 +229,15 @@ Result<void> build_relocation(const Relocation& relocation, const index::View& v
         at = changed.emplace(version.key, std::move(record)).first;
       }
       for (Slice& slice : at->second.slices()) {
-        if (slice.stream.data_id == moving.data_id && same_places(slice.storage, moving.from))
-          slice.storage = to;
+        if (slice.stream.data_id != moving.data_id || !same_places(slice.storage, moving.from)) continue;
+        slice.storage = to;
+        RETURN_IF_ERROR(tallies.move(version.key, moving.from, to, slice.stream.length));
       }
     }
   }
   if (changed.empty()) return fail(Code::precondition, "what was to be moved has changed meanwhile");
   RETURN_IF_ERROR(live.finish(relocation.now_ms, out));
+  RETURN_IF_ERROR(tallies.finish(out));
   for (auto& [key, record] : changed) out.push_back({key, record.encoded()});
   return {};
 }

@@ -246,9 +246,20 @@ Result<void> build_complete(const CompletePlan& plan, const index::View& view, O
   // What the parts were counted as, the object is from now on.
   edit.usage().drop(before.bytes, before.parts);
   RETURN_IF_ERROR(edit.place(plan.key, version));
+  TallyChange left_out;
+  for (uint32_t number : plan.left_out) {
+    ASSIGN_OR_RETURN(std::optional<std::string> bytes, view.get(part_key(plan.id, number)));
+    if (!bytes) continue;
+    ASSIGN_OR_RETURN(PartRecord part, decode_part(*bytes));
+    if (!part.slice) continue;
+    left_out.drop(*part.slice);
+    edit.usage().tallies().drop(*part.slice);
+  }
   RETURN_IF_ERROR(edit.finish(out));
   PartSetRecord set = plan.set;
   set.completed->order = version.order;
+  set.tallies = std::move(before.tallies);
+  if (set.tallies) left_out.apply(*set.tallies);
   out.push_back({plan.upload_place, std::nullopt});
   out.push_back({part_set_key(plan.id), encode(set)});
   if (!plan.left_out.empty()) out.push_back(drop_set(plan.id, plan.left_out));

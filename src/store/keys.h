@@ -16,6 +16,7 @@
 //   v/<bucket> NUL <object key> NUL <~order u64> a version that is not current, or a delete marker: newest first
 //   x/<kind u8><epoch u64><counter u64>          an extent or section without live bytes, to be deleted (registry.h)
 //   y/b/<bucket>  y/a/<owner>                    how much a bucket or an account keeps
+//   y/e/<placing>                                live extents that lie so (tallies.h)
 //
 // Bucket names, object keys and owners hold no NUL (rules.h), so NUL ends them and raw byte order of object keys is the order of
 // the view: LIST is a range scan. If a key has nothing under o/ and something under v/, the newest there is a delete marker. Other prefixes belong to the journal. Pure functions; thread-safe.

@@ -49,7 +49,10 @@ Result<void> drop_open_set(const UploadId& id, const index::View& view, UsageCha
   ASSIGN_OR_RETURN(std::optional<std::string> bytes, view.get(place));
   if (!bytes) return {};
   ASSIGN_OR_RETURN(PartSetRecord set, decode_part_set(*bytes));
-  if (usage) usage->drop(set.bytes, set.parts);
+  if (usage) {
+    usage->drop(set.bytes, set.parts);
+    if (set.tallies) usage->tallies().drop(*set.tallies);
+  }
   if (set.parts == 0)
     out.push_back({std::move(place), std::nullopt});
   else

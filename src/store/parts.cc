@@ -34,9 +34,14 @@ Result<void> build_part(const PartPlan& plan, const index::View& view,
   set.changes += 1;
   set.bytes += plan.part.size;
   edit.usage().add(plan.part.size);
+  TallyChange tallies;
   if (before) {
     ASSIGN_OR_RETURN(PartRecord replaced, decode_part(*before));
-    if (replaced.slice) edit.references().drop(*replaced.slice);
+    if (replaced.slice) {
+      edit.references().drop(*replaced.slice);
+      edit.usage().tallies().drop(*replaced.slice);
+      tallies.drop(*replaced.slice);
+    }
     edit.usage().drop(replaced.size);
     set.bytes -= replaced.size;
   } else {
@@ -44,7 +49,12 @@ Result<void> build_part(const PartPlan& plan, const index::View& view,
   }
   PartRecord part = plan.part;
   if (!locations.empty()) part.slice->storage.small = locations;
-  if (part.slice) edit.references().create(*part.slice);
+  if (part.slice) {
+    edit.references().create(*part.slice);
+    edit.usage().tallies().add(*part.slice);
+    tallies.add(*part.slice);
+  }
+  if (set.tallies) tallies.apply(*set.tallies);
   RETURN_IF_ERROR(edit.finish(out));
   out.push_back({std::move(place), encode(part)});
   out.push_back({std::move(set_place), encode(set)});

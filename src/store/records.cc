@@ -7,6 +7,7 @@ namespace {
 
 constexpr uint8_t kFormat = 1;
 constexpr uint8_t kFormatVersioned = 2;  // of buckets and versions
+constexpr uint8_t kFormatTallied = 2;    // of usage
 constexpr uint8_t kKindObject = 1;
 constexpr uint8_t kKindMarker = 2;
 constexpr uint8_t kFlagNull = 1;
@@ -277,12 +278,13 @@ Result<BucketRecord> decode_bucket(std::string_view bytes) {
 
 std::string encode(const UsageRecord& record) {
   std::string out;
-  Writer(out)
-      .u8(kFormat)
+  Writer writer(out);
+  writer.u8(record.tallies ? kFormatTallied : kFormat)
       .varint(record.used.bytes)
       .varint(record.used.versions)
       .varint(record.limit.bytes)
       .varint(record.limit.versions);
+  if (record.tallies) write_tallies(writer, *record.tallies);
   return out;
 }
 
@@ -290,9 +292,10 @@ Result<UsageRecord> decode_usage(std::string_view bytes) {
   Reader reader(bytes);
   UsageRecord record;
   uint8_t format = reader.u8();
-  if (reader.ok()) RETURN_IF_ERROR(check_format(format, kFormat, "usage"));
+  if (reader.ok() && format != kFormatTallied) RETURN_IF_ERROR(check_format(format, kFormat, "usage"));
   record.used = {reader.varint(), reader.varint()};
   record.limit = {reader.varint(), reader.varint()};
+  if (format == kFormatTallied && !read_tallies(reader, record.tallies.emplace())) return corrupt("usage");
   if (!reader.done()) return corrupt("usage");
   return record;
 }

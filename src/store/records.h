@@ -14,6 +14,7 @@
 #include "index/committer.h"
 #include "store/identity_records.h"
 #include "store/store.h"
+#include "store/tallies.h"
 
 namespace archipel::store {
 
@@ -29,6 +30,7 @@ struct BucketRecord {
 struct UsageRecord {
   Usage used;
   Quota limit = {};
+  std::optional<Tallies> tallies = {};  // of a bucket; none: it is older than they are, and who asks counts
 };
 
 using VersionId = std::array<uint8_t, 16>;

@@ -197,6 +197,7 @@ TEST(Records, OfBucketsKeepVersioningLockAndQuota) {
   ASSERT_TRUE(usage);
   EXPECT_EQ(usage->used.versions, 4u);
   EXPECT_EQ(usage->limit.bytes, 5u);
+  EXPECT_FALSE(usage->tallies);
   EXPECT_EQ(*decode_config(encode_config("<x/>")), "<x/>");
 }
 

@@ -2,6 +2,7 @@
 
 #include "store/keys.h"
 #include "store/repair_records.h"
+#include "store/tallies.h"
 
 namespace archipel::store {
 namespace {
@@ -146,6 +147,7 @@ Result<void> LiveBytes::check_not_swept() const {
 
 Result<void> LiveBytes::finish(UnixMs now_ms, std::vector<index::Mutation>& out) const {
   RETURN_IF_ERROR(check_not_swept());
+  ExtentTallyChange tallies;
   for (const auto& [key, change] : changes_) {
     if (change.delta == 0) continue;
     std::string place = live_key(key);
@@ -165,6 +167,7 @@ Result<void> LiveBytes::finish(UnixMs now_ms, std::vector<index::Mutation>& out)
     // Repair debt from the first day: its age counts from here.
     std::optional<ExceptionRecord> exception = exception_of(record.ref, now_ms);
     if (!bytes && live > 0 && exception) out.push_back({exception_key(key), encode(*exception)});
+    if (bytes.has_value() != (live > 0)) tallies.change(record.ref, live > 0 ? 1 : -1);
     if (live > 0) {
       record.live_bytes = static_cast<uint64_t>(live);
       out.push_back({std::move(place), encode(record)});
@@ -173,7 +176,7 @@ Result<void> LiveBytes::finish(UnixMs now_ms, std::vector<index::Mutation>& out)
       out.push_back({doomed_key(key), encode(doomed_now(record.ref, now_ms))});
     }
   }
-  return {};
+  return tallies.finish(view_, out);
 }
 
 }  // namespace archipel::store

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "store/env.h"
+#include "store/inventory.h"
 #include "store/object_source.h"
 #include "store/reseal.h"
 #include "store/sessions.h"
@@ -267,6 +268,14 @@ class StoreImpl final : public Store {
 
 std::unexpected<Error> unoffered() {
   return fail(Code::unsupported, "this store does not offer that", "NotImplemented");
+}
+
+io::Task<Result<BucketInfo>> Store::place_bucket(std::string, BucketPlacement) {
+  co_return unoffered();
+}
+
+io::Task<Result<StoreInventory>> Store::inventory() {
+  co_return unoffered();
 }
 
 io::Task<Result<std::unique_ptr<Store>>> open_store(StoreOptions options, const crypto::Keyring& keys,

@@ -22,7 +22,10 @@
 namespace archipel::store {
 
 class RepairLedger;
-class Pins;  // pins.h
+class Pins;              // pins.h
+class Placements;        // placements.h
+struct BucketPlacement;  // placements.h
+struct StoreInventory;   // inventory.h
 
 inline constexpr uint64_t kObjectBytesMax = 5ull << 30;  // of one PUT (S3 limit)
 inline constexpr size_t kSmallBytesMax = 128u << 10;     // bodies up to this travel inside the commit blob
@@ -60,6 +63,7 @@ struct CreateBucket {
   std::string name, owner;
   bool object_lock = false;  // versioning is enabled with it
   BucketConfigs configs;
+  std::string policy = {}, data_class = {};  // BucketPlacement; both empty: no document
 };
 
 // What changes of a bucket, in one commit. A config set to nullopt is removed.
@@ -420,6 +424,13 @@ class Store {
                                                         [[maybe_unused]] BucketChange change) {
     co_return unoffered();
   }
+  // Where its bodies go from now on; nothing is moved. Errors: PlacementRefused (no such policy or data class is configured; it is named).
+  virtual io::Task<Result<BucketInfo>> place_bucket(std::string, BucketPlacement);
+  // What lies where, by bucket and placing: counts, never objects. Buckets of older releases are counted by a scan. Errors: those of the view.
+  virtual io::Task<Result<StoreInventory>> inventory();
+  // The classes that bodies are placed in, and others instead from now on (a reload). Any thread.
+  virtual std::shared_ptr<const Placements> placements() const { return nullptr; }
+  virtual void use_placements(std::shared_ptr<const Placements>) {}
   virtual io::Task<Result<Usage>> bucket_usage([[maybe_unused]] std::string name) { co_return unoffered(); }
   // What all buckets of an owner keep together, and may keep.
   virtual io::Task<Result<std::pair<Usage, Quota>>> account_usage([[maybe_unused]] std::string owner) {
@@ -524,6 +535,7 @@ struct StoreOptions {
                                  << 20;  // bodies in flight, all requests together; first come, first served
   uint64_t extent_plain_bytes = 8u << 20;          // rounded down to whole stripes of segments
   std::shared_ptr<RepairLedger> ledger = nullptr;  // told of shards that were not confirmed; may be null
+  std::shared_ptr<const Placements> placements = nullptr;  // null: "default" alone, all islands
   std::shared_ptr<Pins> pins = nullptr;  // shared with the collector of the same view; null: nobody collects
 };
 

@@ -12,8 +12,11 @@
 #include "store/keys.h"
 #include "store/pins.h"
 #include "store/registry.h"
+#include "store/staged_view.h"
 #include "store/store.h"
+#include "store/tallies.h"
 #include "store/upload_records.h"
+#include "store/usage.h"
 #include "support/co_assert.h"
 
 namespace archipel::store {
@@ -217,6 +220,28 @@ class StoreRig {
     EXPECT_TRUE(done.has_value());
     EXPECT_TRUE(scanned == registered)
         << scanned.size() << " extents hold live bytes, and " << registered.size() << " are registered";
+    expect_true_tallies(*snapshot);
+  }
+
+  // What lies where is counted as a scan of all buckets and of the registry counts it.
+  static void expect_true_tallies(const index::Snapshot& snapshot) {
+    SnapshotView view(snapshot);
+    std::vector<std::string> buckets;
+    Result<void> done = view.scan("b/", "b0", [&](std::string_view key, std::string_view) {
+      buckets.emplace_back(key.substr(2));
+      return true;
+    });
+    EXPECT_TRUE(done.has_value());
+    for (const std::string& bucket : buckets) {
+      Result<std::optional<UsageRecord>> kept = read_usage(view, bucket_usage_key(bucket));
+      Result<Tallies> counted = count_tallies(view, bucket);
+      EXPECT_TRUE(kept.has_value() && *kept && (*kept)->tallies) << bucket;
+      EXPECT_TRUE(counted.has_value()) << bucket;
+      if (kept && *kept && (*kept)->tallies && counted) EXPECT_TRUE(*(*kept)->tallies == *counted) << bucket;
+    }
+    Result<ExtentTallies> kept = read_extent_tallies(snapshot), counted = count_extents(snapshot);
+    EXPECT_TRUE(kept && counted && *kept == *counted);
+    if (!buckets.empty()) EXPECT_TRUE(snapshot.get(extent_tally_key({})).value_or(std::nullopt).has_value());
   }
 
   std::string dir;

@@ -6,6 +6,7 @@ namespace archipel::store {
 namespace {
 
 constexpr uint8_t kFormat = 1;
+constexpr uint8_t kTalliedFormat = 2;  // of part sets
 constexpr size_t kNameBytesMax = 1024;
 constexpr size_t kAclBytesMax = 64u << 10;
 constexpr size_t kEncryptionDataBytesMax = 1024;
@@ -181,8 +182,12 @@ Result<PartRecord> decode_part(std::string_view bytes, bool with_slice) {
 std::string encode(const PartSetRecord& record) {
   std::string out;
   Writer writer(out);
-  writer.u8(kFormat).u8(record.completed ? 1 : 0).varint(record.changes);
+  writer.u8(record.tallies ? kTalliedFormat : kFormat).u8(record.completed ? 1 : 0).varint(record.changes);
   writer.varint(record.parts).varint(record.bytes);
+  if (record.tallies) {
+    writer.bytes(record.bucket);
+    write_tallies(writer, *record.tallies);
+  }
   if (!record.completed) return out;
   const CompletedSet& completed = *record.completed;
   writer.bytes(completed.bucket)
@@ -196,7 +201,9 @@ std::string encode(const PartSetRecord& record) {
 Result<PartSetRecord> decode_part_set(std::string_view bytes) {
   Reader reader(bytes);
   PartSetRecord record;
-  if (reader.remaining() > 0) RETURN_IF_ERROR(check_format(reader.u8(), "part set"));
+  const uint8_t format = reader.u8();
+  const bool tallied = format == kTalliedFormat;
+  if (reader.ok() && !tallied) RETURN_IF_ERROR(check_format(format, "part set"));
   bool completed = false;
   if (!read_flag(reader, completed)) return corrupt("part set");
   record.changes = reader.varint();
@@ -204,6 +211,10 @@ Result<PartSetRecord> decode_part_set(std::string_view bytes) {
   record.bytes = reader.varint();
   if (!reader.ok() || parts > kPartNumberMax) return corrupt("part set");
   record.parts = static_cast<uint32_t>(parts);
+  if (tallied) {
+    record.bucket = reader.bytes(kNameBytesMax);
+    if (!read_tallies(reader, record.tallies.emplace())) return corrupt("part set");
+  }
   if (completed) {
     CompletedSet& of = record.completed.emplace();
     of.bucket = reader.bytes(kNameBytesMax);

@@ -56,6 +56,9 @@ struct PartSetRecord {
   uint32_t parts = 0;  // of an upload under way all; of a completed one those of the object
   uint64_t bytes = 0;
   std::optional<CompletedSet> completed;
+  // Whose tallies the streams of the same parts are in, and which; nothing of sets that are older than tallies.
+  std::string bucket = {};
+  std::optional<Tallies> tallies = {};
 };
 
 // Parts that nothing refers to any more: all of a set, and the set with them; or those that Complete left out.

@@ -86,7 +86,7 @@ TEST(UploadRecords, RefuseWhatDoesNotAddUp) {
   for (const std::string& good :
        {encode(upload()), encode(part(5)), encode(completed()), encode(DropRecord{{1, 2}})}) {
     std::string newer = good;
-    newer[0] = 2;
+    newer[0] = 3;
     EXPECT_EQ(decode_upload(newer).error().code, Code::unsupported);
     EXPECT_EQ(decode_part(newer).error().code, Code::unsupported);
     EXPECT_EQ(decode_part_set(newer).error().code, Code::unsupported);

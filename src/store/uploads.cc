@@ -211,7 +211,10 @@ io::Task<Result<UploadInfo>> create_upload(Env& env, CreateUpload request) {
                                           std::vector<index::Mutation>& out) -> Result<void> {
     RETURN_IF_ERROR(check_bucket_unchanged(view, name, owner));
     out.push_back({place, value});
-    out.push_back({set, encode(PartSetRecord{})});
+    PartSetRecord empty;
+    empty.bucket = name;
+    empty.tallies.emplace();
+    out.push_back({set, encode(empty)});
     return {};
   };
   Result<index::CommitPosition> committed = co_await env.committer.commit(std::move(intent));

@@ -66,6 +66,7 @@ Result<void> UsageChange::apply(std::string key, const Quota* bucket_quota,
   ASSIGN_OR_RETURN(std::optional<UsageRecord> record, read_usage(view_, key));
   if (!record) return {};
   record->used = {moved(record->used.bytes, bytes_), moved(record->used.versions, versions_)};
+  if (bucket_quota && record->tallies) tallies_.apply(*record->tallies);
   RETURN_IF_ERROR(
       check(record->used, bucket_quota ? *bucket_quota : record->limit, bucket_quota ? "bucket" : "account"));
   out.push_back({std::move(key), encode(*record)});
@@ -73,9 +74,18 @@ Result<void> UsageChange::apply(std::string key, const Quota* bucket_quota,
 }
 
 Result<void> UsageChange::finish(std::vector<index::Mutation>& out) const {
-  if (bytes_ == 0 && versions_ == 0) return {};
+  if (counts_nothing() && tallies_.empty()) return {};
   RETURN_IF_ERROR(apply(bucket_usage_key(bucket_), &quota_, out));
+  if (counts_nothing()) return {};
   return apply(owner_usage_key(owner_), nullptr, out);
+}
+
+Result<void> UsageChange::drop_set_tallies(const std::array<uint8_t, 16>& set) {
+  ASSIGN_OR_RETURN(std::optional<std::string> bytes, view_.get(part_set_key(set)));
+  if (!bytes) return {};
+  ASSIGN_OR_RETURN(PartSetRecord record, decode_part_set(*bytes));
+  if (record.tallies) tallies_.drop(*record.tallies);
+  return {};
 }
 
 Result<std::optional<UsageRecord>> read_usage(const index::View& view, std::string_view usage_key) {

@@ -2,7 +2,7 @@
 //
 // A version counts as one, with its plaintext bytes; so does a delete marker, without any, and a part of an unfinished upload. The counters
 // (y/b/, y/a/) change in the same commit as what they count. A bucket or account of an older release has none: nothing is counted for
-// it until somebody asks, who then counts with count_usage().
+// it until somebody asks, who then counts with count_usage(). With a bucket's counter go its tallies (tallies.h): what of it lies where.
 #pragma once
 
 #include "index/committer.h"
@@ -26,6 +26,10 @@ class UsageChange {
   void drop(uint64_t bytes, uint64_t versions = 1) {
     change(-static_cast<int64_t>(bytes), -static_cast<int64_t>(versions));
   }
+  // What begins or ends to be referred to by a version or part of the bucket. Does nothing where there are no tallies.
+  TallyChange& tallies() { return tallies_; }
+  // The parts of a set go with its upload or version. Errors: those of the view.
+  Result<void> drop_set_tallies(const std::array<uint8_t, 16>& set);
   // Writes the counters. QuotaExceeded.
   Result<void> finish(std::vector<index::Mutation>& out) const;
 
@@ -35,6 +39,7 @@ class UsageChange {
     versions_ += versions;
   }
   Result<void> apply(std::string key, const Quota* bucket_quota, std::vector<index::Mutation>& out) const;
+  bool counts_nothing() const { return bytes_ == 0 && versions_ == 0; }
   Result<void> check(const Usage& after, const Quota& limit, std::string_view whose) const;
 
   const index::View& view_;
@@ -42,6 +47,7 @@ class UsageChange {
   const Quota quota_;
   bool checked_ = false;
   int64_t bytes_ = 0, versions_ = 0;
+  TallyChange tallies_;
 };
 
 // Nothing: nobody counts it yet.

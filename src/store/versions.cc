@@ -134,6 +134,8 @@ Result<void> VersionEdit::drop(const std::string& key, const PlacedVersion& vers
   // Read whole before anything changes: what cannot be read stays.
   ASSIGN_OR_RETURN(VersionRecord record, decode_version(version.bytes));
   RETURN_IF_ERROR(check_unlocked(record.info.attributes, now_ms_, bypass_governance));
+  if (record.part_set) RETURN_IF_ERROR(usage_.drop_set_tallies(*record.part_set));
+  for (const Slice& slice : record.slices) usage_.tallies().drop(slice);
   references_.drop_version(record);
   usage_.drop(record.info.size);
   staged_->erase(version.at);
@@ -173,6 +175,7 @@ Result<void> VersionEdit::place(const std::string& key, VersionRecord& version) 
   RETURN_IF_ERROR(make_room(key, current));
   staged_->set(object_key(name_, key), encode(version));
   usage_.add(version.info.size);
+  for (const Slice& slice : version.slices) usage_.tallies().add(slice);
   return {};
 }
 

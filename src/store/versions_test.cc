@@ -285,6 +285,12 @@ TEST(Quotas, CountWhatAnOlderReleaseLeft) {
       co_await put(rig, "k", "22");
       std::vector<index::Mutation> older = {{bucket_usage_key("bucket"), std::nullopt},
                                             {owner_usage_key(kAlice), std::nullopt}};
+      auto extents = rig.journal.kv->snapshot()->scan(
+          "y/e/", "y/f", [&](std::string_view key, std::string_view, std::string*) {
+            older.push_back({std::string(key), std::nullopt});
+            return true;
+          });
+      CO_ASSERT_TRUE(extents);
       co_await write(rig, older);
       co_await put(rig, "k", "333");
       EXPECT_EQ(rig.count("y/"), 0u);
