@@ -18,7 +18,15 @@ namespace archipel::exposure {
 using Where = std::string;
 
 enum class Cap : uint8_t { read = 1, cut = 2, both = 3 };
-enum class Basis : uint8_t { place, operator_, parent, staff, supply, network, sanctions };
+enum class Basis : uint8_t {
+  place,
+  operator_,  // NOLINT(readability-identifier-naming): the word is taken
+  parent,
+  staff,
+  supply,
+  network,
+  sanctions
+};
 // Of evidence, best first (promise P10).
 enum class Level : uint8_t { proved, measured, declared, assumed };
 
