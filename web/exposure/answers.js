@@ -58,6 +58,7 @@ function coalitionLine(answer_of, facts) {
   if (answer_of.too_many) return el("p", { class: "more" }, t("too_many"));
   const smallest = answer_of.coalitions.filter((c) => c.length === answer_of.min);
   const shown = smallest.slice(0, answer_of.min === 1 ? 8 : 3);
+  const parts = shown.flatMap((c, i) => [i ? el("span", { class: "or" }, ` ${t("or")} `) : null, coalitionOf(c, facts)]);
   const same = smallest.length - shown.length;
   const larger = answer_of.coalitions.length - smallest.length;
   const more = [same > 0 ? ` ${tn("more.same", same)}` : "", larger > 0 ? `${same > 0 ? "; " : " · "}${tn("more.larger", larger)}` : ""].join("");
@@ -139,6 +140,21 @@ function transferRow(name, transfer) {
     el("td", {}, formatMoney(transfer.cost), transfer.unpriced.length ? el("span", { class: "more" }, ` ${t("ban.unpriced", { who: transfer.unpriced.join(", ") })}`) : null));
 }
 
+// What a class loses, whether or not anything is counted there.
+function banOfClass(item, now) {
+  const confirmed = item.confirmed || item.islands;
+  const left = confirmed.filter((id) => !now.lost.has(`island/${id}`)).length;
+  const [, k] = item.code;
+  const then = left < k ? t("ban.then.gone") : left === confirmed.length ? t("ban.then.untouched") : tn("ban.then.tolerates", left - k);
+  return el("tr", {}, el("th", { scope: "row" }, className(item)), [confirmed.length - left, left, k].map((n) => el("td", {}, formatNumber(n))), el("td", {}, left < k ? el("b", {}, then) : then));
+}
+
+// heads: keys of texts, or texts in a list.
+function tableIn(label, heads, rows) {
+  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, el("table", { class: "plain" },
+    el("thead", {}, el("tr", {}, heads.map((h) => el("th", { scope: "col" }, Array.isArray(h) ? h[0] : t(h))))), el("tbody", {}, rows)));
+}
+
 function renderBan(now) {
   const ban = now.ban;
   by("ban").hidden = !ban;
@@ -146,18 +162,18 @@ function renderBan(now) {
   const who = formatList(now.targets.map((x) => (x.kind === "provider" ? providerName(x.id) : x.kind === "island" ? x.id : `${stateName(x.id, now.facts)} (${x.id})`)));
   const figure = (name, value, more, bad) => el("div", { class: bad ? "answer alone" : "answer plain", "data-figure": name }, el("dt", {}, t(`ban.${name}`)), el("dd", {}, el("p", { class: "figure" }, el("span", { class: "number" }, value)), el("p", { class: "words" }, more)));
   const cli = (page.report.bans || []).find((b) => now.targets.length === 1 && b.target === now.targets[0].id);
+  const counted = now.holdings.length > 0;
   return replace(by("ban-body"),
     el("p", { class: "lead" }, t("ban.lead", { who }), " ", ban.islands.length ? tn("ban.islands", ban.islands.length, { list: ban.islands.join(", ") }) : t("ban.no_island")),
     ban.keys_lost ? el("p", { class: "note strong" }, t("ban.keys_lost")) : null,
     ban.gateways_lost ? el("p", { class: "note strong" }, t("ban.gateways_lost")) : null,
-    el("dl", { class: "answers" },
+    counted ? el("dl", { class: "answers" },
       figure("unavailable", formatNumber(ban.unavailable_objects), formatBytes(ban.unavailable_bytes), ban.unavailable_objects > 0),
       figure("degraded", formatNumber(ban.degraded_objects), formatBytes(ban.degraded_bytes), false),
       figure("copy", formatBytes(ban.copy_out.bytes), formatMoney(ban.copy_out.cost), false),
-      figure("rebuild", formatBytes(ban.rebuild_around.bytes), formatMoney(ban.rebuild_around.cost), false)),
-    el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": t("ban.table") }, el("table", { class: "plain" },
-      el("thead", {}, el("tr", {}, ["ban.way", "ban.bytes"].map((k) => el("th", { scope: "col" }, t(k))), now.bandwidths.map((b) => el("th", { scope: "col" }, t("ban.time", { bandwidth: formatBandwidth(b) }))), el("th", { scope: "col" }, t("ban.cost")))),
-      el("tbody", {}, transferRow("ban.copy_out", ban.copy_out), transferRow("ban.rebuild_around", ban.rebuild_around)))),
-    el("p", { class: "more" }, t("ban.explained")),
+      figure("rebuild", formatBytes(ban.rebuild_around.bytes), formatMoney(ban.rebuild_around.cost), false)) : null,
+    tableIn(t("ban.classes"), ["ban.class", "ban.lost", "ban.left", "ban.needed", "ban.then"], now.classes.map((item) => banOfClass(item, now))),
+    counted ? [tableIn(t("ban.table"), ["ban.way", "ban.bytes", ...now.bandwidths.map((b) => [t("ban.time", { bandwidth: formatBandwidth(b) })]), "ban.cost"], [transferRow("ban.copy_out", ban.copy_out), transferRow("ban.rebuild_around", ban.rebuild_around)]),
+      el("p", { class: "more" }, t("ban.explained"))] : el("p", { class: "more" }, t("leave.no_counts")),
     cli && cli.advice.length ? [el("h3", {}, t("ban.advice")), el("ul", { lang: "en" }, cli.advice.map((a) => el("li", {}, a)))] : null);
 }
