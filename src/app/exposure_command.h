@@ -1,7 +1,9 @@
-// `archipel exposure`: who can read, who can cut. Over a file of facts, without any cloud.
+// `archipel exposure`: who can read, who can cut, what a ban would cost. Over a file of facts without any cloud, or over a gateway's config and what
+// the cloud keeps.
 #pragma once
 
 #include <string>
+#include <vector>
 
 namespace CLI {
 class App;
@@ -12,7 +14,12 @@ namespace archipel::app {
 // What the person typed; filled while the command line is parsed.
 struct ExposureCommand {
   bool given = false;
-  std::string facts;  // --facts
+  std::string facts, file, dir;          // --facts, --config, --dir: one of them
+  std::string bucket, data_class;        // --bucket, --class: only what is kept there
+  std::vector<std::string> adversaries;  // --adversary
+  std::vector<std::string> bans;         // --ban
+  std::vector<std::string> bandwidths;   // --bandwidth: "1G", "10G"
+  std::string html, language = "en";     // --html, --lang
   bool json = false, certificates = false;
 };
 

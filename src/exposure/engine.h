@@ -89,7 +89,7 @@ struct Lens {
 Result<Lens> lens_of(const Facts& facts, Lens::Kind kind);
 // Only units that reach an island of this placing, a key holder, a gateway or a name: what one answer needs, however many islands there are.
 Result<Lens> lens_of(const Facts& facts, const Placing& placing, Lens::Kind kind);
-// `confirmed`: bit per shard. invalid: an island that the facts do not know.
+// `confirmed`: bit per shard, besides the placing's own. invalid: an island that the facts do not know.
 Result<Structure> structure_of(const Facts& facts, const Placing& placing, const Lens& lens,
                                uint32_t confirmed = ~0u);
 

@@ -81,6 +81,7 @@ struct Placing {
   Code code;
   std::vector<std::string> islands;
   Where where;
+  uint32_t confirmed = ~0u;  // bit per shard: those that are known to lie there, of objects that are stored
 };
 
 inline constexpr size_t kIslandsMax = 64;

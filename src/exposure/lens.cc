@@ -114,6 +114,7 @@ Result<Structure> structure_of(const Facts& facts, const Placing& placing, const
                                uint32_t confirmed) {
   Structure out;
   out.k = placing.code.k;
+  confirmed &= placing.confirmed;
   for (size_t i = 0; i < placing.islands.size(); ++i) {
     ASSIGN_OR_RETURN(const Party* island, find_island(facts, placing, placing.islands[i]));
     out.shards.push_back({reach_of(facts, *island, lens), i >= 32 || (confirmed >> i & 1) != 0});

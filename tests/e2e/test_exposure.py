@@ -151,3 +151,48 @@ class Exposure(base.Case):
         self.assertEqual(run.returncode, 0, run.stderr)
         self.assertIn("nobody names its parent: taken to be FR", run.stdout)
         self.assertIn("Assumed", run.stdout)
+
+    def test_more_is_asked_of_facts_than_the_fixed_form(self):
+        facts = HERE / "worked" / "2-split.toml"
+        run = self.run_with("--facts", facts, "--adversary", "CN,EU,Amazon", "--json")
+        self.assertEqual(run.returncode, 0, run.stderr)
+        report = json.loads(run.stdout)
+        self.assertEqual(report["format"], "archipel-exposure/1")
+        self.assertEqual([(a["id"], a["reads"], a["cuts"]) for a in report["adversaries"]],
+                         [("CN", False, False), ("EU", False, True), ("aws", False, False)])
+        self.assertEqual([a["read_help"] for a in report["adversaries"]], [2, 1, None])
+        unknown = self.run_with("--facts", facts, "--adversary", "nobody-ltd")
+        self.assertEqual(unknown.returncode, 1)
+        self.assertIn("nobody-ltd", unknown.stderr)
+
+    def test_the_page_is_written_whole(self):
+        for language in ("en", "fr"):
+            page = self.home / f"{language}.html"
+            run = self.run_with("--facts", HERE / "worked" / "5-cured.toml", "--html", page, "--lang", language)
+            self.assertEqual((run.returncode, run.stdout), (0, ""), run.stderr)
+            self.assertIn(f'lang="{language}"', page.read_text()[:400])
+        nowhere = self.run_with("--facts", HERE / "worked" / "5-cured.toml", "--html", self.home / "no" / "x.html")
+        self.assertEqual(nowhere.returncode, 1)
+        self.assertIn("no/x.html", nowhere.stderr)
+
+
+class ExposureOfACloud(base.Case):
+    def exposure(self, *arguments):
+        return subprocess.run([str(gateway.binary), "exposure", "--dir", str(self.gateway.dir), *map(str, arguments)], capture_output=True, text=True,
+                              timeout=120)
+
+    def test_a_running_cloud_is_judged_and_one_that_stands_still(self):
+        self.gateway = self.new_gateway().start()
+        running = self.exposure("--adversary", "US")
+        self.assertEqual(running.returncode, 0, running.stderr)
+        self.assertIn("default", running.stdout)
+        self.assertIn("exoscale-zurich", running.stdout)
+        report = json.loads(self.exposure("--json").stdout)
+        (default,) = [p for p in report["policies"] if p["policy"] == "default"]
+        self.assertEqual((default["code"], len(default["islands"]), default["cut"]["min"]), ([6, 3], 6, 3))
+        self.assertEqual(self.exposure("--class", "secrets").returncode, 1)
+        self.assertEqual(self.exposure("--bucket", "nowhere").returncode, 1)
+        self.assertEqual(self.gateway.stop(), 0)
+        stopped = self.exposure("--json")
+        self.assertEqual(stopped.returncode, 0, stopped.stderr)
+        self.assertEqual([p["policy"] for p in json.loads(stopped.stdout)["policies"]], [p["policy"] for p in report["policies"]])
