@@ -6,6 +6,7 @@
 #   bench/run.sh recovery [OBJECTS [OBJECTS A COMMIT]]   a start without index/: by replay and by a snapshot
 #   bench/run.sh scrub        scrub and repair of extents on six directories, per CPU-second, beside their primitives
 #   bench/run.sh exposure     1,000 placements over 12 islands and 16 states, against trying every coalition
+#   bench/run.sh solver [SEEDS]   the best placement over 20 islands, and over more, beside judging every placement
 #   bench/run.sh s3 [ARG…]    PUT, GET, LIST and parts through S3 per server-CPU-second, beside nginx and RocksDB (ARGs: see bench/s3.py --help)
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
@@ -13,8 +14,8 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 which=${1:-all}
 [ $# = 0 ] || shift
 case $which in
-  all | pipeline | recovery | scrub | exposure | s3) ;;
-  *) echo "bench: '$which' is not a benchmark; say pipeline, recovery, scrub, exposure, s3 or nothing" >&2; exit 2 ;;
+  all | pipeline | recovery | scrub | exposure | solver | s3) ;;
+  *) echo "bench: '$which' is not a benchmark; say pipeline, recovery, scrub, exposure, solver, s3 or nothing" >&2; exit 2 ;;
 esac
 if [ "$which" = all ] || [ "$which" = pipeline ]; then
   echo "== the data path on one core =="
@@ -33,6 +34,12 @@ fi
 if [ "$which" = all ] || [ "$which" = exposure ]; then
   echo "== exposure of 1,000 placements against brute force =="
   build/release/bench/bench_exposure
+fi
+if [ "$which" = all ]; then
+  echo "== the solver of placements =="
+  build/release/bench/bench_solver
+elif [ "$which" = solver ]; then
+  exec build/release/bench/bench_solver "$@"
 fi
 if [ "$which" = all ] || [ "$which" = s3 ]; then
   echo "== PUT and GET on loopback, medians of interleaved rounds =="
