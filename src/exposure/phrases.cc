@@ -60,6 +60,12 @@ std::string list(std::span<const std::string> words) {
   return text;
 }
 
+std::string sentences(std::span<const std::string> sentences) {
+  std::string text;
+  for (const std::string& sentence : sentences) text += (text.empty() ? "" : "; ") + sentence;
+  return text;
+}
+
 std::string quoted(std::span<const std::string> words) {
   std::string text = "[";
   for (size_t i = 0; i < words.size(); ++i) text += (i == 0 ? "\"" : ", \"") + words[i] + "\"";

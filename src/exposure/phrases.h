@@ -9,10 +9,11 @@
 
 namespace archipel::exposure::phrases {
 
-std::string code(Code code);                             // "[6, 3]"
-std::string list(std::span<const std::string> words);    // "a, b, c"; long ones end in "and 5 more"
-std::string quoted(std::span<const std::string> words);  // ["EU", "CH"]
-std::string bases(std::span<const Basis> of);            // "place, operator"
+std::string code(Code code);                                    // "[6, 3]"
+std::string list(std::span<const std::string> words);           // "a, b, c"; long ones end in "and 5 more"
+std::string sentences(std::span<const std::string> sentences);  // "…; …"
+std::string quoted(std::span<const std::string> words);         // ["EU", "CH"]
+std::string bases(std::span<const Basis> of);                   // "place, operator"
 std::string count(uint64_t number, const char* one, const char* many);  // "1 island", "4 islands"
 std::string dollars(double amount);                                     // "12.50"
 std::string bytes(uint64_t bytes);                                      // "100.0 TB"
