@@ -91,7 +91,7 @@ inline std::string to_text(const Posed& posed) {
 
 inline Posed some_problem() {
   static const std::vector<StateCode> kStates = {"FR", "DE", "US", "CN", "JP", "CH", "IE"};
-  static const std::vector<std::string> kProviders = {"", "aws", "azure", "google", "cloudflare", "ovh"};
+  static const std::vector<std::string> kProviders = {"", "", "aws", "azure", "google", "cloudflare", "ovh"};
   const auto pick = [](const auto& all) { return all[*rc::gen::inRange<size_t>(0, all.size())]; };
   const auto some_party = [&](std::string id) {
     Party out = party(std::move(id), pick(kProviders), {pick(kStates), pick(kStates), pick(kStates)});
@@ -101,7 +101,7 @@ inline Posed some_problem() {
     return out;
   };
   Posed posed;
-  const int islands = *rc::gen::inRange(2, 8);
+  const int islands = *rc::gen::inRange(3, 8);
   for (int i = 0; i < islands; ++i) {
     // Ids against the order of the facts: ties are broken by names.
     posed.facts.islands.push_back(some_party("i" + std::to_string(islands - i)));
@@ -126,17 +126,17 @@ inline Posed some_problem() {
   if (*rc::gen::arbitrary<bool>()) posed.facts.home = {"FR"};
   Policy& policy = posed.policy;
   policy = policy_named("some");
-  if (*rc::gen::inRange(0, 3) == 0) policy.allow = {"EU", pick(kStates), pick(kStates), pick(kStates)};
-  if (*rc::gen::inRange(0, 3) == 0) policy.deny = {pick(kStates)};
+  if (*rc::gen::inRange(0, 4) == 0) policy.allow = {"EU", pick(kStates), pick(kStates), pick(kStates)};
+  if (*rc::gen::inRange(0, 4) == 0) policy.deny = {pick(kStates)};
   if (*rc::gen::arbitrary<bool>()) policy.of = {Basis::place, Basis::operator_, Basis::parent};
   for (int i = *rc::gen::inRange(0, 3); i > 0; --i) {
     policy.adversaries.push_back(*rc::gen::element<std::string>("US", "CN", "FR", "EU", "aws", "ovh"));
   }
   policy.read_bound = static_cast<Bound>(*rc::gen::inRange(0, 3));
   policy.cut_bound = static_cast<Bound>(*rc::gen::inRange(0, 3));
-  if (*rc::gen::inRange(0, 4) == 0) policy.cost_max = *rc::gen::inRange(0, 60);
+  if (*rc::gen::inRange(0, 6) == 0) policy.cost_max = *rc::gen::inRange(0, 60);
   posed.codes = {{2, 1}, {3, 2}, {4, 2}, {5, 3}, {6, 3}};
-  if (*rc::gen::inRange(0, 3) == 0) policy.code = pick(posed.codes);
+  if (*rc::gen::inRange(0, 5) == 0) policy.code = pick(posed.codes);
   return posed;
 }
 
