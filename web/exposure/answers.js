@@ -132,7 +132,8 @@ function homeNote(question, item, facts) {
 
 function renderAnswers(now, before) {
   replace(by("answers-body"), now.classes.map((item) => answerCard(item, now, before)),
-    now.classes.length ? null : el("p", { class: "empty" }, t("answers.none")));
+    now.classes.length ? null : el("p", { class: "empty" }, t("answers.none")),
+    now.left_out > 0 ? el("p", { class: "note" }, tn("answers.left_out", now.left_out)) : null);
 }
 
 function transferRow(name, transfer) {
@@ -145,7 +146,7 @@ function banOfClass(item, now) {
   const confirmed = item.confirmed || item.islands;
   const left = confirmed.filter((id) => !now.lost.has(`island/${id}`)).length;
   const [, k] = item.code;
-  const then = left < k ? t("ban.then.gone") : left === confirmed.length ? t("ban.then.untouched") : tn("ban.then.tolerates", left - k);
+  const then = left < k ? t("ban.then.gone") : left === confirmed.length ? t("ban.then.untouched") : left === k ? t("ban.then.bare") : tn("ban.then.tolerates", left - k);
   return el("tr", {}, el("th", { scope: "row" }, className(item)), [confirmed.length - left, left, k].map((n) => el("td", {}, formatNumber(n))), el("td", {}, left < k ? el("b", {}, then) : then));
 }
 

@@ -2,7 +2,7 @@
 
 const page = {
   report: null, map: null, before: null, now: null, changes: null,
-  theme: "auto", frame: "islands", cell: null, all_pairs: false, code_class: null, flow_class: null, islands_open: false, open_lists: new Set(),
+  theme: "auto", frame: "islands", cell: null, all_pairs: false, code_class: null, flow_class: null, islands_open: false, sliding: false, open_lists: new Set(),
 };
 
 function update(change) {

@@ -128,7 +128,7 @@ function renderMap(now) {
   const marks = mapMarks(now, map);
   const wide = Math.max(300, Math.min(1180, by("map-body").clientWidth || 900));
   const narrow = wide < 600;
-  const frame = mapFrame(map, marks, page.frame, narrow ? 1.15 : 2);
+  const frame = mapFrame(map, marks, page.frame, narrow ? 1.15 : 2.2);
   if (narrow) marks.forEach((m) => (m.size *= 0.75));
   const { spots, high, scale } = settle(marks, frame, wide);
   const reached = new Set(now.facts.islands.flatMap((p) => p.edges.map((e) => e.state)));

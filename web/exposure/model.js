@@ -3,6 +3,8 @@
 // Changes: {bans: ["provider:aws"], blocs: {EU: true}, moves: {"keyholder/x": "CH"}, drops: ["gateway/y"], plaintext: {y: false},
 // codes: {CLASS: [n, k]}}. Kinds of party: island, keyholder, gateway, name.
 
+const CLASSES_MAX = 40;
+
 function noChanges() {
   return { bans: [], blocs: {}, moves: {}, drops: [], plaintext: {}, codes: {} };
 }
@@ -82,22 +84,28 @@ function changedClass(item, facts, code) {
   return { ...item, code, islands, confirmed: undefined, holdings, stored_bytes: item.stored_bytes * stretch };
 }
 
+// The classes with the most bytes, in their order: more columns than these nobody reads.
+function shownClasses(classes) {
+  if (classes.length <= CLASSES_MAX) return classes;
+  const kept = new Set(classes.slice().sort((a, b) => b.bytes - a.bytes).slice(0, CLASSES_MAX));
+  return classes.filter((c) => kept.has(c));
+}
+
 // Every answer at once. report: archipel-exposure/1.
 function answer(report, changes) {
   const facts = changedFacts(report.facts, changes);
   const targets = changes.bans.map(targetOf);
   const lost = lostTo(facts, targets);
-  const classes = classesOf(report)
-    .map((c) => changedClass(c, facts, changes.codes[c.key]))
-    .map((c) => ({ ...c, states: expose(facts, c, "states", lost), providers: expose(facts, c, "providers", lost) }));
-  const holdings = classes.flatMap((c) => c.holdings);
+  const all = classesOf(report).map((c) => changedClass(c, facts, changes.codes[c.key]));
+  const classes = shownClasses(all).map((c) => ({ ...c, states: expose(facts, c, "states", lost), providers: expose(facts, c, "providers", lost) }));
+  const holdings = all.flatMap((c) => c.holdings);
   const bandwidths = report.bits_per_second || [1e9, 1e10];
   const ban = targets.length ? banReport(facts, holdings, report.prices, targets, bandwidths) : null;
-  return { report, changes, facts, classes, holdings, targets, lost, ban, bandwidths, leave: leaveEach(facts, classes, report.prices, bandwidths) };
+  return { report, changes, facts, classes, left_out: all.length - classes.length, holdings, targets, lost, ban, bandwidths, leave: leaveEach(facts, classes, report.prices, bandwidths, lost) };
 }
 
-// By class, what leaving each provider would take: the answer to LEAVE.
-function leaveEach(facts, classes, prices, bandwidths) {
+// By class, what leaving each provider would take, beside what is lost already: the answer to LEAVE.
+function leaveEach(facts, classes, prices, bandwidths, lost_already) {
   const targets = [...new Set(facts.islands.map((p) => p.provider || ""))].filter(Boolean).sort(byText).map((id) => ({ kind: "provider", id }));
   for (const island of facts.islands) if (!island.provider) targets.push({ kind: "island", id: island.id });
   const out = new Map();
@@ -105,7 +113,7 @@ function leaveEach(facts, classes, prices, bandwidths) {
     const rows = [];
     for (const target of targets) {
       const lost = lostTo(facts, [target]);
-      const confirmed = (item.confirmed || item.islands).filter((id) => !lost.has(`island/${id}`));
+      const confirmed = (item.confirmed || item.islands).filter((id) => !lost.has(`island/${id}`) && !lost_already.has(`island/${id}`));
       if (!item.islands.some((id) => lost.has(`island/${id}`))) continue;
       const ban = banReport(facts, item.holdings, prices, [target], bandwidths);
       rows.push({ target, left: confirmed.length, survives: confirmed.length >= item.code[1], copy_out: ban.copy_out, rebuild_around: ban.rebuild_around });

@@ -91,8 +91,19 @@ function codeSwitch(now) {
   const declared = page.before.classes.find((c) => c.key === item.key);
   const set = (n, k) => setIn("codes", item.key, n === declared.code[0] && k === declared.code[1] ? null : [n, k]);
   const [n, k] = item.code;
+  // While a slider is held, it must stay the same element: the switches are drawn again when it is let go.
+  const hold = (change) => (event) => {
+    page.sliding = true;
+    event.target.parentElement.querySelector("output").textContent = formatNumber(Number(event.target.value));
+    change(Number(event.target.value));
+  };
+  const release = () => {
+    page.sliding = false;
+    render();
+  };
   const slider = (name, value, min, max, change) => el("div", { class: "slider" },
-    el("label", { for: `code-${name}` }, t(`switch.code.${name}`)), el("input", { id: `code-${name}`, type: "range", min, max, step: 1, value, "aria-valuetext": t(`switch.code.${name}.value`, { value }), oninput: (event) => change(Number(event.target.value)) }), el("output", { for: `code-${name}` }, formatNumber(value)));
+    el("label", { for: `code-${name}` }, t(`switch.code.${name}`)),
+    el("input", { id: `code-${name}`, type: "range", min, max, step: 1, value, "aria-valuetext": t(`switch.code.${name}.value`, { value }), oninput: hold(change), onchange: release }), el("output", { for: `code-${name}` }, formatNumber(value)));
   return el("fieldset", {}, el("legend", {}, t("switch.code")),
     el("div", { class: "party" }, el("label", { for: "code-class" }, t("switch.code.class")), el("select", { id: "code-class", onchange: (event) => { page.code_class = event.target.value; render(); } },
       now.classes.map((c) => el("option", { value: c.key, selected: c.key === item.key }, className(c))))),
@@ -101,6 +112,7 @@ function codeSwitch(now) {
 }
 
 function renderSwitches(now) {
+  if (page.sliding) return;
   const declared = page.report.facts;
   const count = countChanges(page.changes);
   replace(by("switches-body"), banSwitch(declared), blocSwitches(declared),

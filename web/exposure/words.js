@@ -49,6 +49,8 @@ const WORDS = {
 
   "answers.title": ["The answers", "Les réponses"],
   "answers.none": ["There is no policy with a placement here: nothing to answer.", "Aucune politique ne place de données ici : rien à répondre."],
+  "answers.left_out.one": ["One more class, with less in it, is not shown; the JSON has it.", "Une autre classe, moins remplie, n’est pas montrée ; le JSON la contient."],
+  "answers.left_out.other": ["{n} more classes, with less in them, are not shown; the JSON has them.", "{n} autres classes, moins remplies, ne sont pas montrées ; le JSON les contient."],
   "store.title": ["Store", "Stocker"],
   "store.code": ["{k} of {n}", "{k} sur {n}"],
   "store.words.one": ["shard gives the data back.", "fragment rend les données."],
@@ -128,6 +130,7 @@ const WORDS = {
   "ban.then": ["Then", "Alors"],
   "ban.then.gone": ["not readable any more", "plus lisible"],
   "ban.then.untouched": ["untouched", "intacte"],
+  "ban.then.bare": ["readable; no further loss is borne", "lisible ; plus aucune perte n’est supportée"],
   "ban.then.tolerates.one": ["readable; one more loss is borne", "lisible ; une perte de plus est supportée"],
   "ban.then.tolerates.other": ["readable; {n} more losses are borne", "lisible ; {n} pertes de plus sont supportées"],
   "ban.table": ["Ways to leave", "Façons de partir"],
