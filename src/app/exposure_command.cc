@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <fstream>
 
+#include "app/exposure_data.h"
 #include "app/exposure_input.h"
 
 namespace archipel::app {
@@ -114,10 +115,13 @@ void add_exposure_command(CLI::App& app, ExposureCommand& command) {
       ->add_flag("--certificates", command.certificates,
                  "JSON with the reason for every coalition of --facts")
       ->excludes(json);
+  exposure->add_option("--check-data", command.check_data,
+                       "only check the CSV files of a directory that [facts] data names (data/README.md)");
   exposure->callback([&command] { command.given = true; });
 }
 
 int run_exposure_command(const ExposureCommand& command) {
+  if (!command.check_data.empty()) return print(data_summary(command.check_data));
   if (int wrong = misuse(command); wrong != 0) return wrong;
   auto input = exposure_input(command);
   if (!input) return failed(input.error());

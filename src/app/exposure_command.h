@@ -20,6 +20,7 @@ struct ExposureCommand {
   std::vector<std::string> bans;         // --ban
   std::vector<std::string> bandwidths;   // --bandwidth: "1G", "10G"
   std::string html, language = "en";     // --html, --lang
+  std::string check_data;                // --check-data: only this
   bool json = false, certificates = false;
 };
 

@@ -165,6 +165,18 @@ class Exposure(base.Case):
         self.assertEqual(unknown.returncode, 1)
         self.assertIn("nobody-ltd", unknown.stderr)
 
+    def test_data_of_ones_own_are_checked(self):
+        prices = self.home / "prices.csv"
+        head = "provider,egress_gb,storage_gb_month,put_1000,get_1000,note,source,date,level\n"
+        prices.write_text(head + "aws,0.05,,,,agreed,our contract of 2026,2026-02-28,Declared\n")
+        said = self.run_with("--check-data", self.home)
+        self.assertEqual(said.returncode, 0, said.stderr)
+        self.assertIn("prices         1  2026-02-28 to 2026-02-28, 0 of them assumed, 1 from here", said.stdout)
+        prices.write_text(head + "aws,0.05,,,,agreed,our contract of 2026,2026-02-30,Declared\n")
+        said = self.run_with("--check-data", self.home)
+        self.assertEqual((said.returncode, said.stdout), (1, ""))
+        self.assertIn(f"{prices}:2: `date` must be a day", said.stderr)
+
     def test_the_page_is_written_whole(self):
         for language in ("en", "fr"):
             page = self.home / f"{language}.html"
