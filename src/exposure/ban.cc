@@ -213,6 +213,23 @@ class Adviser {
     }
   }
 
+  // Where nothing is counted: what each placing that the facts name would lose.
+  void placings(const Inventory& inventory) {
+    if (!inventory.holdings.empty()) return;
+    for (const Placing& placing : facts_.placings) {
+      const auto lost = std::ranges::count_if(
+          placing.islands, [&](const std::string& id) { return among(report_.islands, id); });
+      if (lost == 0) continue;
+      const auto spare = placing.code.n - placing.code.k - lost;
+      say("policy \"" + placing.policy + "\" loses " + std::to_string(lost) + " of " +
+          std::to_string(placing.code.n) + " shards: " +
+          (spare < 0
+               ? "what lies there becomes unavailable, for code " + phrases::code(placing.code) +
+                     " bears the loss of " + std::to_string(placing.code.n - placing.code.k)
+               : "what lies there stays readable, and bears the loss of " + std::to_string(spare) + " more"));
+    }
+  }
+
   Result<> policy(const Policy& policy) {
     const BanOfHolding* worst = nullptr;
     for (const BanOfHolding& item : report_.holdings) {
@@ -299,6 +316,18 @@ class Adviser {
   std::vector<std::string> journal_, rest_journal_;
 };
 
+// The policies, and those that buckets follow without anybody having written them ("default"): they demand nothing of their own.
+std::vector<Policy> with_unwritten(std::span<const Policy> policies, const Inventory& inventory) {
+  std::vector<Policy> all(policies.begin(), policies.end());
+  for (const Holding& holding : inventory.holdings) {
+    if (holding.bucket.empty() || std::ranges::find(all, holding.policy, &Policy::name) != all.end())
+      continue;
+    all.emplace_back();
+    all.back().name = holding.policy;
+  }
+  return all;
+}
+
 Result<> check(const BanQuestion& question, const Inventory& inventory) {
   for (const double bandwidth : question.bits_per_second) {
     if (!(bandwidth > 0))
@@ -340,7 +369,8 @@ Result<BanReport> ban(const Facts& facts, const Inventory& inventory, std::span<
   });
   Adviser adviser(facts, inventory, codes, world, target, report);
   adviser.parties();
-  for (const Policy& policy : policies) RETURN_IF_ERROR(adviser.policy(policy));
+  adviser.placings(inventory);
+  for (const Policy& policy : with_unwritten(policies, inventory)) RETURN_IF_ERROR(adviser.policy(policy));
   return report;
 }
 

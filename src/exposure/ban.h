@@ -54,6 +54,7 @@ struct BanQuestion {
 };
 
 // Gone are the island itself, everything of the provider, or every party that a state reaches by place, operator or parent, whatever the capability.
+// Without holdings, advice says what the facts' placings would lose.
 // not_found: nothing is called that; invalid: it names two kinds of thing (say which), or a holding is no placing. limit: the solver's, for advice.
 Result<BanReport> ban(const Facts& facts, const Inventory& inventory, std::span<const Policy> policies,
                       std::span<const Code> codes, const World& world, const BanQuestion& question);
@@ -67,8 +68,8 @@ struct Move {
   std::vector<std::string>
       reasons;  // rules that the present placing breaks; empty: only the solver's better choice
 };
-// Those that break a rule first, then the largest. The journal and holdings of policies that are not given stay out. precondition: a policy without
-// solution; invalid: as violations().
+// Those that break a rule first, then the largest. The journal stays out, and what follows a policy of which neither rules nor solution are given. precondition: a policy
+// without solution; invalid: as violations().
 Result<std::vector<Move>> plan_moves(const Facts& facts, const Inventory& inventory,
                                      std::span<const Policy> policies, std::span<const Solution> solutions,
                                      const World& world);

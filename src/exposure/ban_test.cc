@@ -193,6 +193,23 @@ TEST(Ban, SaysWhichAdversaryToNameSoThatItIsSurvived) {
   EXPECT_THAT(report.advice[0], AllOf(HasSubstr("adversaries = [\"DE\"]"), HasSubstr("survives")));
 }
 
+TEST(Ban, SaysWhatAPlacingLosesWhereNothingIsCounted) {
+  Facts facts = split_example();
+  EXPECT_THAT(banned(facts, {}, "a").advice,
+              ElementsAre("policy \"split\" loses 1 of 5 shards: what lies there stays readable, and bears "
+                          "the loss of 1 more"));
+  EXPECT_THAT(
+      banned(facts, {}, "EU").advice,
+      ElementsAre(HasSubstr(
+          "loses 4 of 5 shards: what lies there becomes unavailable, for code [5, 3] bears the loss of 2")));
+}
+
+TEST(Ban, AdvisesOnAPolicyThatNobodyWrote) {
+  const Facts facts = demo_facts();
+  const auto report = banned(facts, {{holding("b", "default", {6, 3}, ids_of(facts))}, {}}, "US");
+  EXPECT_THAT(report.advice, ElementsAre(HasSubstr("policy \"default\" holds without US: code ")));
+}
+
 RC_GTEST_PROP(Ban, TakesFromEachHoldingWhatLiesThere, ()) {
   const Posed posed = some_problem();
   Inventory inventory;
@@ -253,7 +270,7 @@ TEST(Moves, AreWhatAPolicyNoLongerAllows) {
   const Inventory inventory{
       {holding("there", "eu-only", {4, 2}, there), holding("wide", "eu-only", {6, 3}, ids_of(facts)),
        holding("partly", "eu-only", {4, 2}, partly), holding("", "", {6, 3}, ids_of(facts)),
-       holding("other", "default", {6, 3}, ids_of(facts))},
+       holding("other", "unknown", {6, 3}, ids_of(facts))},
       {}};
   const auto moves = plan_moves(facts, inventory, policies, solutions, world());
   ASSERT_TRUE(moves.has_value());

@@ -185,11 +185,6 @@ class Cures {
   std::vector<std::string> cures_;
 };
 
-Result<bool> holds_with(const RuleBook& book, RuleSet rules, const Problem& problem, Budget& budget) {
-  ASSIGN_OR_RETURN(const auto found, any_placement(book, rules, problem, budget));
-  return found.has_value();
-}
-
 }  // namespace
 
 Result<std::optional<Candidate>> any_placement(const RuleBook& book, RuleSet rules, const Problem& problem,
@@ -209,15 +204,20 @@ Result<std::optional<Candidate>> any_placement(const RuleBook& book, RuleSet rul
   return std::optional<Candidate>();
 }
 
-Result<Conflict> explain(const RuleBook& book, const Problem& problem, Budget& budget) {
-  const Policy& policy = book.policy();
-  Conflict conflict{.policy = policy.name, .rules = {}, .missing = {}};
+Result<RuleSet> minimal_core(const RuleBook& book, const Problem& problem, Budget& budget) {
   RuleSet core = book.all();
   for (size_t i = 0; i < book.rules().size(); ++i) {
     const RuleSet fewer = core & ~(RuleSet{1} << i);
-    ASSIGN_OR_RETURN(const bool holds, holds_with(book, fewer, problem, budget));
-    if (!holds) core = fewer;
+    ASSIGN_OR_RETURN(const auto found, any_placement(book, fewer, problem, budget));
+    if (!found) core = fewer;
   }
+  return core;
+}
+
+Result<Conflict> explain(const RuleBook& book, const Problem& problem, Budget& budget) {
+  const Policy& policy = book.policy();
+  Conflict conflict{.policy = policy.name, .rules = {}, .missing = {}};
+  ASSIGN_OR_RETURN(const RuleSet core, minimal_core(book, problem, budget));
   const Code smallest = *std::ranges::min_element(problem.codes, {}, &Code::n);
   const bool fixed = book.has(core, RuleKind::code);
   const Code code = policy.code && known(problem, *policy.code) ? *policy.code : smallest;

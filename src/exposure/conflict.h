@@ -27,7 +27,10 @@ struct Candidate {
 Result<std::optional<Candidate>> any_placement(const RuleBook& book, RuleSet rules, const Problem& problem,
                                                Budget& budget);
 
-// Of a policy that nothing keeps. limit: the budget.
+// Of a policy that nothing keeps: rules that nothing keeps together, though without any one of them something would. limit: the budget.
+Result<RuleSet> minimal_core(const RuleBook& book, const Problem& problem, Budget& budget);
+
+// That core in words, and what would help. limit: the budget.
 Result<Conflict> explain(const RuleBook& book, const Problem& problem, Budget& budget);
 
 }  // namespace archipel::exposure

@@ -86,22 +86,26 @@ Result<std::vector<Move>> plan_moves(const Facts& facts, const Inventory& invent
                                      const World& world) {
   std::vector<Move> moves;
   for (const Holding& holding : inventory.holdings) {
-    const auto policy = std::ranges::find(policies, holding.policy, &Policy::name);
-    if (holding.bucket.empty() || policy == policies.end()) continue;
+    if (holding.bucket.empty()) continue;
+    const auto written = std::ranges::find(policies, holding.policy, &Policy::name);
+    const auto solution =
+        std::ranges::find(solutions, holding.policy, [](const Solution& one) { return one.placing.policy; });
+    if (written == policies.end() && solution == solutions.end()) continue;
+    Policy unwritten;  // "default", where nobody wrote it: it demands nothing of its own
+    unwritten.name = holding.policy;
+    const Policy& policy = written == policies.end() ? unwritten : *written;
     if (!sound(holding.code) || holding.islands.size() != static_cast<size_t>(holding.code.n)) {
       return fail(ErrorCode::invalid, "bucket \"" + holding.bucket + "\" lies on " +
                                           phrases::count(holding.islands.size(), "island", "islands") +
                                           " by code " + phrases::code(holding.code));
     }
-    const auto solution =
-        std::ranges::find(solutions, policy->name, [](const Solution& one) { return one.placing.policy; });
     if (solution == solutions.end()) {
-      return fail(ErrorCode::precondition, "policy \"" + policy->name + "\" of bucket \"" + holding.bucket +
+      return fail(ErrorCode::precondition, "policy \"" + policy.name + "\" of bucket \"" + holding.bucket +
                                                "\" has no solution to move to; solve it first");
     }
-    if (lies_so(holding, solution->placing, !policy->islands.empty())) continue;
+    if (lies_so(holding, solution->placing, !policy.islands.empty())) continue;
     Move move{.from = holding, .to = solution->placing, .bytes = 0, .cost = {}, .reasons = {}};
-    ASSIGN_OR_RETURN(move.reasons, reasons_of(facts, *policy, holding, world));
+    ASSIGN_OR_RETURN(move.reasons, reasons_of(facts, policy, holding, world));
     weigh(facts, world, move);
     moves.push_back(std::move(move));
   }
