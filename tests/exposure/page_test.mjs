@@ -242,6 +242,14 @@ for (const file of process.argv.slice(2))
     const report = JSON.parse(/<script type="application\/json" id="report">(.*?)<\/script>/s.exec(fs.readFileSync(file, "utf8"))[1]);
     assert.equal(report.format, "archipel-exposure/1");
     for (const policy of report.policies) same(policy, report.facts, policy, file);
+    const now = page.answer(report, page.noChanges());
+    for (const told of report.adversaries) {
+      const row = page.matrixRows(now).find((r) => r.group !== "pair" && r.id === told.id);
+      const item = now.classes.find((c) => c.policy === told.policy);
+      if (!row || !item) continue; // a state that counts as its bloc, or one that reaches nobody
+      const letters = page.lettersOf(now, row, item, new Map());
+      assert.deepEqual([letters.includes("R"), letters.includes("C"), /[CD]/.test(letters)], [told.reads, told.cuts, told.degrades], `${told.id} ${told.policy}`);
+    }
     for (const ban of report.bans) {
       const target = page.banTargets(report.facts).find((x) => x.id === ban.target || `${x.kind}:${x.id}` === ban.target);
       assert.ok(target, `the page offers ${ban.target}`);

@@ -130,8 +130,18 @@ function homeNote(question, item, facts) {
   return el("p", { class: "note" }, min === null ? t("home.only") : tn("home.beside", min));
 }
 
+// What a reader must know before the first number.
+function caveats(now) {
+  const { facts, assumed } = page.report;
+  const out = [];
+  if (!facts.gateways.length) out.push(el("p", { class: "note" }, t("caveat.gateways")));
+  if (!facts.keyholders.length) out.push(el("p", { class: "note" }, t("caveat.keys")));
+  if (assumed.length) out.push(el("p", { class: "note" }, tn("caveat.assumed", assumed.length), " ", el("button", { type: "button", id: "to-assumed", onclick: () => by("assumed").scrollIntoView() }, t("caveat.show"))));
+  return now.classes.length ? out : [];
+}
+
 function renderAnswers(now, before) {
-  replace(by("answers-body"), now.classes.map((item) => answerCard(item, now, before)),
+  replace(by("answers-body"), caveats(now), now.classes.map((item) => answerCard(item, now, before)),
     now.classes.length ? null : el("p", { class: "empty" }, t("answers.none")),
     now.left_out > 0 ? el("p", { class: "note" }, tn("answers.left_out", now.left_out)) : null);
 }

@@ -37,7 +37,7 @@ function renderFacts() {
       el("tbody", {}, factRows("island", facts.islands), factRows("keyholder", facts.keyholders), factRows("gateway", facts.gateways), factRows("name", facts.names)))),
     facts.keyholders.length ? el("p", {}, t("facts.threshold", { threshold: formatNumber(facts.keys.threshold), holders: formatNumber(facts.keyholders.length) })) : el("p", {}, t("facts.no_keys")),
     facts.home.length ? el("p", {}, t("facts.home", { states: formatList(facts.home.map((s) => `${stateName(s, facts)} (${s})`)) })) : null,
-    el("h3", {}, t("assumed.title")),
+    el("h3", { id: "assumed" }, t("assumed.title")),
     page.report.assumed.length ? el("ul", { lang: "en" }, page.report.assumed.map((a) => el("li", {}, a))) : el("p", { class: "empty" }, t("assumed.none")));
 }
 

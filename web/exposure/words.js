@@ -49,6 +49,11 @@ const WORDS = {
 
   "answers.title": ["The answers", "Les réponses"],
   "answers.none": ["There is no policy with a placement here: nothing to answer.", "Aucune politique ne place de données ici : rien à répondre."],
+  "caveat.gateways": ["No gateway is declared: who reaches the machine that holds the keys is not counted.", "Aucune passerelle n’est déclarée : qui atteint la machine détenant les clés n’est pas compté."],
+  "caveat.keys": ["No key holders are declared: only shards are counted.", "Aucun détenteur de clés n’est déclaré : seuls les fragments sont comptés."],
+  "caveat.assumed.one": ["One thing was assumed.", "Un point a été supposé."],
+  "caveat.assumed.other": ["{n} things were assumed.", "{n} points ont été supposés."],
+  "caveat.show": ["Which", "Lesquels"],
   "answers.left_out.one": ["One more class, with less in it, is not shown; the JSON has it.", "Une autre classe, moins remplie, n’est pas montrée ; le JSON la contient."],
   "answers.left_out.other": ["{n} more classes, with less in them, are not shown; the JSON has them.", "{n} autres classes, moins remplies, ne sont pas montrées ; le JSON les contient."],
   "store.title": ["Store", "Stocker"],
