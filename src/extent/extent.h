@@ -16,6 +16,7 @@
 #include "crypto/keyring.h"
 #include "extent/cell_keys.h"
 #include "extent/geometry.h"
+#include "extent/homes.h"
 #include "io/workers.h"
 #include "island/island.h"
 
@@ -40,15 +41,21 @@ struct ExtentRef {
       0;  // bit per shard: confirmed when acknowledged; the rest is repair debt. 0 = not known: all are asked
   uint32_t base = 0;  // offset of the first cell in the shard blob
   std::array<uint8_t, 8>
-      open{};  // kind section: the random bits of the epoch's open, part of the blob's name
+      open{};        // kind section: the random bits of the epoch's open, part of the blob's name
+  Homes homes = {};  // kind data: which island of the roster holds which shard; standard in sections
+
+  int home(int shard) const { return homes[shard]; }
+  uint32_t all_shards() const { return (1u << geometry.code.n) - 1; }
 };
 
-// The islands of a placement class, in shard order: shard i lives on islands[i]. Shared, immutable, replaced as a whole.
+// Islands. Most often the roster, in the order the journal knows, where an ExtentRef's homes are places; for a Fanout those of one write, in
+// shard order. Shared, immutable, replaced as a whole.
 struct Placement {
   std::vector<std::shared_ptr<island::Island>> islands;
 };
 
-// Name of a shard blob on one island: hex of the first 20 bytes of PRF(names/<island>, kind ‖ id ‖ attempt ‖ shard ‖ repair). `repair` is 0 for
+// Name of a shard blob on one island: hex of the first 20 bytes of PRF(names/<island>, kind ‖ id ‖ attempt ‖ place ‖ repair). `island_id` is that of
+// the island at ref.home(shard), and that place of the roster is what is hashed: who knows an id and an island needs no homes. `repair` is 0 for
 // what the upload wrote, and one more each time wrong bytes under a name that is written once had to be replaced (extent/repair_table.h);
 // a section's blob has no such number.
 std::string shard_name(const crypto::Keyring& keys, const std::string& island_id, const ExtentRef& ref,
@@ -62,7 +69,7 @@ struct AckRule {
   Duration hard_deadline = std::chrono::seconds(30);
 };
 
-// Puts blob i to island i, all at once. Returns the mask of confirmed islands as soon as all n have confirmed, or >= w have and
+// Puts blob i to islands[i] of the placement, all at once. Returns the mask of confirmed blobs as soon as all n have confirmed, or >= w have and
 // the rest failed or passed the soft deadline (2 x that island's p95, within the rule's bounds). Fewer than w by the hard
 // deadline: unavailable, naming each island and why. Puts that are still under way go on in the background with the blobs kept
 // alive, and are joined by drain(); islands that let the soft deadline pass again and again open their breaker (island/health.h), and are
@@ -81,6 +88,10 @@ class Fanout {
   virtual io::Task<void> drain() = 0;
 };
 std::unique_ptr<Fanout> make_fanout(io::Workers& workers);
+
+// By shard: the names of what an upload writes. The homes lie within the roster (CHECK).
+std::vector<std::string> shard_names(const crypto::Keyring& keys, const Placement& roster,
+                                     const ExtentRef& ref);
 
 // A coded extent in memory: n shard blobs, ready to be sent, movable to any island.
 struct CodedExtent {
@@ -134,9 +145,9 @@ struct HedgeRule {
   Duration silent = std::chrono::seconds(2);
 };
 class RepairTable;
-// `repairs`: where repaired shards lie now, and whom to tell of what is wrong or not where it should be. May be null.
+// `roster`: all islands, where an extent's homes are places. `repairs`: where repaired shards lie now, and whom to tell of what is wrong or not where it should be. May be null.
 std::unique_ptr<ExtentReader> make_extent_reader(const crypto::Keyring& keys,
-                                                 std::shared_ptr<const Placement> placement,
+                                                 std::shared_ptr<const Placement> roster,
                                                  io::Workers& workers, HedgeRule rule = {},
                                                  std::shared_ptr<RepairTable> repairs = nullptr);
 

@@ -10,6 +10,8 @@
 #include <optional>
 #include <span>
 
+#include "base/bytes.h"
+
 namespace archipel::extent {
 
 inline constexpr int kRosterMax = 16;
@@ -25,14 +27,22 @@ class Homes {
   constexpr int operator[](int shard) const { return static_cast<int>(nibbles_ >> (4 * shard) & 0xf); }
   constexpr bool standard() const { return nibbles_ == kStandard; }
   // Of the first n shards: bit per island.
-  uint32_t mask(int n) const;
+  uint32_t mask(int n) const { return islands_of((1u << n) - 1); }
   // The shard below n that lies on this island; -1 if none does.
   int shard_on(int island, int n) const;
+  // The islands of some shards, and which of the first n shards lie on some islands: bit per island, bit per shard.
+  uint32_t islands_of(uint32_t shards) const;
+  uint32_t shards_of(uint32_t islands, int n) const;
   constexpr bool operator==(const Homes&) const = default;
 
  private:
   static constexpr uint64_t kStandard = 0xfedcba9876543210u;
   uint64_t nibbles_ = kStandard;
 };
+
+// n bytes, a place each: how homes are written wherever they are not standard, for what is standard has a form without them. read_homes: false
+// unless they are n different places below kRosterMax, and not the standard ones.
+void write_homes(Writer& writer, const Homes& homes, int n);
+bool read_homes(Reader& reader, int n, Homes& homes);
 
 }  // namespace archipel::extent

@@ -59,9 +59,20 @@ std::string shard_name(const crypto::Keyring& keys, const std::string& island_id
       .u64(ref.id.epoch)
       .u64(ref.id.counter)
       .raw(ByteView(ref.attempt))
-      .u32(static_cast<uint32_t>(shard))
+      .u32(static_cast<uint32_t>(ref.home(shard)))
       .u32(repair);
   return name_of(keys, island_id, "extent", fields);
+}
+
+std::vector<std::string> shard_names(const crypto::Keyring& keys, const Placement& roster,
+                                     const ExtentRef& ref) {
+  std::vector<std::string> names;
+  for (int shard = 0; shard < ref.geometry.code.n; ++shard) {
+    const auto place = static_cast<size_t>(ref.home(shard));
+    CHECK(place < roster.islands.size());
+    names.push_back(shard_name(keys, roster.islands[place]->id(), ref, shard));
+  }
+  return names;
 }
 
 }  // namespace archipel::extent

@@ -4,7 +4,7 @@
 //
 // What is hashed: the length of a label (u8), the label, then fixed-width big-endian fields; so no two kinds
 // can collide.
-//   "extent"  epoch u64, counter u64, attempt[16], shard u32, repair u32     a data extent's shard
+//   "extent"  epoch u64, counter u64, attempt[16], place u32, repair u32     a data extent's shard
 //   "commit"  epoch u64, open[8], seq u64                                    a commit blob
 //   "claim"   epoch u64                                                      the claim of an epoch number
 //   "open"    epoch u64                                                      an epoch-open

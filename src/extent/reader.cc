@@ -37,6 +37,10 @@ struct Read {
   bool trusting;          // answers count as good if they are long enough: who asked will check them
   RepairException where;  // what repairs changed
   RepairTable* repairs;   // to be told what is wrong; may be null
+
+  island::Island& island_of(int shard) const {
+    return *placement->islands[static_cast<size_t>(gather.ref().home(shard))];
+  }
 };
 
 class RealReader : public ExtentReader {
@@ -95,10 +99,11 @@ class RealReader : public ExtentReader {
                                      std::to_string(length) + " is outside its " +
                                      std::to_string(ref.geometry.length) + " bytes");
     }
-    if (placement_->islands.size() != static_cast<size_t>(ref.geometry.code.n)) {
-      return fail(Code::unavailable, "an extent of " + std::to_string(ref.geometry.code.n) +
-                                         " shards cannot be read from " +
-                                         std::to_string(placement_->islands.size()) + " islands");
+    for (int shard = 0; shard < ref.geometry.code.n; ++shard) {
+      if (static_cast<size_t>(ref.home(shard)) < placement_->islands.size()) continue;
+      return fail(Code::unavailable, "shard " + std::to_string(shard) + " of an extent lies on island " +
+                                         std::to_string(ref.home(shard)) + " of a roster that has " +
+                                         std::to_string(placement_->islands.size()));
     }
     return {};
   }
@@ -172,7 +177,7 @@ class RealReader : public ExtentReader {
     TimePoint now = io::Loop::current()->now();
     auto rank = [&](int shard) {
       bool confirmed = ref.confirmed == 0 || (ref.confirmed >> shard & 1) != 0;
-      bool answers = placement_->islands[static_cast<size_t>(shard)]->health().worth_waiting(now);
+      bool answers = placement_->islands[static_cast<size_t>(ref.home(shard))]->health().worth_waiting(now);
       return (confirmed ? 0 : 2) + (answers ? 0 : 1);
     };
     std::vector<int> ranks;
@@ -186,7 +191,7 @@ class RealReader : public ExtentReader {
   }
 
   void start(const std::shared_ptr<Read>& read, const CellRun& run) {
-    Health& health = read->placement->islands[static_cast<size_t>(run.shard)]->health();
+    Health& health = read->island_of(run.shard).health();
     auto p95 = health.p95(Health::Op::get);
     Duration patience = p95 ? std::max(*p95, rule_.floor) : rule_.unknown;
     Fetch* one = read->gather.add(run, io::Loop::current()->now() + patience);
@@ -200,7 +205,7 @@ class RealReader : public ExtentReader {
       if (!fetch.pending || now < fetch.slow_at + rule_.silent) continue;
       any = true;
       if (std::exchange(fetch.silent, true)) continue;
-      read.placement->islands[static_cast<size_t>(fetch.run.shard)]->health().overdue(Health::Op::get, now);
+      read.island_of(fetch.run.shard).health().overdue(Health::Op::get, now);
     }
     return any;
   }
@@ -231,7 +236,7 @@ class RealReader : public ExtentReader {
   // Asks one island, verifies what comes.
   static io::Task<void> fetch(const crypto::Keyring& keys, io::Workers& workers, std::shared_ptr<Read> read,
                               Fetch* fetch) {
-    island::Island& island = *read->placement->islands[static_cast<size_t>(fetch->run.shard)];
+    island::Island& island = read->island_of(fetch->run.shard);
     const ExtentRef& ref = read->gather.ref();
     const CellRun run = fetch->run;
     TimePoint started = io::Loop::current()->now();
@@ -278,7 +283,7 @@ class RealReader : public ExtentReader {
     fetch.good = std::move(good);
     fetch.lied = wrong > 0;
     if (!fetch.lied) return;
-    island::Island& island = *read.placement->islands[static_cast<size_t>(fetch.run.shard)];
+    island::Island& island = read.island_of(fetch.run.shard);
     report_lie(island, read.gather.ref(), fetch.run, wrong);
     if (read.repairs != nullptr) read.repairs->suspect(read.gather.ref(), fetch.run.shard);
   }
@@ -332,7 +337,7 @@ class RealReader : public ExtentReader {
     for (const Fetch& fetch : gather.fetches()) {
       bool covers = shortage.stripe >= fetch.run.first && shortage.stripe <= fetch.run.last;
       if (!covers || (!fetch.pending && fetch.good[shortage.stripe - fetch.run.first])) continue;
-      const std::string& id = read.placement->islands[static_cast<size_t>(fetch.run.shard)]->id();
+      const std::string& id = read.island_of(fetch.run.shard).id();
       if (fetch.pending)
         message += " [island " + id + ": no answer by the deadline]";
       else if (fetch.lied)
@@ -371,10 +376,10 @@ io::Task<void> ExtentReader::drain() {
 }
 
 std::unique_ptr<ExtentReader> make_extent_reader(const crypto::Keyring& keys,
-                                                 std::shared_ptr<const Placement> placement,
+                                                 std::shared_ptr<const Placement> roster,
                                                  io::Workers& workers, HedgeRule rule,
                                                  std::shared_ptr<RepairTable> repairs) {
-  return std::make_unique<RealReader>(keys, std::move(placement), workers, rule, std::move(repairs));
+  return std::make_unique<RealReader>(keys, std::move(roster), workers, rule, std::move(repairs));
 }
 
 }  // namespace archipel::extent

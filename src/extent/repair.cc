@@ -37,12 +37,12 @@ Result<void> check_possible(const CellWork& work, const WorkItem& item, const Ve
     return fail(good + lies >= g.code.k ? Code::corrupt : Code::unavailable,
                 item.describe() + " cannot be repaired now: stripe " + std::to_string(stripe) + " has " +
                     std::to_string(good) + " good cells and needs " + std::to_string(g.code.k - good) +
-                    " more:" + " " + describe_faults(*work.placement, verdict));
+                    " more:" + " " + describe_faults(*work.roster, item.ref, verdict));
   }
   if (!item.journal() || std::ranges::any_of(verdict.shards, &ShardVerdict::prefix_good)) return {};
   return fail(Code::unavailable, item.describe() +
                                      " cannot be repaired now: no island that answers has its record:" + " " +
-                                     describe_faults(*work.placement, verdict));
+                                     describe_faults(*work.roster, item.ref, verdict));
 }
 
 // The rebuilding of some shards, stripe by stripe.
@@ -103,8 +103,8 @@ class Rebuilding {
     for (int shard : order_) {
       if (!verdict_.shards[static_cast<size_t>(shard)].prefix_good) continue;
       island::BlobName name = item_->names[static_cast<size_t>(shard)];
-      Result<Buffer> bytes =
-          co_await read_piece(work_, shard, std::move(name), kShardHeaderBytes, record.bytes);
+      Result<Buffer> bytes = co_await read_piece(work_, item_->ref.home(shard), std::move(name),
+                                                 kShardHeaderBytes, record.bytes);
       const bool right =
           bytes && bytes->size() == record.bytes && crypto::blake2b_256(*bytes) == record.digest;
       if (!right) continue;
@@ -117,7 +117,7 @@ class Rebuilding {
     }
     co_return fail(Code::unavailable, item_->describe() +
                                           " cannot be repaired now: its record is not to be had:" + " " +
-                                          describe_faults(*work_.placement, verdict_));
+                                          describe_faults(*work_.roster, item_->ref, verdict_));
   }
 
   void write_headers() {
@@ -155,8 +155,8 @@ class Rebuilding {
     const ExtentRef& ref = self->item_->ref;
     Source source{run, {}, std::vector<bool>(run.last - run.first + 1, false)};
     island::BlobName name = self->item_->names[static_cast<size_t>(run.shard)];
-    Result<Buffer> bytes = co_await read_piece(self->work_, run.shard, std::move(name), run_offset(ref, run),
-                                               run_bytes(ref.geometry, run));
+    Result<Buffer> bytes = co_await read_piece(self->work_, ref.home(run.shard), std::move(name),
+                                               run_offset(ref, run), run_bytes(ref.geometry, run));
     if (!bytes) co_return source;
     source.bytes = std::move(*bytes);
     source.good = co_await self->work_.workers.run([self, &source] {
@@ -184,7 +184,7 @@ class Rebuilding {
         co_return fail(Code::unavailable,
                        item_->describe() +
                            " cannot be repaired now: cells that were good a moment ago do not come:" + " " +
-                           describe_faults(*work_.placement, verdict_));
+                           describe_faults(*work_.roster, item_->ref, verdict_));
     }
     co_return Result<void>{};
   }
@@ -243,7 +243,7 @@ struct PutOne {
 io::Task<PutOne> put_shard(const CellWork& work, const WorkItem& item, const Rebuilt::Shard* shard,
                            bool may_replace) {
   const auto i = static_cast<size_t>(shard->shard);
-  island::Island& island = *work.placement->islands[i];
+  island::Island& island = *work.roster->islands[static_cast<size_t>(item.ref.home(shard->shard))];
   const TimePoint started = io::Loop::current()->now();
   const Deadline deadline = started + kPutBackDeadline;
   PutOne out;

@@ -1,6 +1,7 @@
 #include "extent/scrub.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "base/log.h"
 #include "base/metrics.h"
@@ -112,7 +113,7 @@ void take_in(ShardVerdict& verdict, const Piece& piece, const Checked& checked) 
 }
 
 void blame(const CellWork& work, const WorkItem& item, int shard, const ShardVerdict& verdict) {
-  island::Island& island = *work.placement->islands[static_cast<size_t>(shard)];
+  island::Island& island = *work.roster->islands[static_cast<size_t>(item.ref.home(shard))];
   island.health().count_wrong_cells(std::max<uint64_t>(verdict.wrong_cells, 1));
   log::error("island.lied", {{"island", island.id()},
                              {"epoch", item.ref.id.epoch},
@@ -130,7 +131,7 @@ io::Task<ShardVerdict> scrub_shard(const CellWork& work, const WorkItem& item, i
   for (const Piece& piece : pieces) {
     auto [offset, length] = range_of(item, piece, shard);
     island::BlobName name = item.names[static_cast<size_t>(shard)];
-    Result<Buffer> bytes = co_await read_piece(work, shard, std::move(name), offset, length);
+    Result<Buffer> bytes = co_await read_piece(work, item.ref.home(shard), std::move(name), offset, length);
     if (!bytes) {
       verdict.state = bytes.error().code == Code::not_found ? ShardState::missing : ShardState::unreachable;
       verdict.reason = bytes.error().message;
@@ -184,12 +185,13 @@ uint32_t Verdict::good() const {
   return mask;
 }
 
-std::string describe_faults(const Placement& placement, const Verdict& verdict) {
+std::string describe_faults(const Placement& roster, const ExtentRef& ref, const Verdict& verdict) {
   std::string text;
   for (size_t i = 0; i < verdict.shards.size(); ++i) {
     const ShardVerdict& shard = verdict.shards[i];
     if (shard.state == ShardState::good) continue;
-    text += std::string(text.empty() ? "[island " : " [island ") + placement.islands[i]->id() + ": " +
+    const island::Island& island = *roster.islands[static_cast<size_t>(ref.home(static_cast<int>(i)))];
+    text += std::string(text.empty() ? "[island " : " [island ") + island.id() + ": " +
             std::string(to_string(shard.state));
     if (shard.state != ShardState::missing) text += ": " + shard.reason;
     text += "]";
@@ -197,9 +199,9 @@ std::string describe_faults(const Placement& placement, const Verdict& verdict) 
   return text;
 }
 
-io::Task<Result<Buffer>> read_piece(const CellWork& work, int shard, island::BlobName name, uint64_t offset,
+io::Task<Result<Buffer>> read_piece(const CellWork& work, int place, island::BlobName name, uint64_t offset,
                                     uint64_t length) {
-  island::Island& island = *work.placement->islands[static_cast<size_t>(shard)];
+  island::Island& island = *work.roster->islands[static_cast<size_t>(place)];
   co_await work.pace.spend(length);
   if (work.pace.stopping()) co_return fail(Code::cancelled, "the work was stopped");
   TimePoint started = io::Loop::current()->now();
@@ -220,7 +222,8 @@ io::Task<Result<Buffer>> read_piece(const CellWork& work, int shard, island::Blo
 
 io::Task<Verdict> scrub(CellWork work, std::shared_ptr<const WorkItem> item) {
   const auto n = static_cast<size_t>(item->n());
-  CHECK(work.placement->islands.size() == n && item->names.size() == n);
+  CHECK(item->names.size() == n);
+  CHECK(std::bit_width(item->ref.homes.mask(item->n())) <= work.roster->islands.size());
   std::vector<uint64_t> read(n, 0);
   std::vector<io::Task<ShardVerdict>> tasks;
   tasks.reserve(n);

@@ -28,7 +28,7 @@ class Pace {
 // What scrub and repair work with. Everything must outlive them.
 struct CellWork {
   const CellKeys& keys;
-  std::shared_ptr<const Placement> placement;  // in shard order, as many as the item's code has
+  std::shared_ptr<const Placement> roster;  // all islands: an item's homes are places in it
   io::Workers& workers;
   Pace& pace;
 };
@@ -64,15 +64,15 @@ struct Verdict {
   uint32_t good() const;
 };
 
-// Reads all n blobs of `item`, the islands side by side. CHECK: check_work_item(item) holds and the placement has n islands. Wrong cells are counted for
+// Reads all n blobs of `item`, the islands side by side. CHECK: check_work_item(item) holds and its homes are in the roster. Wrong cells are counted for
 // their island (island/health.h) and logged with its name. On the current loop; verification on workers. Cost: n reads of whole shards.
 io::Task<Verdict> scrub(CellWork work, std::shared_ptr<const WorkItem> item);
 
 // "[island a: missing] [island b: wrong: 2 cells wrong (stripes 0 1)]": whatever is not good.
-std::string describe_faults(const Placement& placement, const Verdict& verdict);
+std::string describe_faults(const Placement& roster, const ExtentRef& ref, const Verdict& verdict);
 
-// Bytes [offset, offset + length) of one shard's blob, within the pace; errors as Island::get, and unavailable at once if its breaker is open.
-io::Task<Result<Buffer>> read_piece(const CellWork& work, int shard, island::BlobName name, uint64_t offset,
+// Bytes [offset, offset + length) of a blob on the island at this place of the roster, within the pace; errors as Island::get, and unavailable at once if its breaker is open.
+io::Task<Result<Buffer>> read_piece(const CellWork& work, int place, island::BlobName name, uint64_t offset,
                                     uint64_t length);
 
 }  // namespace archipel::extent

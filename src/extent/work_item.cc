@@ -4,6 +4,7 @@ namespace archipel::extent {
 namespace {
 
 constexpr uint8_t kFormat = 1;
+constexpr uint8_t kFormatWithHomes = 2;
 constexpr size_t kNameBytes = 20, kNameDigits = 2 * kNameBytes;
 enum More : uint8_t { nothing_more = 0, next_names_follow = 1, record_follows = 2 };
 
@@ -41,6 +42,7 @@ Result<void> check_work_item(const WorkItem& item) {
   for (const island::BlobName& name : item.next_names)
     if (!good_name(name)) return bad("a name is not one");
   if ((item.ref.kind == ExtentRef::Kind::data) == item.journal()) return bad("kind and record disagree");
+  if (item.journal() && !item.ref.homes.standard()) return bad("a journal blob lies where none does");
   if (!item.journal()) {
     if (item.next_names.size() != n || item.ref.geometry.length == 0) return bad("it says too little");
     return {};
@@ -56,10 +58,15 @@ std::string encode_work_item(const WorkItem& item) {
   std::string out;
   Writer writer(out);
   const ExtentRef& ref = item.ref;
-  writer.u8(kFormat).u8(static_cast<uint8_t>(ref.kind)).u64(ref.id.epoch).u64(ref.id.counter);
+  const bool homes = !ref.homes.standard();
+  writer.u8(homes ? kFormatWithHomes : kFormat)
+      .u8(static_cast<uint8_t>(ref.kind))
+      .u64(ref.id.epoch)
+      .u64(ref.id.counter);
   writer.raw(ByteView(ref.attempt));
   writer.u8(static_cast<uint8_t>(ref.geometry.code.n)).u8(static_cast<uint8_t>(ref.geometry.code.k));
   writer.u32(ref.geometry.cell_bytes).u64(ref.geometry.length).u32(ref.base).raw(ByteView(ref.open));
+  if (homes) write_homes(writer, ref.homes, ref.geometry.code.n);
   write_names(writer, item.names);
   if (item.journal()) {
     writer.u8(record_follows).u32(item.record->bytes).raw(ByteView(item.record->digest));
@@ -76,7 +83,8 @@ Result<WorkItem> decode_work_item(ByteView bytes) {
   WorkItem item;
   ExtentRef& ref = item.ref;
   const uint8_t format = reader.u8(), kind = reader.u8();
-  if (!reader.ok() || format != kFormat || kind > static_cast<uint8_t>(ExtentRef::Kind::section))
+  if (!reader.ok() || format < kFormat || format > kFormatWithHomes ||
+      kind > static_cast<uint8_t>(ExtentRef::Kind::section))
     return bad("its format is not known");
   ref.kind = static_cast<ExtentRef::Kind>(kind);
   ref.id.epoch = reader.u64();
@@ -90,6 +98,8 @@ Result<WorkItem> decode_work_item(ByteView bytes) {
   reader.fixed(ref.open);
   if (!reader.ok()) return bad("it is cut short");
   RETURN_IF_ERROR(check_geometry(ref.geometry));
+  if (format == kFormatWithHomes && !read_homes(reader, ref.geometry.code.n, ref.homes))
+    return bad("its islands are not a list of different ones");
   item.names = read_names(reader, item.n());
   const uint8_t more = reader.u8();
   if (more == next_names_follow) {

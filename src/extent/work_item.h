@@ -46,11 +46,11 @@ struct WorkItem {
   std::string describe() const;
 };
 
-// The geometry is admitted, every list has n entries, lengths agree. A name is 40 lower-case hex digits.
+// The geometry is admitted, every list has n entries, lengths agree, journal blobs have standard homes. A name is 40 lower-case hex digits.
 Result<void> check_work_item(const WorkItem& item);
 
-// u8 1 (format) ‖ ref (kind u8, epoch u64, counter u64, attempt[16], n u8, k u8, cell bytes u32, length u64, base u32, open[8]) ‖ n names as 20
-// raw bytes ‖ u8 0, 1 or 2: 0 nothing more; 1: n next names; 2: record bytes u32, digest[32], n headers of 128.
+// u8 1 (format) ‖ ref (kind u8, epoch u64, counter u64, attempt[16], n u8, k u8, cell bytes u32, length u64, base u32, open[8]) ‖ with format 2, which
+// says that a data extent's homes are not standard: n homes u8 ‖ n names as 20 raw bytes ‖ u8 0, 1 or 2: 0 nothing more; 1: n next names; 2: record bytes u32, digest[32], n headers of 128.
 std::string encode_work_item(const WorkItem& item);
 // corrupt for whatever check_work_item() or the layout refuses; whatever the bytes are, never a crash.
 Result<WorkItem> decode_work_item(ByteView bytes);

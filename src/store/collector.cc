@@ -123,7 +123,6 @@ class CollectorImpl final : public Collector {
   bool passed(UnixMs since_ms, Duration wait, UnixMs at_ms) const {
     return since_ms + std::chrono::duration_cast<std::chrono::milliseconds>(wait).count() <= at_ms;
   }
-  uint32_t all_islands() const { return (1u << islands_) - 1; }
   void note_debt(const std::vector<Deleter::Item>& items) {
     for (const Deleter::Item& item : items) counts_.debt += static_cast<uint64_t>(std::popcount(item.left));
   }
@@ -363,7 +362,7 @@ void CollectorImpl::note_deleted(const DoomedPage& page, size_t item, Changes& c
     ++counts_.doomed_deleted;
     record.stage = DoomedRecord::Stage::deleted;
     record.since_ms = later_ms();
-    record.left = all_islands();
+    record.left = record.ref.all_shards();
     change.after = encode(record);
   } else {
     ++counts_.deleted_twice;

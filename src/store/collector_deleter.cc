@@ -6,14 +6,23 @@
 #include "io/sync.h"
 
 namespace archipel::store {
+namespace {
 
-Deleter::Deleter(const crypto::Keyring& keys, std::shared_ptr<const extent::Placement> placement,
+// Something of the item is to be deleted on the island at this place of the roster.
+bool wanted_at(const Deleter::Item& item, int place) {
+  const int shard = item.ref.homes.shard_on(place, item.ref.geometry.code.n);
+  return shard >= 0 && (item.left >> shard & 1) != 0;
+}
+
+}  // namespace
+
+Deleter::Deleter(const crypto::Keyring& keys, std::shared_ptr<const extent::Placement> roster,
                  std::shared_ptr<const extent::RepairTable> repairs, DeleteRule rule)
     : keys_(keys),
-      placement_(std::move(placement)),
+      roster_(std::move(roster)),
       repairs_(std::move(repairs)),
       rule_(rule),
-      islands_(placement_->islands.size()) {
+      islands_(roster_->islands.size()) {
   CHECK(rule_.per_second > 0 && rule_.at_once > 0);
 }
 
@@ -29,21 +38,20 @@ io::Task<void> Deleter::run(std::vector<Item>& items, const bool& stop) {
   io::TaskScope lanes;
   std::vector<size_t> next(islands_.size(), 0);  // by island: the first item that no lane has taken
   const uint32_t willing_now = willing(io::Loop::current()->now());
-  for (size_t shard = 0; shard < islands_.size(); ++shard) {
-    if ((willing_now >> shard & 1) == 0) continue;
+  for (size_t place = 0; place < islands_.size(); ++place) {
+    if ((willing_now >> place & 1) == 0) continue;
     for (int lane = 0; lane < rule_.at_once; ++lane)
-      lanes.spawn(run_lane(this, &items, static_cast<int>(shard), &next[shard], &stop));
+      lanes.spawn(run_lane(this, &items, static_cast<int>(place), &next[place], &stop));
   }
   co_await lanes.join();
 }
 
-io::Task<void> Deleter::run_lane(Deleter* self, std::vector<Item>* items, int shard, size_t* next,
+io::Task<void> Deleter::run_lane(Deleter* self, std::vector<Item>* items, int place, size_t* next,
                                  const bool* stop) {
-  Island& island = self->islands_[static_cast<size_t>(shard)];
-  const uint32_t bit = 1u << shard;
+  Island& island = self->islands_[static_cast<size_t>(place)];
   const Duration pace = std::chrono::seconds(1) / self->rule_.per_second;
   while (!*stop) {
-    while (*next < items->size() && ((*items)[*next].left & bit) == 0) ++*next;
+    while (*next < items->size() && !wanted_at((*items)[*next], place)) ++*next;
     if (*next >= items->size()) co_return;
     TimePoint now = io::Loop::current()->now();
     if (island.quiet_until > now) co_return;
@@ -51,16 +59,17 @@ io::Task<void> Deleter::run_lane(Deleter* self, std::vector<Item>* items, int sh
     const TimePoint turn = std::max(now, island.next_at);
     island.next_at = turn + pace;
     if (turn > now) co_await io::sleep_until(turn);
+    const int shard = item.ref.homes.shard_on(place, item.ref.geometry.code.n);
     Result<void> removed = co_await self->remove(item.ref, shard);
     if (removed) {
-      item.left &= ~bit;
+      item.left &= ~(1u << shard);
       ++self->deletes_;
       continue;
     }
     now = io::Loop::current()->now();
     if (island.quiet_until <= now)
       log::warn("collect.island_failed",
-                {{"island", self->placement_->islands[static_cast<size_t>(shard)]->id()},
+                {{"island", self->roster_->islands[static_cast<size_t>(place)]->id()},
                  {"reason", removed.error().message}});
     island.quiet_until = now + self->rule_.retry_after;
     co_return;
@@ -69,7 +78,7 @@ io::Task<void> Deleter::run_lane(Deleter* self, std::vector<Item>* items, int sh
 
 // Under every name that the shard may have had: what was repaired under a new name may be left under its old ones.
 io::Task<Result<void>> Deleter::remove(const extent::ExtentRef& ref, int shard) {
-  island::Island& island = *placement_->islands[static_cast<size_t>(shard)];
+  island::Island& island = *roster_->islands[static_cast<size_t>(ref.home(shard))];
   const Deadline deadline = io::Loop::current()->now() + rule_.deadline;
   uint32_t repairs = 0;
   if (repairs_ && ref.kind == extent::ExtentRef::Kind::data) repairs = repairs_->of(ref).repair(shard);

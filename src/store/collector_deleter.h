@@ -25,17 +25,18 @@ class Deleter {
   // An extent or a section (then its whole commit blob).
   struct Item {
     extent::ExtentRef ref;
-    uint32_t left = 0;  // bit per shard: to be deleted; cleared when the island says that it is gone
+    uint32_t left =
+        0;  // bit per shard of the ref, at its home: to be deleted; cleared when the island says that it is gone
   };
 
   // `repairs`: names of repaired shards; may be null. The references must outlive it.
-  Deleter(const crypto::Keyring& keys, std::shared_ptr<const extent::Placement> placement,
+  Deleter(const crypto::Keyring& keys, std::shared_ptr<const extent::Placement> roster,
           std::shared_ptr<const extent::RepairTable> repairs, DeleteRule rule);
 
   // Tries every item at every island, in order, but for islands that are left alone; stops early once `stop` is true. Both outlive the task.
   io::Task<void> run(std::vector<Item>& items, const bool& stop);
 
-  // Islands that would be asked now, bit per shard.
+  // Islands that would be asked now, bit per place of the roster.
   uint32_t willing(TimePoint now) const;
   uint64_t deletes() const { return deletes_; }  // that succeeded
 
@@ -44,12 +45,12 @@ class Deleter {
     TimePoint quiet_until{};  // failed: left alone until then
     TimePoint next_at{};      // pace
   };
-  static io::Task<void> run_lane(Deleter* self, std::vector<Item>* items, int shard, size_t* next,
+  static io::Task<void> run_lane(Deleter* self, std::vector<Item>* items, int place, size_t* next,
                                  const bool* stop);
   io::Task<Result<void>> remove(const extent::ExtentRef& ref, int shard);
 
   const crypto::Keyring& keys_;
-  std::shared_ptr<const extent::Placement> placement_;
+  std::shared_ptr<const extent::Placement> roster_;
   std::shared_ptr<const extent::RepairTable> repairs_;
   const DeleteRule rule_;
   std::vector<Island> islands_;

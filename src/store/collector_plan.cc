@@ -113,6 +113,7 @@ Result<std::vector<Deleter::Item>> find_orphans(const index::Snapshot& view, con
     item.ref.id = {epoch, counter};
     if (known.contains(item.ref.id) || in_use.contains(item.ref.id)) continue;
     item.ref.attempt = index::attempt_of(work.open.attempt_seed, item.ref.id);
+    // Wherever its shards were to go: a shard's name says its island, so every island is asked for the one name it may have.
     item.ref.geometry.code = work.open.code;
     out.push_back(std::move(item));
   }

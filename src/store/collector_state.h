@@ -14,7 +14,7 @@ namespace archipel::store {
 
 inline constexpr size_t kSweepIslandsMax = 16;
 
-// By shard: everything strictly below was deleted there, or was to be kept.
+// By island of the roster: everything strictly below was deleted there, or was to be kept.
 struct Sweep {
   std::vector<index::CommitPosition> below;
 

@@ -18,7 +18,7 @@ io::Task<Result<void>> commit_body(Env& env, Upload& upload, index::Intent inten
   }
   if (env.options.ledger)
     for (const extent::ExtentRef& ref : upload.begun())
-      env.options.ledger->owe(key_of(ref), ((1u << ref.geometry.code.n) - 1) & ~ref.confirmed, now_ms);
+      env.options.ledger->owe(ref, now_ms);
   co_return Result<void>();
 }
 

@@ -13,6 +13,8 @@ constexpr uint8_t kKindMarker = 2;
 constexpr uint8_t kFlagNull = 1;
 constexpr uint8_t kStorageSmall = 1;
 constexpr uint8_t kStorageExtents = 2;
+constexpr uint8_t kStorageExtentsWithHomes = 3;
+constexpr uint8_t kRefDataWithHomes = 2;  // beside the kinds of ExtentRef
 
 // Limits of decoding: no count is believed before there are bytes enough for it.
 constexpr size_t kNameBytesMax = 1024;
@@ -64,26 +66,31 @@ bool read_small(Reader& reader, std::vector<index::SmallLocation>& small) {
   return true;
 }
 
-// Extents of one stream share their code and cell size; base and open are 0 in data extents; first segments add up.
+// Extents of one stream share their code, homes and cell size; base and open are 0 in data extents; first segments add up.
 void write_extents(Writer& writer, const std::vector<ExtentRun>& extents) {
   const extent::Geometry& common = extents.front().ref.geometry;
-  writer.u8(kStorageExtents)
+  const extent::Homes& homes = extents.front().ref.homes;
+  writer.u8(homes.standard() ? kStorageExtents : kStorageExtentsWithHomes)
       .u8(static_cast<uint8_t>(common.code.n))
-      .u8(static_cast<uint8_t>(common.code.k))
-      .varint(common.cell_bytes);
+      .u8(static_cast<uint8_t>(common.code.k));
+  if (!homes.standard()) extent::write_homes(writer, homes, common.code.n);
+  writer.varint(common.cell_bytes);
   writer.varint(extents.size());
   for (const ExtentRun& run : extents) {
     CHECK(run.ref.kind == extent::ExtentRef::Kind::data);
     CHECK(run.ref.geometry.code == common.code && run.ref.geometry.cell_bytes == common.cell_bytes);
+    CHECK(run.ref.homes == homes);
     writer.varint(run.ref.id.epoch).varint(run.ref.id.counter).raw(ByteView(run.ref.attempt));
     writer.varint(run.ref.geometry.length).varint(run.ref.confirmed).varint(run.segments);
   }
 }
 
-bool read_extents(Reader& reader, std::vector<ExtentRun>& extents) {
+bool read_extents(Reader& reader, bool with_homes, std::vector<ExtentRun>& extents) {
   extent::Geometry common;
+  extent::Homes homes;
   common.code.n = reader.u8();
   common.code.k = reader.u8();
+  if (with_homes && !extent::read_homes(reader, common.code.n, homes)) return false;
   uint64_t cell_bytes = reader.varint();
   uint64_t count = reader.varint();
   if (!reader.ok() || cell_bytes > UINT32_MAX || count == 0 || count > kExtentsMax) return false;
@@ -92,6 +99,7 @@ bool read_extents(Reader& reader, std::vector<ExtentRun>& extents) {
   for (uint64_t i = 0; i < count; ++i) {
     ExtentRun& run = extents.emplace_back();
     run.ref.geometry = common;
+    run.ref.homes = homes;
     run.ref.id.epoch = reader.varint();
     run.ref.id.counter = reader.varint();
     reader.fixed(run.ref.attempt);
@@ -120,7 +128,9 @@ bool read_storage(Reader& reader, Storage& storage) {
     case kStorageSmall:
       return read_small(reader, storage.small);
     case kStorageExtents:
-      return read_extents(reader, storage.extents);
+      return read_extents(reader, false, storage.extents);
+    case kStorageExtentsWithHomes:
+      return read_extents(reader, true, storage.extents);
     default:
       return false;
   }
@@ -195,19 +205,23 @@ bool read_map(Reader& reader, StringMap& map) {
 }
 
 void write_ref(Writer& writer, const extent::ExtentRef& ref) {
-  writer.u8(static_cast<uint8_t>(ref.kind))
+  const bool homes = !ref.homes.standard();
+  CHECK(!homes || ref.kind == extent::ExtentRef::Kind::data);
+  writer.u8(homes ? kRefDataWithHomes : static_cast<uint8_t>(ref.kind))
       .varint(ref.id.epoch)
       .varint(ref.id.counter)
       .raw(ByteView(ref.attempt));
   writer.u8(static_cast<uint8_t>(ref.geometry.code.n)).u8(static_cast<uint8_t>(ref.geometry.code.k));
   writer.varint(ref.geometry.cell_bytes).varint(ref.geometry.length).varint(ref.confirmed).varint(ref.base);
   if (ref.kind == extent::ExtentRef::Kind::section) writer.raw(ByteView(ref.open));
+  if (homes) extent::write_homes(writer, ref.homes, ref.geometry.code.n);
 }
 
 bool read_ref(Reader& reader, extent::ExtentRef& ref) {
   uint8_t kind = reader.u8();
-  if (kind > static_cast<uint8_t>(extent::ExtentRef::Kind::section)) return false;
-  ref.kind = static_cast<extent::ExtentRef::Kind>(kind);
+  if (kind > kRefDataWithHomes) return false;
+  ref.kind =
+      kind == kRefDataWithHomes ? extent::ExtentRef::Kind::data : static_cast<extent::ExtentRef::Kind>(kind);
   ref.id.epoch = reader.varint();
   ref.id.counter = reader.varint();
   reader.fixed(ref.attempt);
@@ -218,6 +232,7 @@ bool read_ref(Reader& reader, extent::ExtentRef& ref) {
   uint64_t confirmed = reader.varint();
   uint64_t base = reader.varint();
   if (ref.kind == extent::ExtentRef::Kind::section) reader.fixed(ref.open);
+  if (kind == kRefDataWithHomes && !extent::read_homes(reader, ref.geometry.code.n, ref.homes)) return false;
   if (!reader.ok() || cell_bytes > UINT32_MAX || confirmed > UINT32_MAX || base > UINT32_MAX) return false;
   ref.geometry.cell_bytes = static_cast<uint32_t>(cell_bytes);
   ref.confirmed = static_cast<uint32_t>(confirmed);

@@ -35,7 +35,8 @@ struct UsageRecord {
 
 using VersionId = std::array<uint8_t, 16>;
 
-// A run of whole segments of one stream in one data extent: segment first_segment + i is cell i of the extent.
+// A run of whole segments of one stream in one data extent: segment first_segment + i is cell i of the extent. The extents of one stream
+// share code and homes.
 struct ExtentRun {
   extent::ExtentRef ref;
   uint64_t first_segment = 0;

@@ -25,10 +25,6 @@ std::string extent_key(std::string_view prefix, const ExtentKey& key) {
   return out;
 }
 
-uint32_t all_shards(const extent::ExtentRef& ref) {
-  return (1u << ref.geometry.code.n) - 1;
-}
-
 }  // namespace
 
 std::string live_key(const ExtentKey& key) {
@@ -95,14 +91,14 @@ Result<DoomedRecord> decode_doomed(std::string_view bytes) {
   record.since_ms = static_cast<UnixMs>(reader.u64());
   record.left = reader.u32();
   if (format != kFormat || stage > static_cast<uint8_t>(DoomedRecord::Stage::deleted) ||
-      !read_ref(reader, record.ref) || !reader.done() || (record.left & ~all_shards(record.ref)) != 0)
+      !read_ref(reader, record.ref) || !reader.done() || (record.left & ~record.ref.all_shards()) != 0)
     return corrupt("doomed-extent");
   record.stage = static_cast<DoomedRecord::Stage>(stage);
   return record;
 }
 
 DoomedRecord doomed_now(const extent::ExtentRef& ref, UnixMs now_ms) {
-  return {DoomedRecord::Stage::doomed, now_ms, all_shards(ref), ref};
+  return {DoomedRecord::Stage::doomed, now_ms, ref.all_shards(), ref};
 }
 
 Result<void> scan_live(const index::Snapshot& snapshot, const ExtentKey& from,

@@ -48,12 +48,12 @@ void RepairLedger::owe(const ExtentKey& key, uint32_t missing, UnixMs since_ms) 
   debt.since_ms = std::min(debt.since_ms, since_ms);
 }
 
-void RepairLedger::settle(const ExtentKey& key, uint32_t shards) {
+void RepairLedger::settle(const ExtentKey& key, uint32_t islands) {
   std::lock_guard lock(mutex_);
   auto found = debts_.find(key);
   if (found == debts_.end()) return;
-  count(found->second.missing & shards, -1);
-  found->second.missing &= ~shards;
+  count(found->second.missing & islands, -1);
+  found->second.missing &= ~islands;
   if (found->second.missing == 0) debts_.erase(found);
 }
 
@@ -61,13 +61,13 @@ void RepairLedger::forget(const ExtentKey& key) {
   settle(key, ~0u);
 }
 
-std::vector<Debt> RepairLedger::some(const ExtentKey& after, uint32_t shards, size_t max) const {
+std::vector<Debt> RepairLedger::some(const ExtentKey& after, uint32_t islands, size_t max) const {
   std::lock_guard lock(mutex_);
   std::vector<Debt> out;
   for (auto it = debts_.upper_bound(after); it != debts_.end() && out.size() < max; ++it)
-    if ((it->second.missing & shards) != 0) out.push_back(it->second);
+    if ((it->second.missing & islands) != 0) out.push_back(it->second);
   for (auto it = debts_.begin(); it != debts_.end() && it->first <= after && out.size() < max; ++it)
-    if ((it->second.missing & shards) != 0) out.push_back(it->second);
+    if ((it->second.missing & islands) != 0) out.push_back(it->second);
   return out;
 }
 
@@ -87,16 +87,16 @@ bool RepairLedger::take_overflow() {
   return std::exchange(overflow_, false);
 }
 
-void RepairLedger::set_empty_since(int shard, uint64_t shards, UnixMs since_ms) {
+void RepairLedger::set_empty_since(int at, uint64_t shards, UnixMs since_ms) {
   std::lock_guard lock(mutex_);
-  Island& island = islands_[static_cast<size_t>(shard)];
+  Island& island = islands_[static_cast<size_t>(at)];
   island.empty = shards;
   island.empty_since_ms = since_ms;
 }
 
-void RepairLedger::rebuilt(int shard, uint64_t shards) {
+void RepairLedger::rebuilt(int at, uint64_t shards) {
   std::lock_guard lock(mutex_);
-  Island& island = islands_[static_cast<size_t>(shard)];
+  Island& island = islands_[static_cast<size_t>(at)];
   island.empty -= std::min(island.empty, shards);
 }
 

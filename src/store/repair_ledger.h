@@ -19,41 +19,45 @@ inline constexpr size_t kDebtsMax =
     1u << 20;  // listed in memory, some 100 MB; what does not fit is found again by reload()
 
 struct Debt {
-  ExtentKey key;  // kind section: the commit of that position
-  uint32_t missing = 0;
+  ExtentKey key;         // kind section: the commit of that position
+  uint32_t missing = 0;  // bit per island that should hold a shard and does not
   UnixMs since_ms = 0;
 };
 
 class RepairLedger {
  public:
-  // By shard; the ids are the metrics' labels.
+  // The roster; the ids are the metrics' labels. All masks here have a bit per island of it, whichever shard of an extent it holds.
   explicit RepairLedger(const std::vector<std::string>& islands);
   ~RepairLedger();
 
-  // The mask of all shards.
+  // The mask of all islands.
   uint32_t all() const { return (1u << islands_.size()) - 1; }
   // Adds to what is known of `key`; the older time holds.
   void owe(const ExtentKey& key, uint32_t missing, UnixMs since_ms);
-  // These shards are there now.
-  void settle(const ExtentKey& key, uint32_t shards);
+  // What `ref` says not to be confirmed.
+  void owe(const extent::ExtentRef& ref, UnixMs since_ms) {
+    owe(key_of(ref), ref.homes.islands_of(ref.all_shards() & ~ref.confirmed), since_ms);
+  }
+  // The shards of these islands are there now.
+  void settle(const ExtentKey& key, uint32_t islands);
   // It is not needed any more.
   void forget(const ExtentKey& key);
-  // At most `max` debts after `after` in key order of which some shard is in `shards`, and from the beginning again when the end is reached.
-  std::vector<Debt> some(const ExtentKey& after, uint32_t shards, size_t max) const;
+  // At most `max` debts after `after` in key order that some of `islands` lack, and from the beginning again when the end is reached.
+  std::vector<Debt> some(const ExtentKey& after, uint32_t islands, size_t max) const;
   uint32_t missing(const ExtentKey& key) const;
   size_t size() const;
   // Some debts did not fit; cleared by asking.
   bool take_overflow();
 
   // An island that came back empty at `since_ms` still lacks so many shards; 0: none.
-  void set_empty_since(int shard, uint64_t shards, UnixMs since_ms);
-  void rebuilt(int shard, uint64_t shards);
+  void set_empty_since(int island, uint64_t shards, UnixMs since_ms);
+  void rebuilt(int island, uint64_t shards);
 
   struct Owed {
     uint64_t shards = 0;
     UnixMs oldest_ms = 0;  // 0: nothing is owed
   };
-  Owed owed(int shard) const;  // cost: linear in the debts listed
+  Owed owed(int island) const;  // cost: linear in the debts listed
   // Sets the gauges. Cost: linear in the debts listed.
   void publish(UnixMs now_ms) const;
 

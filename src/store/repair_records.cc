@@ -50,8 +50,7 @@ Result<ExceptionRecord> decode_exception(std::string_view bytes) {
 }
 
 std::optional<ExceptionRecord> exception_of(const extent::ExtentRef& ref, UnixMs now_ms) {
-  const uint32_t all = (1u << ref.geometry.code.n) - 1;
-  if (ref.kind != extent::ExtentRef::Kind::data || ref.confirmed == 0 || ref.confirmed == all)
+  if (ref.kind != extent::ExtentRef::Kind::data || ref.confirmed == 0 || ref.confirmed == ref.all_shards())
     return std::nullopt;
   return ExceptionRecord{now_ms, {ref.confirmed, {}}};
 }

@@ -1,6 +1,7 @@
 #include "store/repairer.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "base/log.h"
 
@@ -16,10 +17,6 @@ constexpr uint64_t kToldWithin = 1000;  // commits, of the same epoch or from th
 constexpr size_t kDroppedAtOnceMax = 4096;
 // An island that turns every shard wrong must not make numbers, commits and, in the end, DELETEs without bound: from here on in place.
 constexpr uint32_t kRepairNumberMax = 15;
-
-uint32_t all_shards(int n) {
-  return (1u << n) - 1;
-}
 
 // Missing where it is known, good elsewhere: rebuild() verifies what it uses in any case.
 extent::Verdict presume(const extent::WorkItem& item, uint32_t missing) {
@@ -70,7 +67,7 @@ Result<void> build_exception(const Change& change, const index::View& view,
     ASSIGN_OR_RETURN(record, decode_exception(*before));
   }
   record.now = change.apply(std::move(record.now));
-  if (record.now.confirmed == all_shards(change.ref.geometry.code.n))
+  if (record.now.confirmed == change.ref.all_shards())
     record.since_ms = 0;
   else if (record.since_ms == 0)
     record.since_ms = change.now_ms;
@@ -110,11 +107,13 @@ io::Task<Result<void>> Repairer::make_item(Job* job) {
   }
   auto item = std::make_shared<extent::WorkItem>();
   item->ref = target.ref;
+  if (std::bit_width(item->ref.homes.mask(item->n())) > p_.placement->islands.size())
+    co_return fail(Code::corrupt, target.describe() + " lies on islands that there are not");
   job->where = p_.table->of(target.ref);
   // A snapshot is loaded where there is no view, and so no exception: its chunks stay under the names that they were written under.
   const bool stays = target.kind == ScrubTarget::Kind::snapshot;
   for (int shard = 0; shard < item->n(); ++shard) {
-    const std::string& id = p_.placement->islands[static_cast<size_t>(shard)]->id();
+    const std::string& id = p_.placement->islands[static_cast<size_t>(target.ref.home(shard))]->id();
     const uint32_t now = stays ? 0 : job->where.repair(shard);
     item->names.push_back(extent::shard_name(p_.keys, id, target.ref, shard, now));
     item->next_names.push_back(extent::shard_name(
@@ -123,6 +122,10 @@ io::Task<Result<void>> Repairer::make_item(Job* job) {
   CO_RETURN_IF_ERROR(extent::check_work_item(*item));
   job->item = std::move(item);
   co_return Result<void>{};
+}
+
+island::Island& Repairer::home_of(const Job& job, int shard) const {
+  return *p_.placement->islands[static_cast<size_t>(job.work.target.home(shard))];
 }
 
 io::Task<Result<bool>> Repairer::wanted(const ScrubTarget& target) {
@@ -146,16 +149,18 @@ io::Task<Repairer::Outcome> Repairer::process_alone(Work work, extent::Pace& pac
   Job job{std::move(work), pace};
   const ScrubTarget& target = job.work.target;
   Result<void> item = co_await make_item(&job);
+  const uint32_t missing = target.shards_of(job.work.presumed_missing);
+  if (job.work.presumed_missing != 0 && missing == 0) co_return nothing_to_do();
   if (item) {
     const extent::CellWork cells{cell_keys_, p_.placement, p_.workers, pace};
-    if (job.work.presumed_missing != 0)
-      job.verdict = presume(*job.item, job.work.presumed_missing);
+    if (missing != 0)
+      job.verdict = presume(*job.item, missing);
     else
       job.verdict = co_await extent::scrub(cells, job.item);
     if (job.verdict.broken() != 0 && job.work.repair)
       co_await repair(&job);
     else if (job.verdict.broken() != 0)
-      job.outcome.failed = extent::describe_faults(*p_.placement, job.verdict);
+      job.outcome.failed = extent::describe_faults(*p_.placement, job.item->ref, job.verdict);
   } else {
     job.outcome.failed = item.error().message;
   }
@@ -164,7 +169,9 @@ io::Task<Repairer::Outcome> Repairer::process_alone(Work work, extent::Pace& pac
     co_return std::move(job.outcome);
   }
   job.outcome.bytes_read += job.verdict.bytes_read;
-  for (const extent::ShardVerdict& shard : job.verdict.shards) job.outcome.states.push_back(shard.state);
+  if (!job.verdict.shards.empty()) job.outcome.states.resize(p_.placement->islands.size());
+  for (size_t i = 0; i < job.verdict.shards.size(); ++i)
+    job.outcome.states[static_cast<size_t>(target.home(static_cast<int>(i)))] = job.verdict.shards[i].state;
   const bool troubled = !item || !job.verdict.all_good();
   if (!troubled) co_return std::move(job.outcome);
   // What is troubled may be so because it is being deleted.
@@ -203,7 +210,7 @@ io::Task<void> Repairer::repair(Job* job) {
   }
   extent::PutBack put = co_await extent::put_back(cells, job->item, job->verdict, std::move(*rebuilt));
   job->outcome.failed = put.failed;
-  job->outcome.refused = put.failed.empty() ? 0 : job->verdict.broken() & ~put.repaired;
+  job->outcome.refused = put.failed.empty() ? 0 : target.islands_of(job->verdict.broken() & ~put.repaired);
   Result<void> recorded = co_await record(job, put.repaired, put.moved);
   if (!recorded) {
     job->outcome.failed = recorded.error().message;
@@ -211,14 +218,14 @@ io::Task<void> Repairer::repair(Job* job) {
     if (recorded.error().code == Code::precondition) co_await take_back(job, put.moved);
     co_return;
   }
-  job->outcome.repaired = put.repaired;
+  job->outcome.repaired = target.islands_of(put.repaired);
   // The wrong bytes under the old names. If this fails, collection finds them with the extent's end.
   for (int shard = 0; shard < job->item->n(); ++shard) {
     if ((put.moved >> shard & 1) == 0) continue;
     const auto i = static_cast<size_t>(shard);
     Deadline deadline = p_.home.now() + extent::kPutBackDeadline;
     [[maybe_unused]] Result<void> removed =
-        co_await p_.placement->islands[i]->remove(job->item->names[i], deadline);
+        co_await home_of(*job, shard).remove(job->item->names[i], deadline);
   }
 }
 
@@ -228,7 +235,7 @@ io::Task<void> Repairer::take_back(const Job* job, uint32_t moved) {
     const auto i = static_cast<size_t>(shard);
     Deadline deadline = p_.home.now() + extent::kPutBackDeadline;
     [[maybe_unused]] Result<void> removed =
-        co_await p_.placement->islands[i]->remove(job->item->next_names[i], deadline);
+        co_await home_of(*job, shard).remove(job->item->next_names[i], deadline);
   }
 }
 
@@ -251,15 +258,15 @@ io::Task<Result<void>> Repairer::record(const Job* job, uint32_t repaired, uint3
 // Enters into the ledger what is missing still, and strikes out what is not.
 void Repairer::settle(const Job& job) {
   const ScrubTarget& target = job.work.target;
-  const uint32_t broken = job.verdict.broken();
-  const uint32_t missing = broken & ~job.outcome.repaired;
+  const uint32_t good = target.islands_of(job.verdict.good());
+  const uint32_t missing = target.islands_of(job.verdict.broken()) & ~job.outcome.repaired;
   if (missing != 0 && job.outcome.failed.empty() && job.work.repair)
     log::warn("scrub.left", {{"what", target.describe()}});
   if (target.kind == ScrubTarget::Kind::claim || target.kind == ScrubTarget::Kind::open) return;
-  p_.ledger->settle(target.key(), job.outcome.repaired | job.verdict.good());
+  p_.ledger->settle(target.key(), job.outcome.repaired | good);
   p_.ledger->owe(target.key(), missing, p_.clock.unix_ms());
   if (target.kind != ScrubTarget::Kind::commit || job.item == nullptr) return;
-  const bool whole = (job.outcome.repaired | job.verdict.good()) == all_shards(job.item->n());
+  const bool whole = (job.outcome.repaired | good) == p_.ledger->all();
   if (whole && settled_.size() < kSettledMax) settled_.push_back({target.epoch, target.number});
 }
 

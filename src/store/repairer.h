@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <set>
 
 #include "extent/repair.h"
@@ -37,15 +38,18 @@ class Repairer {
 
   struct Work {
     ScrubTarget target;
-    // Shards that are known to be missing: nothing is read but what rebuilds them. 0: every byte of every island is looked at.
+    // Islands whose shards are known to be missing: nothing is read but what rebuilds them. 0: every byte of every island is looked at. Bits of
+    // islands that should hold none are not looked at.
     uint32_t presumed_missing = 0;
     bool repair = true;
   };
+  // Islands, by their place in the roster.
   struct Outcome {
-    bool gone = false;                       // not wanted any more: nothing was done
-    std::vector<extent::ShardState> states;  // by shard, as found; empty if the work could not even begin
+    bool gone = false;  // not wanted any more: nothing was done
+    // As found; nothing where no shard of it belongs. Empty if the work could not even begin.
+    std::vector<std::optional<extent::ShardState>> states;
     uint32_t repaired = 0;
-    uint32_t refused = 0;  // rebuilt, and not taken by their islands
+    uint32_t refused = 0;  // rebuilt, and not taken
     uint64_t bytes_read = 0;
     std::string
         failed;  // why something is still not as it should be, with the islands' names; empty if all is
@@ -66,6 +70,7 @@ class Repairer {
   struct Job;
   io::Task<Outcome> process_alone(Work work, extent::Pace& pace);
   io::Task<Result<void>> make_item(Job* job);
+  island::Island& home_of(const Job& job, int shard) const;
   io::Task<Result<bool>> wanted(const ScrubTarget& target);
   io::Task<void> repair(Job* job);
   io::Task<Result<void>> record(const Job* job, uint32_t repaired, uint32_t moved);

@@ -29,6 +29,15 @@ struct ScrubTarget {
   ExtentKey key() const {
     return {journal() ? extent::ExtentRef::Kind::section : extent::ExtentRef::Kind::data, {epoch, number}};
   }
+  // Shards of an extent by the islands they lie on, and the islands of some shards: bit per place of the roster. A journal blob's shard i lies on
+  // island i.
+  uint32_t shards_of(uint32_t islands) const {
+    return journal() ? islands : ref.homes.shards_of(islands, ref.geometry.code.n);
+  }
+  uint32_t islands_of(uint32_t shards) const { return journal() ? shards : ref.homes.islands_of(shards); }
+  // An island that should hold something of it.
+  bool lies_on(int island) const { return shards_of(1u << island) != 0; }
+  int home(int shard) const { return journal() ? shard : ref.home(shard); }
   index::ChainReader::Name name() const;
   std::string describe() const;  // "extent 3/17"
 };
@@ -52,7 +61,7 @@ Result<std::optional<ScrubTarget>> find_target(const TargetView& at, const Exten
 
 // An island that joined empty in an epoch after the first: nothing of the epochs before `joined_epoch` is there but what was rebuilt.
 struct JoinedLate {
-  int shard = 0;
+  int island = 0;  // place in the roster
   island::Incarnation incarnation{};
   uint64_t joined_epoch = 0;
   UnixMs joined_ms = 0;

@@ -76,7 +76,8 @@ void add(ScrubReport& report, const ScrubTarget& target, const Repairer::Outcome
   if (outcome.gone) return;
   for (size_t i = 0; i < outcome.states.size() && i < report.islands.size(); ++i) {
     ScrubReport::Island& island = report.islands[i];
-    switch (outcome.states[i]) {
+    if (!outcome.states[i]) continue;
+    switch (*outcome.states[i]) {
       case extent::ShardState::good:
         ++island.good;
         break;
@@ -112,11 +113,13 @@ struct Rebuild {
   ScrubPosition safe() const { return left.value_or(next); }  // everything before is there
 };
 
-// Of the shards that one piece of work was to bring: those that are not there now, and may be had later. What too few islands hold while all answer is
+// Of the islands that one piece of work was to serve: those that lack their shard still, and may be served later. What too few islands hold while all answer is
 // lost, whoever was wiped.
 uint32_t left_undone(const Repairer::Work& work, const Repairer::Outcome& outcome, int k) {
   if (outcome.gone) return 0;
-  uint32_t left = work.presumed_missing & ~outcome.repaired;
+  const ScrubTarget& target = work.target;
+  uint32_t left = target.islands_of(target.shards_of(work.presumed_missing)) & ~outcome.repaired;
+  if (!target.journal()) k = target.ref.geometry.code.k;
   const auto good = std::ranges::count(outcome.states, extent::ShardState::good);
   const bool all_answer = std::ranges::count(outcome.states, extent::ShardState::unreachable) == 0;
   if (!outcome.states.empty() && all_answer && good < k) return 0;
@@ -192,7 +195,7 @@ class ScrubberImpl final : public Scrubber {
   std::shared_ptr<index::DirFiles> files_;
   Repairer repairer_;
   ScrubPace mend_pace_, patrol_pace_, pass_pace_;
-  std::vector<TimePoint> quiet_until_;  // by shard
+  std::vector<TimePoint> quiet_until_;  // by island
   ExtentKey debt_cursor_;
   TimePoint debts_again_{};
   std::vector<Rebuild> empty_;
@@ -307,8 +310,8 @@ io::Task<bool> ScrubberImpl::look_at_suspects() {
 // Some debts whose islands seem to answer. True if there is more to do at once.
 io::Task<bool> ScrubberImpl::repay_debts() {
   if (p_.home.now() < debts_again_) co_return false;
-  const uint32_t shards = willing();
-  std::vector<Debt> debts = p_.ledger->some(debt_cursor_, shards, kDebtsPerRound);
+  const uint32_t able = willing();
+  std::vector<Debt> debts = p_.ledger->some(debt_cursor_, able, kDebtsPerRound);
   if (debts.empty()) {
     if (p_.ledger->take_overflow()) {
       auto load = [this] { return load_repairs(*p_.kv.snapshot(), *p_.table, *p_.ledger); };
@@ -330,7 +333,7 @@ io::Task<bool> ScrubberImpl::repay_debts() {
   for (size_t i = 0; i < debts.size(); ++i) {
     debt_cursor_ = debts[i].key;
     if ((*targets)[i])
-      works.push_back({*(*targets)[i], debts[i].missing & shards, true});
+      works.push_back({*(*targets)[i], debts[i].missing & able, true});
     else if (debts[i].key.kind == extent::ExtentRef::Kind::section)
       repairer_.forget({debts[i].key.id.epoch, debts[i].key.id.counter});
     else
@@ -358,7 +361,7 @@ io::Task<void> ScrubberImpl::find_empty() {
     for (const JoinedLate& who : late) {
       Rebuild rebuild;
       rebuild.who = who;
-      ASSIGN_OR_RETURN(std::optional<std::string> bytes, snapshot->get(rebuild_key(who.shard)));
+      ASSIGN_OR_RETURN(std::optional<std::string> bytes, snapshot->get(rebuild_key(who.island)));
       if (bytes) {
         ASSIGN_OR_RETURN(RebuildRecord record, decode_rebuild(*bytes));
         const bool same = record.incarnation == who.incarnation;
@@ -367,8 +370,9 @@ io::Task<void> ScrubberImpl::find_empty() {
       }
       uint64_t count = 0;
       auto add_one = [&](const ScrubTarget& target) {
-        const bool listed = (p_.ledger->missing(target.key()) >> who.shard & 1) != 0;
-        if (target.epoch < who.joined_epoch && !(target.listed() && listed)) ++count;
+        const bool listed = (p_.ledger->missing(target.key()) >> who.island & 1) != 0;
+        const bool lacks = target.epoch < who.joined_epoch && target.lies_on(who.island);
+        if (lacks && !(target.listed() && listed)) ++count;
         return true;
       };
       RETURN_IF_ERROR(scan_targets(p_.view(), rebuild.next, add_one));
@@ -388,8 +392,8 @@ io::Task<void> ScrubberImpl::find_empty() {
   for (size_t i = 0; i < quiet_until_.size(); ++i) p_.ledger->set_empty_since(static_cast<int>(i), 0, 0);
   for (size_t i = 0; i < empty_.size(); ++i) {
     const JoinedLate& who = empty_[i].who;
-    p_.ledger->set_empty_since(who.shard, found->counts[i], who.joined_ms);
-    log::info("island.rebuilding", {{"island", p_.placement->islands[static_cast<size_t>(who.shard)]->id()},
+    p_.ledger->set_empty_since(who.island, found->counts[i], who.joined_ms);
+    log::info("island.rebuilding", {{"island", p_.placement->islands[static_cast<size_t>(who.island)]->id()},
                                     {"shards", found->counts[i]}});
   }
 }
@@ -397,9 +401,9 @@ io::Task<void> ScrubberImpl::find_empty() {
 io::Task<void> ScrubberImpl::keep_rebuild(Rebuild rebuild, bool done) {
   RebuildRecord record{rebuild.who.incarnation, done, rebuild.safe()};
   index::Intent intent;
-  intent.build = [record, key = rebuild_key(rebuild.who.shard)](const index::View&,
-                                                                const std::vector<index::SmallLocation>&,
-                                                                std::vector<index::Mutation>& out) {
+  intent.build = [record, key = rebuild_key(rebuild.who.island)](const index::View&,
+                                                                 const std::vector<index::SmallLocation>&,
+                                                                 std::vector<index::Mutation>& out) {
     out.push_back({key, encode(record)});
     return Result<void>{};
   };
@@ -413,7 +417,7 @@ io::Task<bool> ScrubberImpl::rebuild_empty() {
   const uint32_t able = willing();
   std::vector<Rebuild*> active;
   for (Rebuild& rebuild : empty_)
-    if ((able >> rebuild.who.shard & 1) != 0 && p_.home.now() >= rebuild.rests_until)
+    if ((able >> rebuild.who.island & 1) != 0 && p_.home.now() >= rebuild.rests_until)
       active.push_back(&rebuild);
   if (active.empty() || closing_) co_return false;
   ScrubPosition from = active.front()->next;
@@ -426,8 +430,9 @@ io::Task<bool> ScrubberImpl::rebuild_empty() {
   for (const ScrubTarget& target : *targets) {
     uint32_t missing = 0;
     for (const Rebuild* rebuild : active)
-      if (target.epoch < rebuild->who.joined_epoch && target.position() >= rebuild->next)
-        missing |= 1u << rebuild->who.shard;
+      if (target.epoch < rebuild->who.joined_epoch && target.position() >= rebuild->next &&
+          target.lies_on(rebuild->who.island))
+        missing |= 1u << rebuild->who.island;
     listed.push_back(target.listed() ? p_.ledger->missing(target.key()) : 0);
     works.push_back({target, missing, true});
   }
@@ -449,12 +454,12 @@ io::Task<bool> ScrubberImpl::rebuild_empty() {
       left = left_undone(works[i], outcome, p_.coder.code().k);
     }
     for (Rebuild* rebuild : active) {
-      const uint32_t bit = 1u << rebuild->who.shard;
+      const uint32_t bit = 1u << rebuild->who.island;
       if ((stopped & bit) != 0 || works[i].target.position() < rebuild->next) continue;
       if ((left & bit) != 0 && !rebuild->left) rebuild->left = works[i].target.position();
       rebuild->next = after(works[i].target);
       rebuild->changed = true;
-      if ((missing & ~listed[i] & bit) != 0) p_.ledger->rebuilt(rebuild->who.shard, 1);
+      if ((missing & ~listed[i] & bit) != 0) p_.ledger->rebuilt(rebuild->who.island, 1);
     }
   }
   const bool end = targets->size() < kPageTargets;
@@ -462,7 +467,7 @@ io::Task<bool> ScrubberImpl::rebuild_empty() {
   if (keep) rebuild_kept_ = p_.home.now();
   std::vector<int> done;
   for (Rebuild* rebuild : active) {
-    const bool walked = end && (stopped >> rebuild->who.shard & 1) == 0;
+    const bool walked = end && (stopped >> rebuild->who.island & 1) == 0;
     const bool finished = walked && !rebuild->left;
     if (walked && !finished) {
       // Again from there, as long after as this walk took: meanwhile the islands that were missed may be back.
@@ -471,16 +476,16 @@ io::Task<bool> ScrubberImpl::rebuild_empty() {
       rebuild->began = rebuild->rests_until;
       rebuild->next = *std::exchange(rebuild->left, std::nullopt);
     }
-    if (finished) done.push_back(rebuild->who.shard);
+    if (finished) done.push_back(rebuild->who.island);
     if (!finished && !(keep && rebuild->changed)) continue;
     rebuild->changed = false;
     Rebuild copy = *rebuild;
     co_await keep_rebuild(copy, finished);
   }
-  for (int shard : done) {
-    p_.ledger->set_empty_since(shard, 0, 0);
-    std::erase_if(empty_, [shard](const Rebuild& rebuild) { return rebuild.who.shard == shard; });
-    log::info("island.rebuilt", {{"island", p_.placement->islands[static_cast<size_t>(shard)]->id()}});
+  for (int island : done) {
+    p_.ledger->set_empty_since(island, 0, 0);
+    std::erase_if(empty_, [island](const Rebuild& rebuild) { return rebuild.who.island == island; });
+    log::info("island.rebuilt", {{"island", p_.placement->islands[static_cast<size_t>(island)]->id()}});
   }
   co_return !empty_.empty();
 }
@@ -608,11 +613,32 @@ void owe_snapshot(const index::SnapshotManifest& snapshot, const extent::RepairT
 
 Result<void> load_repairs(const index::Snapshot& snapshot, extent::RepairTable& table, RepairLedger& ledger) {
   const uint32_t all = ledger.all();
+  Result<void> outcome;
   auto exception = [&](const ExtentKey& key, const ExceptionRecord& record) {
     table.set(key.kind, key.id, record.now);
-    ledger.owe(key, all & ~record.now.confirmed, record.since_ms);
+    if (record.since_ms == 0 || !outcome) return;
+    // Which islands these shards belong to, the registry knows. A snapshot's chunk is not in it, and lies on all; what is doomed is not owed.
+    Result<std::optional<std::string>> live = snapshot.get(live_key(key));
+    Result<LiveRecord> extent = LiveRecord{};
+    if (live && *live) extent = decode_live(**live);
+    if (!live || !extent) {
+      outcome = fail(live ? extent.error() : live.error());
+      return;
+    }
+    if (*live) {
+      extent::ExtentRef ref = extent->ref;
+      ref.confirmed = record.now.confirmed;
+      ledger.owe(ref, record.since_ms);
+      return;
+    }
+    Result<std::optional<std::string>> doomed = snapshot.get(doomed_key(key));
+    if (!doomed)
+      outcome = fail(doomed.error());
+    else if (!*doomed)
+      ledger.owe(key, all & ~record.now.confirmed, record.since_ms);
   };
   RETURN_IF_ERROR(scan_exceptions(snapshot, exception));
+  RETURN_IF_ERROR(outcome);
   ASSIGN_OR_RETURN(std::vector<index::SnapshotManifest> kept, index::read_snapshots(snapshot));
   for (const index::SnapshotManifest& one : kept) owe_snapshot(one, table, ledger);
   auto debt = [&](const index::Record::Confirmed& commit, UnixMs told_ms) {

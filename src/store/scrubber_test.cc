@@ -82,7 +82,7 @@ class ScrubRig {
     return out;
   }
   std::string& blob(const ScrubTarget& target, int shard) {
-    auto& island = *rig_.islands[static_cast<size_t>(shard)];
+    auto& island = *rig_.islands[static_cast<size_t>(target.home(shard))];
     const uint32_t repair = table->of(target.ref).repair(shard);
     return island.blobs().at(extent::shard_name(*rig_.keys, island.id(), target.ref, shard, repair));
   }

@@ -4,7 +4,8 @@
 //   cells_only KEY LIST DIR…        verifies; one line per shard that is not good, then "items N faults N"
 //   cells_only --repair KEY LIST DIR…   and rebuilds; "repaired" lines say which shard lies where now
 //
-// KEY: a file of 32 bytes. LIST: work items (extent/work_item.h), each after its length as varint. DIR…: directory islands in shard order.
+// KEY: a file of 32 bytes. LIST: work items (extent/work_item.h), each after its length as varint. DIR…: directory islands in the order of the roster.
+#include <bit>
 #include <cstdio>
 #include <fstream>
 #include <iterator>
@@ -98,8 +99,9 @@ int work(std::vector<const char*> arguments) {
   for (size_t i = 2; i < arguments.size(); ++i)
     placement->islands.push_back(island::make_dir_island("island-" + std::to_string(i - 2), arguments[i]));
   for (const auto& item : *items) {
-    if (placement->islands.size() == static_cast<size_t>(item->n())) continue;
-    std::fprintf(stderr, "cells_only: the list is for another number of islands\n");
+    const uint32_t homes = item->ref.homes.mask(item->n());
+    if (placement->islands.size() >= static_cast<size_t>(std::bit_width(homes))) continue;
+    std::fprintf(stderr, "cells_only: the list is for more islands\n");
     return 1;
   }
   const extent::CellKeys keys{crypto::Secret32(as_bytes(key))};
