@@ -13,8 +13,8 @@ namespace {
 
 // What a configuration document may be called; what is in it is the door's.
 constexpr std::string_view kConfigNames[] = {
-    "acl",       "cors",   "encryption",    "lifecycle",       "logging", "object-lock",
-    "ownership", "policy", "public-access", "request-payment", "tagging", "website"};
+    "acl",       "cors",   "encryption",    "lifecycle",       "logging", "object-lock", "ownership",
+    "placement", "policy", "public-access", "request-payment", "tagging", "website"};
 
 Result<void> check_config(const std::string& name, const std::string& document) {
   if (std::ranges::find(kConfigNames, name) == std::end(kConfigNames))

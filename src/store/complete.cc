@@ -287,6 +287,7 @@ io::Task<Result<ObjectInfo>> complete_upload(Env& env, CompleteUpload request) {
   std::optional<UploadId> id = parse_upload_id(request.upload);
   if (!id) co_return no_such_upload();
   CO_RETURN_IF_ERROR(check_list(request.parts));
+  CO_RETURN_IF_ERROR(bucket_class(env, *bucket));  // its parts lie where they were written to
   for (int attempt = 0; attempt < kCompleteAttemptsMax; ++attempt) {
     auto make_plan = [&] { return plan_complete(env, request, *id, *bucket); };
     CO_ASSIGN_OR_RETURN(Planned planned, co_await env.workers.run(make_plan));

@@ -1,4 +1,4 @@
-// COPY: within one tenant and without customers' keys the streams are shared and their data keys wrapped again for the new version, so
+// COPY: within one tenant, one placement and without customers' keys the streams are shared and their data keys wrapped again for the new version, so
 // that the cost does not depend on the size; parts of a multipart object become slices of the copy. Everything else is read and sealed anew.
 //
 // The source must still be the version that was read when the commit is built: a version that was replaced meanwhile may have doomed
@@ -70,11 +70,15 @@ Result<void> share(Env& env, const Slice& slice, const KeyScope& from, const Key
   return {};
 }
 
-// Takes over the source's streams; false if its parts are too many for one commit.
+// Takes over the source's streams; false if its parts are too many for one commit, or any of it lies otherwise than a body that is written to
+// the destination now would (whatever the source's bucket says: it may have followed another policy before).
 Result<bool> share_streams(Env& env, const index::Snapshot& view, const CopyRequest& request,
                            const VersionRecord& source, const Bucket& from, const Bucket& to,
                            CopyPlan& plan) {
   VersionRecord& version = plan.version;
+  ASSIGN_OR_RETURN(std::shared_ptr<const PlacementClass> placed, bucket_class(env, to));
+  for (const Slice& slice : source.slices)
+    if (!lies_as(slice, *placed)) return false;
   auto scope_of_next = [&] {
     return KeyScope{to.info.owner, request.bucket, version.version_id,
                     static_cast<uint32_t>(version.slices.size())};
@@ -91,7 +95,7 @@ Result<bool> share_streams(Env& env, const index::Snapshot& view, const CopyRequ
       return fail(Code::unavailable, "the source changed while it was copied", std::string(kSourceMoved));
     ASSIGN_OR_RETURN(PartRecord part, decode_part(*value));
     bytes += value->size();
-    if (bytes > kSharedPartBytesMax) {
+    if (bytes > kSharedPartBytesMax || (part.slice && !lies_as(*part.slice, *placed))) {
       version.slices.clear();
       return false;
     }
@@ -227,6 +231,7 @@ io::Task<Result<ObjectInfo>> copy_object(Env& env, CopyRequest request) {
   CO_ASSIGN_OR_RETURN(std::shared_ptr<const Bucket> to, find_bucket(env, request.bucket));
   CO_ASSIGN_OR_RETURN(std::shared_ptr<const Bucket> from, find_bucket(env, request.source_bucket));
   CO_RETURN_IF_ERROR(check_request(request, *to));
+  CO_RETURN_IF_ERROR(bucket_class(env, *to));
   for (int attempt = 0; attempt < kCopyAttemptsMax; ++attempt) {
     Result<ObjectInfo> copied = co_await copy_once(env, request, *from, *to);
     if (copied || copied.error().detail != kSourceMoved) co_return copied;

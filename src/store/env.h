@@ -2,10 +2,13 @@
 // Store that bears its name, with its contract.
 #pragma once
 
+#include <mutex>
+
 #include "extent/loop_scopes.h"
 #include "store/budget.h"
 #include "store/directory.h"
 #include "store/pins.h"
+#include "store/placements.h"
 #include "store/rules.h"
 #include "store/store.h"
 
@@ -19,6 +22,24 @@ inline constexpr Duration kReadDeadline = std::chrono::seconds(30);  // for one 
 inline constexpr Duration kMemoryDeadline =
     std::chrono::seconds(30);  // for waiting for memory; then SlowDown
 
+// The classes that bodies are placed in now: a reload of the configuration may give others. Thread-safe.
+class CurrentPlacements {
+ public:
+  explicit CurrentPlacements(std::shared_ptr<const Placements> now) : now_(std::move(now)) {}
+  std::shared_ptr<const Placements> get() const {
+    std::lock_guard lock(mutex_);
+    return now_;
+  }
+  void set(std::shared_ptr<const Placements> next) {
+    std::lock_guard lock(mutex_);
+    now_ = std::move(next);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<const Placements> now_;
+};
+
 struct Env {
   StoreOptions options;
   const crypto::Keyring& keys;
@@ -26,9 +47,7 @@ struct Env {
   index::Committer& committer;
   extent::Fanout& fanout;
   extent::ExtentReader& reader;
-  std::shared_ptr<const extent::Placement> placement;
-  erasure::Coder coder;
-  extent::AckRule ack;
+  CurrentPlacements placements;
   io::Workers& workers;
   Random& random;
   Clock& clock;
@@ -44,6 +63,12 @@ inline Result<std::shared_ptr<const Bucket>> find_bucket(Env& env, const std::st
   if (!bucket) return no_such_bucket();
   return bucket;
 }
+
+// Where bodies that are written to the bucket from now on go. PlacementRefused: it follows a policy or data class that is not configured, and
+// takes no writes.
+Result<std::shared_ptr<const PlacementClass>> bucket_class(const Env& env, const Bucket& bucket);
+// Everything of the stream lies as it would if it were written in this class.
+bool lies_as(const Slice& slice, const PlacementClass& placed);
 
 // Within build(): the bucket still exists and still belongs to the tenant under whose key the data were sealed.
 Result<void> check_bucket_unchanged(const index::View& view, std::string_view bucket, std::string_view owner);

@@ -155,7 +155,9 @@ Result<void> Source::use(Current next, const KeyScope& scope) {
 // A piece sealed and open. Whole stripes, so that every island is asked for as much.
 uint64_t Source::want_bytes() const {
   if (small_) return 0;
-  uint64_t k = static_cast<uint64_t>(env_.coder.code().k);
+  const std::vector<ExtentRun>& extents = current_.slice.storage.extents;
+  uint64_t k =
+      extents.empty() ? kPieceSegmentsMax : static_cast<uint64_t>(extents.front().ref.geometry.code.k);
   uint64_t stripes = std::max<uint64_t>(kPieceSegmentsMax / k, 1);
   return std::min(stripes * k, left_ / kSegmentPlain + 2) * kBytesPerSegment;
 }

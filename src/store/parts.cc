@@ -83,6 +83,7 @@ Result<Checksum> checksum_of(const UploadRecord& upload, const BodySource& body)
 io::Task<Result<PartInfo>> put_part(Env& env, PartRequest request, BodySource& body) {
   CO_ASSIGN_OR_RETURN(std::shared_ptr<const Bucket> bucket, find_bucket(env, request.bucket));
   CO_RETURN_IF_ERROR(check_part(request));
+  CO_ASSIGN_OR_RETURN(std::shared_ptr<const PlacementClass> placed, bucket_class(env, *bucket));
   auto look = [&] { return read_upload(*env.kv.snapshot(), request.bucket, request.key, request.upload); };
   CO_ASSIGN_OR_RETURN(UploadRecord upload, co_await env.workers.run(look));
   CO_RETURN_IF_ERROR(
@@ -90,7 +91,7 @@ io::Task<Result<PartInfo>> put_part(Env& env, PartRequest request, BodySource& b
 
   SummingBody summing(body, upload.checksum);
   BodySource& source = upload.checksum == Checksum::Kind::none ? body : summing;
-  Upload stream(env, source, request.length);
+  Upload stream(env, source, request.length, std::move(placed));
   Result<void> uploaded = co_await stream.run();
   Result<Checksum> checksum = uploaded ? checksum_of(upload, source) : fail(uploaded.error());
   if (!checksum) {

@@ -63,9 +63,10 @@ io::Task<Result<ObjectInfo>> put_object(Env& env, PutRequest request, BodySource
   CO_RETURN_IF_ERROR(check_lockable(request.attributes, bucket->info.object_lock));
   if (request.length && *request.length > kObjectBytesMax)
     co_return fail(Code::limit, "an object of one PUT has at most 5 GiB", "EntityTooLarge");
+  CO_ASSIGN_OR_RETURN(std::shared_ptr<const PlacementClass> placed, bucket_class(env, *bucket));
   CO_RETURN_IF_ERROR(co_await check_early(env, request, *bucket));
 
-  Upload upload(env, body, request.length);
+  Upload upload(env, body, request.length, std::move(placed));
   Result<void> uploaded = co_await upload.run();
   if (!uploaded) {
     if (!upload.begun().empty()) env.background.spawn(give_up(env.committer, env.clock, upload.begun()));
@@ -115,8 +116,7 @@ io::Task<Result<ObjectInfo>> put_object(Env& env, PutRequest request, BodySource
     co_return fail(committed.error());
   }
   if (env.options.ledger)
-    for (const extent::ExtentRef& ref : upload.begun())
-      env.options.ledger->owe(key_of(ref), ((1u << ref.geometry.code.n) - 1) & ~ref.confirmed, now_ms);
+    for (const extent::ExtentRef& ref : upload.begun()) env.options.ledger->owe(ref, now_ms);
   if (request.customer_key) made->encryption.name = request.customer_key->md5;
   co_return std::move(*made);
 }

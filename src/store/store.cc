@@ -23,17 +23,14 @@ class StoreImpl final : public Store {
  public:
   StoreImpl(StoreOptions options, const crypto::Keyring& keys, index::Kv& kv, index::Committer& committer,
             extent::Fanout& fanout, extent::ExtentReader& reader,
-            std::shared_ptr<const extent::Placement> placement, erasure::Code code, extent::AckRule ack,
-            io::Workers& workers, Random& random, Clock& clock)
+            std::shared_ptr<const Placements> placements, io::Workers& workers, Random& random, Clock& clock)
       : env_{options,
              keys,
              kv,
              committer,
              fanout,
              reader,
-             std::move(placement),
-             erasure::Coder(code),
-             ack,
+             CurrentPlacements(std::move(placements)),
              workers,
              random,
              clock,
@@ -49,6 +46,11 @@ class StoreImpl final : public Store {
   }
 
   io::Task<void> drain() override { co_await env_.background.drain(); }
+
+  std::shared_ptr<const Placements> placements() const override { return env_.placements.get(); }
+  void use_placements(std::shared_ptr<const Placements> next) override {
+    env_.placements.set(std::move(next));
+  }
 
   std::shared_ptr<const Account> find_account(const std::string& access_key) const override {
     return env_.directory.account(access_key);
@@ -288,8 +290,12 @@ io::Task<Result<std::unique_ptr<Store>>> open_store(StoreOptions options, const 
   if (placement->islands.size() != static_cast<size_t>(code.n))
     co_return fail(Code::invalid, "the placement has " + std::to_string(placement->islands.size()) +
                                       " islands and the code needs " + std::to_string(code.n));
-  auto store = std::make_unique<StoreImpl>(options, keys, kv, committer, fanout, reader, std::move(placement),
-                                           code, ack, workers, random, clock);
+  std::shared_ptr<const Placements> placements = options.placements;
+  if (placements == nullptr) {
+    CO_ASSIGN_OR_RETURN(placements, Placements::make(std::move(placement), code, ack, {}));
+  }
+  auto store = std::make_unique<StoreImpl>(options, keys, kv, committer, fanout, reader,
+                                           std::move(placements), workers, random, clock);
   CO_RETURN_IF_ERROR(co_await store->refresh());
   co_return std::unique_ptr<Store>(std::move(store));
 }

@@ -11,6 +11,7 @@
 #include "island/mem_island.h"
 #include "store/keys.h"
 #include "store/pins.h"
+#include "store/placements.h"
 #include "store/registry.h"
 #include "store/staged_view.h"
 #include "store/store.h"
@@ -110,6 +111,11 @@ class StoreRig {
     }
     journal = std::move(*opened);
     reader = extent::make_extent_reader(*keys, placement, *workers, {}, repairs);
+    if (!choices.empty()) {
+      auto placements = Placements::make(placement, journal_options.code, journal_options.ack, choices);
+      EXPECT_TRUE(placements.has_value());
+      if (placements) options.placements = *placements;
+    }
     auto made =
         co_await open_store(options, *keys, *journal.kv, *journal.committer, *fanout, *reader, placement,
                             journal_options.code, journal_options.ack, *workers, *random, clock);
@@ -135,6 +141,15 @@ class StoreRig {
     if (forget_view) std::filesystem::remove_all(dir + "/index");
     bool good = co_await start();
     co_return good;
+  }
+
+  // A bucket that follows a policy among `choices`.
+  io::Task<bool> make_bucket(std::string name, std::string policy) {
+    CreateBucket request{std::move(name), kAlice, false, {}};
+    request.configs[std::string(kPlacementDocument)] = encode(BucketPlacement{std::move(policy), ""});
+    Result<void> made = co_await store->create_bucket(std::move(request));
+    EXPECT_EQ(code_of(made), "ok");
+    co_return made.has_value();
   }
 
   io::Task<Result<ObjectInfo>> put(std::string bucket, std::string key, std::string bytes) {
@@ -253,6 +268,7 @@ class StoreRig {
   std::shared_ptr<const extent::Placement> placement;
   index::JournalOptions journal_options;
   StoreOptions options;
+  std::vector<PlacementChoice> choices;  // besides "default"; before start()
   std::unique_ptr<io::Workers> workers;
   std::unique_ptr<extent::Fanout> fanout;
   index::Journal journal;

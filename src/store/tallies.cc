@@ -96,7 +96,7 @@ PlacedAs placing_of(const extent::ExtentRef& ref) {
   as.in = ref.kind == Kind::section ? PlacedAs::In::commits : PlacedAs::In::extents;
   as.n = static_cast<uint8_t>(ref.geometry.code.n);
   as.k = static_cast<uint8_t>(ref.geometry.code.k);
-  for (uint8_t shard = 0; shard < as.n; ++shard) as.islands[shard] = shard;
+  for (uint8_t shard = 0; shard < as.n; ++shard) as.islands[shard] = static_cast<uint8_t>(ref.home(shard));
   return as;
 }
 

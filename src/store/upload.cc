@@ -35,8 +35,14 @@ struct Upload::Sending {
   };
 };
 
-Upload::Upload(Env& env, BodySource& body, std::optional<uint64_t> length)
-    : env_(env), body_(body), length_(length), hashing_(!body.brings_md5()), sealer_(env.random) {}
+Upload::Upload(Env& env, BodySource& body, std::optional<uint64_t> length,
+               std::shared_ptr<const PlacementClass> placed)
+    : env_(env),
+      body_(body),
+      length_(length),
+      placed_(std::move(placed)),
+      hashing_(!body.brings_md5()),
+      sealer_(env.random) {}
 
 std::vector<extent::ExtentRef> Upload::begun() const {
   std::vector<extent::ExtentRef> refs;
@@ -86,7 +92,8 @@ io::Task<Result<void>> Upload::read_all() {
     if (!final && have_ <= piece) bytes = (have_ - 1) / kSegmentPlain * kSegmentPlain;  // cut short
     total_ += bytes;
     CO_RETURN_IF_ERROR(check_size(final));
-    if (final && next_segment_ == 0 && bytes <= kSmallBytesMax) {
+    const bool small = bytes == 0 || (bytes <= kSmallBytesMax && placed_->in_commits);
+    if (final && next_segment_ == 0 && small) {
       Result<void> sealed = co_await seal_small(bytes);
       co_return sealed;
     }
@@ -146,7 +153,7 @@ io::Task<Result<bool>> Upload::make_room(size_t want) {
     co_return true;
   }
   const size_t segment = kSegmentPlain + 1;
-  const size_t stripe = static_cast<size_t>(env_.coder.code().k) * kSegmentPlain + 1;
+  const size_t stripe = static_cast<size_t>(placed_->coder.code().k) * kSegmentPlain + 1;
   size_t size = std::min(want, buffer.size() < segment ? segment : buffer.size() < stripe ? stripe : want);
   if (buffer.size() >= size) co_return true;
   if (arriving_.bytes() == 0) {
@@ -217,7 +224,7 @@ Result<void> Upload::check_size(bool ended) const {
 }
 
 uint64_t Upload::stripes_to_segments(uint64_t plain_bytes) const {
-  uint64_t k = static_cast<uint64_t>(env_.coder.code().k);
+  uint64_t k = static_cast<uint64_t>(placed_->coder.code().k);
   return std::max<uint64_t>(plain_bytes / kSegmentPlain / k, 1) * k;
 }
 
@@ -229,7 +236,7 @@ uint64_t Upload::staged_segments_max() const {
 
 // Bytes of memory for the shards of an extent of so many segments.
 uint64_t Upload::coded_bytes(uint64_t segments) const {
-  erasure::Code code = env_.coder.code();
+  erasure::Code code = placed_->coder.code();
   uint64_t stripes = (segments + static_cast<uint64_t>(code.k) - 1) / static_cast<uint64_t>(code.k);
   return stripes * static_cast<uint64_t>(code.n) * (kSegmentSealed + kTagBytes);
 }
@@ -296,7 +303,8 @@ io::Task<Result<void>> Upload::open_extent() {
   CO_ASSIGN_OR_RETURN(index::NewExtent fresh, co_await env_.committer.allocate_extent());
   ref.id = fresh.id;
   ref.attempt = fresh.attempt;
-  ref.geometry.code = env_.coder.code();
+  ref.geometry.code = placed_->coder.code();
+  ref.homes = placed_->homes;
   ref.geometry.cell_bytes = kSegmentSealed;
   ref.geometry.length = extent_segments_ * kSegmentSealed;
   if (length_) {
@@ -304,7 +312,7 @@ io::Task<Result<void>> Upload::open_extent() {
     uint64_t plain = std::min(left, extent_segments_ * kSegmentPlain);
     ref.geometry.length = plain + segments_of(plain) * kTagBytes;
   }
-  builder_ = std::make_unique<extent::ExtentBuilder>(env_.keys, env_.coder, ref);
+  builder_ = std::make_unique<extent::ExtentBuilder>(env_.keys, placed_->coder, ref);
   extents_.push_back({ref, next_segment_, 0});
   co_return Result<void>();
 }
@@ -325,10 +333,10 @@ io::Task<Result<void>> Upload::send(std::unique_ptr<Sending> sending, size_t run
   parcel->ticket = std::move(sending->ticket);
   const extent::ExtentRef ref = extents_[run].ref;
   std::vector<std::string> names;
-  names.reserve(env_.placement->islands.size());
+  names.reserve(placed_->islands->islands.size());
   for (int shard = 0; shard < ref.geometry.code.n; ++shard)
-    names.push_back(
-        extent::shard_name(env_.keys, env_.placement->islands[static_cast<size_t>(shard)]->id(), ref, shard));
+    names.push_back(extent::shard_name(env_.keys, placed_->islands->islands[static_cast<size_t>(shard)]->id(),
+                                       ref, shard));
   auto finish = [&] {
     parcel->coded = sending->builder->finish(names);
     sending->builder.reset();
@@ -344,7 +352,7 @@ io::Task<Result<void>> Upload::send(std::unique_ptr<Sending> sending, size_t run
   extents_[run].segments = parcel->coded.ref.geometry.cells();
   std::shared_ptr<const void> keep_alive = std::move(parcel);
   Result<uint32_t> confirmed =
-      co_await env_.fanout.put(env_.placement, std::move(blobs), std::move(keep_alive), env_.ack);
+      co_await env_.fanout.put(placed_->islands, std::move(blobs), std::move(keep_alive), placed_->ack);
   if (!confirmed) co_return fail(confirmed.error());
   extents_[run].ref.confirmed = *confirmed;
   co_return Result<void>();

@@ -1,4 +1,4 @@
-// Upload: one body becomes one sealed stream, either a few segments in memory (small) or extents on the islands.
+// Upload: one body becomes one sealed stream, either a few segments in memory (small) or extents on the islands of its placement class.
 //
 // Memory follows the bytes that have arrived, not those that were announced: the first piece (1 MiB) starts with room for one segment and
 // grows with what comes. A client that fills it quickly gets an extent (8 MiB) to fill, and then the pipeline, each step on its own: read a
@@ -20,8 +20,10 @@ namespace archipel::store {
 
 class Upload {
  public:
-  // `length`: if known. `body` and `env` must outlive it.
-  Upload(Env& env, BodySource& body, std::optional<uint64_t> length);
+  // `length`: if known. `placed`: where the bytes go; a small body is kept in memory for the commit only if that class allows it, and gets an
+  // extent of its own otherwise. `body` and `env` must outlive it.
+  Upload(Env& env, BodySource& body, std::optional<uint64_t> length,
+         std::shared_ptr<const PlacementClass> placed);
 
   // Reads the body to its end. After success the results below are final. After an error nothing of the body is referenced anywhere:
   // extents that were sent are garbage by computation. Call once.
@@ -68,6 +70,7 @@ class Upload {
   Env& env_;
   BodySource& body_;
   const std::optional<uint64_t> length_;
+  const std::shared_ptr<const PlacementClass> placed_;
   const bool hashing_;
   Pins::Writer pin_;  // of the extents, from before the first has an id
   crypto::StreamSealer sealer_;

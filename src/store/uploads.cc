@@ -189,6 +189,7 @@ io::Task<Result<UploadInfo>> create_upload(Env& env, CreateUpload request) {
   CO_ASSIGN_OR_RETURN(std::shared_ptr<const Bucket> bucket, find_bucket(env, request.bucket));
   CO_RETURN_IF_ERROR(check_new_upload(request));
   CO_RETURN_IF_ERROR(check_lockable(request.attributes, bucket->info.object_lock));
+  CO_RETURN_IF_ERROR(bucket_class(env, *bucket));
   UploadRecord record;
   record.initiated_ms = env.clock.unix_ms();
   record.initiator = std::move(request.initiator);

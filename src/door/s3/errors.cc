@@ -89,6 +89,8 @@ static constexpr S3Error kErrors[] = {
     {"ObjectLockConfigurationNotFoundError", 404, "Object Lock configuration does not exist for this bucket"},
     {"OperationAborted", 409, "A conflicting operation is under way against this resource; try again."},
     {"OwnershipControlsNotFoundError", 404, "The bucket ownership controls were not found."},
+    {"PlacementRefused", 403,
+     "The placement policy of this bucket is not configured here; it takes no writes."},
     {"PreconditionFailed", 412, "At least one of the preconditions you specified did not hold."},
     {"QuotaExceeded", 403, "The quota of the bucket or of its owner does not allow this."},
     {"RequestTimeTooSkewed", 403,
