@@ -67,11 +67,14 @@ class Search {
   void limit_size(int size_max) { size_max_ = size_max; }
 
  private:
-  // Is what `hits` alone reaches (of `once`, but not of `twice`) missing in a count if it goes?
+  // Does a count miss its need without what `hits` alone reaches (of `once`, but not of `twice`)?
   bool needed(Hits hits, Hits once, Hits twice) const {
+    auto missed = [](uint64_t alone, uint64_t all, int need) {
+      return alone != 0 && std::popcount(all & ~alone) < need;
+    };
     Hits alone = hits & ~twice;
-    return std::popcount(once.first & ~alone.first) < term_.need_first ||
-           std::popcount(once.second & ~alone.second) < term_.need_second;
+    return missed(alone.first, once.first, term_.need_first) ||
+           missed(alone.second, once.second, term_.need_second);
   }
 
   template <class F>
