@@ -118,7 +118,7 @@ Result<void> authorize_delete(Call& call, std::string_view key, const store::Ver
 io::Task<Result<store::BucketInfo>> open_source(Call& call, std::string bucket, std::string key,
                                                 store::VersionName version, std::string_view expected_owner);
 
-// Between judging a GET and opening it, another version may have taken its place: what was opened is judged again, unless owner, ACL and
+// Between judging a read and opening what is read, another version may have taken its place: what was opened is judged again, unless owner, ACL and
 // tags are those that were judged. Errors: AccessDenied.
 Result<void> confirm_read(Call& call, const store::ObjectInfo& opened);
 

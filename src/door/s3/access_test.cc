@@ -194,10 +194,19 @@ TEST_F(Access, ConditionsSeeTheTagsOfABody) {
 
 // Another object may take the place of the one that was judged before it is opened.
 TEST_F(Access, WhatIsOpenedIsJudgedToo) {
-  EXPECT_EQ(w.send("PUT", "/bucket/key?acl", {{"x-amz-acl", "public-read"}}).status, 200);
-  EXPECT_EQ(anonymous("GET", "/bucket/key"), 200);
-  w.store.before_get = [&] { w.store.buckets["bucket"].objects["key"].info.attributes.acl.clear(); };
-  EXPECT_EQ(anonymous("GET", "/bucket/key"), 403);
+  for (const char* method : {"GET", "HEAD"}) {
+    EXPECT_EQ(w.send("PUT", "/bucket/key?acl", {{"x-amz-acl", "public-read"}}).status, 200);
+    EXPECT_EQ(anonymous(method, "/bucket/key"), 200) << method;
+    w.store.before_get = [&] { w.store.buckets["bucket"].objects["key"].info.attributes.acl.clear(); };
+    EXPECT_EQ(anonymous(method, "/bucket/key"), 403) << method;
+  }
+  put_policy(
+      allow_everyone(R"("s3:GetObjectTagging")", R"({"StringEquals":{"s3:ExistingObjectTag/open":"yes"}})"));
+  auto& tags = w.store.buckets["bucket"].objects["key"].info.attributes.tags;
+  tags["open"] = "yes";
+  EXPECT_EQ(anonymous("GET", "/bucket/key?tagging"), 200);
+  w.store.before_get = [&] { tags["open"] = "no"; };
+  EXPECT_EQ(anonymous("GET", "/bucket/key?tagging"), 403);
 }
 
 TEST_F(Access, CopyNeedsTheRightToReadItsSource) {

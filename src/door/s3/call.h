@@ -77,6 +77,9 @@ struct Call {
   }
 };
 
+// The URL of the target's object, as this client would ask for it.
+std::string location_of(const Call& call);
+
 // A response with the headers every answer carries.
 http::Response make_response(Call& call, int status);
 io::Task<Result<void>> reply(Call& call, http::Response response, std::string body = {});

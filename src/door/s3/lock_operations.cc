@@ -26,6 +26,7 @@ io::Task<Result<store::Attributes>> read_attributes(Call& call) {
   if (!bucket) co_return std::unexpected(std::move(bucket).error());
   auto info = co_await call.door.store.head(std::move(what));
   if (!info) co_return std::unexpected(std::move(info).error());
+  CO_RETURN_IF_ERROR(confirm_read(call, *info));
   co_return std::move(info->attributes);
 }
 

@@ -188,10 +188,9 @@ static io::Task<Result<SlowAnswer>> complete(Call& call, store::CompleteUpload r
   add_written_version(bucket, info->version, answer.headers);
   add_encryption(info->encryption, key.get(), answer.headers);
   XmlWriter xml("CompleteMultipartUploadResult");
-  std::string location = "http://" + std::string(call.request.headers.get("host"));
-  if (!call.target.virtual_hosted) location += '/' + call.target.bucket;
-  location += '/' + http::uri_encode(call.target.key, http::Slash::keep);
-  xml.element("Location", location).element("Bucket", call.target.bucket).element("Key", call.target.key);
+  xml.element("Location", location_of(call))
+      .element("Bucket", call.target.bucket)
+      .element("Key", call.target.key);
   xml.element("ETag", quoted(info->etag));
   write_checksum(xml, info->checksum, info->parts);
   answer.document = xml.take();

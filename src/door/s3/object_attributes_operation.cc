@@ -105,6 +105,7 @@ io::Task<Result<void>> get_object_attributes(Call& call) {
     auto refused = co_await refuse_read(call, std::move(*bucket), std::move(what), std::move(info).error());
     co_return refused;
   }
+  CO_RETURN_IF_ERROR(confirm_read(call, *info));
   XmlWriter xml("GetObjectAttributesResponse");
   if (wanted.etag) xml.element("ETag", info->etag);
   if (wanted.checksum && info->checksum.kind != ChecksumKind::none) {

@@ -213,6 +213,7 @@ io::Task<Result<void>> head_object(Call& call) {
     auto refused = co_await refuse_read(call, std::move(*bucket), std::move(what), std::move(info).error());
     co_return refused;
   }
+  CO_RETURN_IF_ERROR(confirm_read(call, *info));
   auto piece = co_await piece_of_head(call, what, *info);
   if (!piece) {
     auto refused = co_await refuse_read(call, std::move(*bucket), std::move(what), std::move(piece).error());

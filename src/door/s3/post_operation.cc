@@ -131,13 +131,6 @@ std::string quoted_url(std::string_view etag) {
   return "%22" + std::string(etag) + "%22";
 }
 
-std::string location_of(const Call& call) {
-  std::string_view host = call.request.headers.get("host");
-  std::string out = "http://" + std::string(host) + "/";
-  if (!call.target.virtual_hosted) out += call.target.bucket + "/";
-  return out + http::uri_encode(call.target.key, http::Slash::keep);
-}
-
 bool good_redirect(std::string_view url) {
   bool web = url.starts_with("http://") || url.starts_with("https://");
   return web && url.size() <= 4096 && std::ranges::none_of(url, [](char c) {

@@ -1,8 +1,16 @@
 #include "door/s3/call.h"
 #include "door/s3/errors.h"
 #include "door/s3/xml.h"
+#include "http/uri.h"
 
 namespace archipel::door::s3 {
+
+std::string location_of(const Call& call) {
+  std::string out = call.request.secure ? "https://" : "http://";
+  out += call.request.headers.get("host");
+  if (!call.target.virtual_hosted) out += '/' + call.target.bucket;
+  return out + '/' + http::uri_encode(call.target.key, http::Slash::keep);
+}
 
 http::Response make_response(Call& call, int status) {
   http::Response response;

@@ -13,6 +13,7 @@ io::Task<Result<void>> get_object_tagging(Call& call) {
   if (!bucket) co_return std::unexpected(std::move(bucket).error());
   auto info = co_await call.door.store.head(std::move(what));
   if (!info) co_return std::unexpected(std::move(info).error());
+  CO_RETURN_IF_ERROR(confirm_read(call, *info));
   http::Response response = make_response(call, 200);
   response.headers.add("content-type", "application/xml");
   add_version(*bucket, info->version, response.headers);

@@ -26,7 +26,7 @@ class FakeStore final : public store::Store {
   UnixMs now_ms = 1'700'000'000'000;
   size_t read_piece_bytes = 1u << 20;
   std::optional<Error> fail_next;    // the next call that can fail does
-  std::function<void()> before_get;  // once, before the next get(): what others do meanwhile
+  std::function<void()> before_get;  // once, before the next get() or head(): what others do meanwhile
   int corrupt_after_pieces = -1;     // an ObjectReader fails after so many pieces
 
   std::shared_ptr<const store::Account> find_account(const std::string& access_key) const override {
@@ -165,6 +165,8 @@ class FakeStore final : public store::Store {
     co_return out;
   }
   io::Task<Result<store::ObjectInfo>> head(store::HeadRequest request) override {
+    const bool judging = request.see_markers;  // what access does first
+    if (!judging && before_get) std::exchange(before_get, nullptr)();
     auto object = find(request.bucket, request.key, request.conditions);
     if (!object) co_return std::unexpected(object.error());
     co_return (*object)->info;
