@@ -202,6 +202,16 @@ TEST(Expiration, IsToldWithTheObject) {
     EXPECT_EQ(a.headers.get("x-amz-expiration"), told);
     a = co_await world.send("GET", "/bucket/x/1");
     EXPECT_EQ(a.headers.get("x-amz-expiration"), told);
+    a = co_await world.send("PUT", "/bucket/x/2", "", {{"x-amz-copy-source", "/bucket/x/1"}});
+    EXPECT_EQ(a.headers.get("x-amz-expiration"), told) << "of a copy";
+    a = co_await world.send("POST", "/bucket/x/3?uploads");
+    const std::string id = a.element("UploadId");
+    a = co_await world.send("PUT", "/bucket/x/3?partNumber=1&uploadId=" + id, "x");
+    a = co_await world.send("POST", "/bucket/x/3?uploadId=" + id,
+                            "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>" +
+                                std::string(a.headers.get("etag")) +
+                                "</ETag></Part></CompleteMultipartUpload>");
+    EXPECT_EQ(a.headers.get("x-amz-expiration"), told) << "of a multipart upload";
     a = co_await world.send("PUT", "/bucket/y/1", "x");
     EXPECT_EQ(a.headers.find("x-amz-expiration"), nullptr);
   });

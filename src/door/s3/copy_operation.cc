@@ -1,3 +1,4 @@
+#include "door/s3/bucket_handlers.h"
 #include "door/s3/errors.h"
 #include "door/s3/new_object.h"
 #include "door/s3/object_reads.h"
@@ -79,6 +80,7 @@ io::Task<Result<SlowAnswer>> copy(Call& call, store::CopyRequest request, store:
     answer.headers.add("x-amz-copy-source-version-id", source_version);
   add_written_version(bucket, copied->version, answer.headers);
   add_encryption(copied->encryption, key.get(), answer.headers);
+  add_expiration(call, bucket, call.target.key, *copied, answer.headers);
   XmlWriter xml("CopyObjectResult");
   xml.element("LastModified", http::format_iso_extended(copied->modified_ms))
       .element("ETag", quoted(copied->etag));

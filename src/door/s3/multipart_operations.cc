@@ -1,4 +1,5 @@
 // Multipart uploads: create, parts, copies as parts, complete, abort.
+#include "door/s3/bucket_handlers.h"
 #include "door/s3/errors.h"
 #include "door/s3/multipart_documents.h"
 #include "door/s3/new_object.h"
@@ -187,6 +188,7 @@ static io::Task<Result<SlowAnswer>> complete(Call& call, store::CompleteUpload r
   SlowAnswer answer;
   add_written_version(bucket, info->version, answer.headers);
   add_encryption(info->encryption, key.get(), answer.headers);
+  add_expiration(call, bucket, call.target.key, *info, answer.headers);
   XmlWriter xml("CompleteMultipartUploadResult");
   xml.element("Location", location_of(call))
       .element("Bucket", call.target.bucket)
