@@ -1,7 +1,9 @@
 // Buckets: created, configured, deleted when empty, listed by owner; what they keep and may keep. A bucket never changes hands, so its owner is the tenant of its keys.
 #include <algorithm>
+#include <ranges>
 
 #include "store/env.h"
+#include "store/inventory.h"
 #include "store/keys.h"
 #include "store/part_sets.h"
 #include "store/staged_view.h"
@@ -22,6 +24,33 @@ Result<void> check_config(const std::string& name, const std::string& document) 
   if (document.size() > kBucketConfigBytesMax)
     return fail(Code::limit, "a configuration document has at most 256 KiB", "EntityTooLarge");
   return {};
+}
+
+// Unknown names are said with those that are known: a bucket is made, or placed, by a person.
+Result<void> check_placement(Env& env, const BucketPlacement& asked) {
+  RETURN_IF_ERROR(check_bucket_placement(asked));
+  const std::shared_ptr<const Placements> known = env.placements.get();
+  auto refused = [](std::string_view what, const std::string& name, const auto& names) {
+    std::string all;
+    for (const std::string& one : names) all += (all.empty() ? "" : ", ") + one;
+    return fail(Code::denied,
+                "there is no " + std::string(what) + " \"" + name + "\" at this gateway; there are " + all,
+                "PlacementRefused");
+  };
+  if (!asked.policy.empty() && !known->find(asked.policy))
+    return refused("placement policy", asked.policy, known->policies());
+  if (!asked.data_class.empty() && !known->data_classes().contains(asked.data_class))
+    return refused("data class", asked.data_class, std::views::keys(known->data_classes()));
+  Result<const PlacementClass*> found = known->resolve(asked);
+  if (!found) return fail(found.error());
+  return {};
+}
+
+// The document, or its removal if it asks for nothing.
+index::Mutation placement_mutation(const std::string& bucket, const BucketPlacement& asked) {
+  index::Mutation out{config_key(bucket, kPlacementDocument), std::nullopt};
+  if (asked != BucketPlacement()) out.value = encode_config(encode(asked));
+  return out;
 }
 
 Result<size_t> count_buckets(const index::View& view, const std::string& owner) {
@@ -52,6 +81,8 @@ Result<void> build_create(const CreateBucket& request, const BucketRecord& recor
   out.push_back({owner_key(record.owner, request.name), std::string()});
   for (const auto& [name, document] : request.configs)
     out.push_back({config_key(request.name, name), encode_config(document)});
+  if (const BucketPlacement asked{request.policy, request.data_class}; asked != BucketPlacement())
+    out.push_back(placement_mutation(request.name, asked));
   out.push_back({bucket_usage_key(request.name), encode(UsageRecord{{}, {}, Tallies()})});
   RETURN_IF_ERROR(begin_extent_tallies(view, out));
   // An account whose buckets have all been counted from their beginning is counted too.
@@ -222,6 +253,7 @@ io::Task<Result<void>> create_bucket(Env& env, CreateBucket request) {
   CO_RETURN_IF_ERROR(check_bucket_name(request.name));
   CO_RETURN_IF_ERROR(check_owner(request.owner));
   for (const auto& [name, document] : request.configs) CO_RETURN_IF_ERROR(check_config(name, document));
+  CO_RETURN_IF_ERROR(check_placement(env, {request.policy, request.data_class}));
   BucketRecord record{request.owner, env.clock.unix_ms()};
   if (request.object_lock) {
     record.versioning = Versioning::enabled;
@@ -246,6 +278,28 @@ io::Task<Result<BucketInfo>> configure_bucket(Env& env, std::string name, Bucket
   CO_RETURN_IF_ERROR(co_await commit_bucket(env, name, std::move(intent)));
   CO_ASSIGN_OR_RETURN(std::shared_ptr<const Bucket> bucket, find_bucket(env, name));
   co_return bucket->info;
+}
+
+io::Task<Result<BucketInfo>> place_bucket(Env& env, std::string name, BucketPlacement placement) {
+  CO_RETURN_IF_ERROR(check_placement(env, placement));
+  index::Intent intent;
+  intent.build = [name, placement = std::move(placement)](const index::View& view,
+                                                          const std::vector<index::SmallLocation>&,
+                                                          std::vector<index::Mutation>& out) -> Result<void> {
+    ASSIGN_OR_RETURN(std::optional<std::string> bytes, view.get(bucket_key(name)));
+    if (!bytes) return no_such_bucket();
+    out.push_back(placement_mutation(name, placement));
+    return {};
+  };
+  CO_RETURN_IF_ERROR(co_await commit_bucket(env, name, std::move(intent)));
+  CO_ASSIGN_OR_RETURN(std::shared_ptr<const Bucket> bucket, find_bucket(env, name));
+  co_return bucket->info;
+}
+
+io::Task<Result<StoreInventory>> inventory(Env& env) {
+  auto read = [&] { return read_inventory(*env.kv.snapshot()); };
+  Result<StoreInventory> kept = co_await env.workers.run(read);
+  co_return kept;
 }
 
 io::Task<Result<Usage>> bucket_usage(Env& env, std::string name) {

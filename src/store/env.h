@@ -82,6 +82,8 @@ io::Task<Result<void>> remove_user(Env& env, std::string account, std::string na
 io::Task<Result<void>> remove_role(Env& env, std::string account, std::string name);
 io::Task<Result<void>> create_bucket(Env& env, CreateBucket request);
 io::Task<Result<BucketInfo>> configure_bucket(Env& env, std::string name, BucketChange change);
+io::Task<Result<BucketInfo>> place_bucket(Env& env, std::string name, BucketPlacement placement);
+io::Task<Result<StoreInventory>> inventory(Env& env);
 io::Task<Result<Usage>> bucket_usage(Env& env, std::string name);
 io::Task<Result<std::pair<Usage, Quota>>> account_usage(Env& env, std::string owner);
 io::Task<Result<void>> set_account_quota(Env& env, std::string owner, Quota quota);

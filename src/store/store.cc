@@ -123,6 +123,14 @@ class StoreImpl final : public Store {
     Result<BucketInfo> result = co_await store::configure_bucket(env_, std::move(name), std::move(change));
     co_return with_code(std::move(result));
   }
+  io::Task<Result<BucketInfo>> place_bucket(std::string name, BucketPlacement placement) override {
+    Result<BucketInfo> result = co_await store::place_bucket(env_, std::move(name), std::move(placement));
+    co_return with_code(std::move(result));
+  }
+  io::Task<Result<StoreInventory>> inventory() override {
+    Result<StoreInventory> result = co_await store::inventory(env_);
+    co_return with_code(std::move(result));
+  }
   io::Task<Result<Usage>> bucket_usage(std::string name) override {
     Result<Usage> result = co_await store::bucket_usage(env_, std::move(name));
     co_return with_code(std::move(result));

@@ -43,7 +43,7 @@ struct Usage {
 };
 
 // The documents that configure a bucket, as the door wrote them: opaque to the store. Names: acl cors encryption lifecycle logging
-// object-lock ownership placement policy public-access request-payment tagging website.
+// object-lock ownership policy public-access request-payment tagging website; and "placement", the store's own (placements.h), which place_bucket() alone changes.
 using BucketConfigs = std::map<std::string, std::string>;
 inline constexpr size_t kBucketConfigBytesMax = 256u << 10;  // of one document
 
