@@ -7,6 +7,7 @@
 #include "door/s3/list_token.h"
 #include "door/s3/xml.h"
 #include "http/date.h"
+#include "store/placements.h"
 
 namespace archipel::door::s3 {
 
@@ -74,6 +75,21 @@ io::Task<Result<void>> list_buckets(Call& call) {
   co_return sent;
 }
 
+constexpr std::string_view kPolicyHeader = "x-archipel-placement";
+constexpr std::string_view kClassHeader = "x-archipel-data-class";
+
+// Where the bucket's bodies are to go: by header, or by "REGION:POLICY" in place of the region. Whether there is such a policy is the store's to say.
+static Result<void> read_placement(const Call& call, std::string_view in_location, store::CreateBucket& out) {
+  if (const std::string* policy = call.request.headers.find(kPolicyHeader)) out.policy = *policy;
+  if (const std::string* data_class = call.request.headers.find(kClassHeader)) out.data_class = *data_class;
+  if (in_location.empty()) return {};
+  if (!out.policy.empty() && out.policy != in_location)
+    return refuse("InvalidArgument",
+                  "The location constraint and x-archipel-placement name different placement policies.");
+  out.policy = in_location;
+  return {};
+}
+
 // What the request asks the new bucket to be, apart from its name.
 static Result<store::CreateBucket> read_create(const Call& call, std::string_view document) {
   store::CreateBucket out;
@@ -87,11 +103,15 @@ static Result<store::CreateBucket> read_create(const Call& call, std::string_vie
     out.object_lock = yes;
   }
   ASSIGN_OR_RETURN(out.configs, initial_access(call));
-  if (document.empty()) return out;
-  ASSIGN_OR_RETURN(NewBucket asked, parse_new_bucket(document));
+  NewBucket asked;
+  if (!document.empty()) {
+    ASSIGN_OR_RETURN(asked, parse_new_bucket(document));
+  }
+  const std::string region = asked.location.substr(0, asked.location.find(':'));
+  const std::string policy = asked.location.substr(std::min(region.size() + 1, asked.location.size()));
+  RETURN_IF_ERROR(read_placement(call, policy, out));
   // Clients name the region that they sign for; any is accepted there, so it is here.
-  if (!asked.location.empty() && asked.location != call.door.options.region &&
-      asked.location != call.identity.region)
+  if (!region.empty() && region != call.door.options.region && region != call.identity.region)
     return refuse("InvalidLocationConstraint",
                   "The specified location constraint is not valid: this service is in " +
                       call.door.options.region + ".");
@@ -114,6 +134,11 @@ static io::Task<Result<void>> create_again(Call& call, store::CreateBucket asked
     if (config(&asked.configs, name) != config(bucket->configs.get(), name))
       co_return refuse("BucketAlreadyExists",
                        "The bucket exists already, and you own it; its access differs.");
+  const bool placed = !asked.policy.empty() || !asked.data_class.empty();
+  if (config(bucket->configs.get(), std::string(store::kPlacementDocument)) !=
+      (placed ? encode(store::BucketPlacement{asked.policy, asked.data_class}) : ""))
+    co_return refuse("BucketAlreadyExists",
+                     "The bucket exists already, and you own it; its placement differs.");
   if (asked.object_lock != bucket->object_lock)
     co_return refuse("BucketAlreadyExists",
                      "The bucket exists already, and you own it; its Object Lock differs.");
@@ -128,11 +153,24 @@ io::Task<Result<void>> create_bucket(Call& call) {
   auto created = co_await call.door.store.create_bucket(std::move(request));
   if (!created && s3_error_of(created.error()).code == "BucketAlreadyOwnedByYou")
     created = co_await create_again(call, std::move(asked), std::move(created).error());
+  if (!created && created.error().detail == "PlacementRefused")
+    co_return refuse("InvalidLocationConstraint", created.error().message);
   if (!created) co_return std::unexpected(std::move(created).error());
   http::Response response = make_response(call, 200);
   response.headers.add("location", "/" + call.target.bucket);
   auto sent = co_await reply(call, std::move(response));
   co_return sent;
+}
+
+// Where the bucket's bodies go, if it says so.
+static void add_placement(const store::BucketInfo& bucket, http::Headers& out) {
+  if (!bucket.configs) return;
+  auto document = bucket.configs->find(std::string(store::kPlacementDocument));
+  if (document == bucket.configs->end()) return;
+  auto placement = store::decode_bucket_placement(document->second);
+  if (!placement) return;
+  if (!placement->policy.empty()) out.add(std::string(kPolicyHeader), placement->policy);
+  if (!placement->data_class.empty()) out.add(std::string(kClassHeader), placement->data_class);
 }
 
 io::Task<Result<void>> head_bucket(Call& call) {
@@ -141,6 +179,7 @@ io::Task<Result<void>> head_bucket(Call& call) {
   http::Response response = make_response(call, 200);
   response.headers.add("x-amz-bucket-region", call.door.options.region);
   response.headers.add("x-amz-access-point-alias", "false");
+  if (bucket->owner == call.account_id()) add_placement(*bucket, response.headers);
   auto sent = co_await reply(call, std::move(response));
   co_return sent;
 }
