@@ -1,11 +1,14 @@
 #include "app/bucket_operations.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
 
+#include "app/inventory.h"
 #include "app/json.h"
+#include "app/placements.h"
 
 namespace archipel::app {
 namespace {
@@ -50,6 +53,28 @@ void add_usage(JsonObject& out, const store::Usage& usage, const store::Quota& q
   out.number("quota_versions", static_cast<int64_t>(quota.versions));
 }
 
+Result<store::BucketPlacement> placement_of(const store::BucketInfo& info) {
+  if (!info.configs) return store::BucketPlacement();
+  auto document = info.configs->find(std::string(store::kPlacementDocument));
+  if (document == info.configs->end()) return store::BucketPlacement();
+  return store::decode_bucket_placement(document->second);
+}
+
+// What the bucket follows, and where that leads: "eu-only: any 2 of 4, on a, b, c, d".
+std::string placing_text(const Operation& op, const store::BucketPlacement& asked) {
+  auto placements = op.store.placements();
+  if (!placements) return "-";
+  auto placed = placements->resolve(asked);
+  if (!placed) return placed.error().message;
+  const erasure::Code code = (*placed)->coder.code();
+  return fmt::format("{}: any {} of {} shards, on {}", (*placed)->policy, code.k, code.n,
+                     fmt::join(ids_of(*(*placed)->islands), ", "));
+}
+
+std::string or_dash(const std::string& text) {
+  return text.empty() ? "-" : text;
+}
+
 // The quota that the fields ask for, on top of what holds. nullopt: they ask for no change.
 Result<std::optional<store::Quota>> asked_quota(const Operation& op, store::Quota now) {
   const std::string bytes = op.field("bytes"), versions = op.field("versions");
@@ -90,8 +115,15 @@ io::Task<Result<void>> tell_bucket(Operation* op, store::BucketInfo info, bool w
   if (info.configs)
     for (const auto& [name, document] : *info.configs) configured += (configured.empty() ? "" : " ") + name;
   line.text("configured", configured);
-  std::string text =
-      fmt::format("{:<40} {:>16} bytes {:>12} versions", info.name, usage->bytes, usage->versions);
+  CO_ASSIGN_OR_RETURN(store::BucketPlacement asked, placement_of(info));
+  const auto placements = op->store.placements();
+  const std::string follows = placements ? policy_of(asked, *placements) : asked.policy;
+  line.text("policy", follows).text("data_class", asked.data_class);
+  std::string text = fmt::format("{:<40} {:>16} bytes {:>12} versions  {} {}", info.name, usage->bytes,
+                                 usage->versions, or_dash(follows), or_dash(asked.data_class));
+  if (whole)
+    text += fmt::format("\npolicy       {}\ndata class   {}", placing_text(*op, asked),
+                        or_dash(asked.data_class));
   if (whole)
     text += fmt::format(
         "\nowner        {}\nversioning   {}\nobject lock  {}\nquota        {} bytes, {} versions\nconfigured "
@@ -150,6 +182,66 @@ io::Task<Result<void>> bucket_quota(Operation* op) {
   co_return told;
 }
 
+// Of the bucket: what lies otherwise than it would if it were written now.
+io::Task<Result<void>> tell_elsewhere(Operation* op, std::string name) {
+  auto kept = co_await op->store.inventory();
+  if (!kept) co_return fail(std::move(kept).error());
+  const auto placements = op->store.placements();
+  auto bucket = std::ranges::find(kept->buckets, name, &store::StoreInventory::Bucket::name);
+  if (!placements || bucket == kept->buckets.end()) co_return Result<void>{};
+  CO_ASSIGN_OR_RETURN(const store::PlacementClass* placed, placements->resolve(bucket->placement));
+  const exposure::Inventory inventory = inventory_of(*kept, *placements);
+  const store::PlacedAs now = placed_as(*placed);
+  for (const exposure::Holding& holding : inventory.holdings) {
+    if (holding.bucket != name || holding.objects == 0) continue;
+    const bool as_now = holding.code.n == now.n && holding.code.k == now.k &&
+                        std::ranges::is_permutation(holding.islands, ids_of(*placed->islands));
+    const bool as_journal = placed->in_commits && holding.islands == inventory.journal;
+    if (as_now || as_journal) continue;
+    JsonObject line;
+    line.text("event", "elsewhere").text("bucket", name);
+    line.text("code", fmt::format("{},{}", holding.code.n, holding.code.k));
+    line.text("islands", fmt::format("{}", fmt::join(holding.islands, ",")));
+    line.number("objects", static_cast<int64_t>(holding.objects));
+    line.number("bytes", static_cast<int64_t>(holding.bytes));
+    line.number("stored_bytes", static_cast<int64_t>(holding.stored_bytes));
+    op->say(line, fmt::format(
+                      "elsewhere    {} objects, {} bytes: any {} of {} shards, on {}; they stay there until "
+                      "they are written again",
+                      holding.objects, holding.bytes, holding.code.k, holding.code.n,
+                      fmt::join(holding.islands, ", ")));
+  }
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> bucket_place(Operation* op) {
+  const std::string name = op->field("bucket");
+  auto info = co_await op->store.head_bucket(name);
+  if (!info) co_return fail(std::move(info).error());
+  CO_ASSIGN_OR_RETURN(store::BucketPlacement asked, placement_of(*info));
+  const bool policy = op->fields.contains("policy"), data_class = op->fields.contains("class");
+  if (policy) asked.policy = op->field("policy");
+  if (data_class) asked.data_class = op->field("class");
+  if (data_class && !policy) asked.policy.clear();
+  if (policy || data_class) {
+    info = co_await op->store.place_bucket(name, std::move(asked));
+    if (!info) co_return fail(std::move(info).error());
+  }
+  Result<void> told = co_await tell_bucket(op, std::move(*info), true);
+  if (told) told = co_await tell_elsewhere(op, name);
+  co_return told;
+}
+
+// What the cloud keeps, for `archipel exposure`: counts alone.
+io::Task<Result<void>> inventory(Operation* op) {
+  auto kept = co_await op->store.inventory();
+  if (!kept) co_return fail(std::move(kept).error());
+  const auto placements = op->store.placements();
+  if (!placements) co_return fail(Code::unsupported, "this store places nothing");
+  op->lines = inventory_lines(inventory_of(*kept, *placements));
+  co_return Result<void>{};
+}
+
 io::Task<Result<void>> account_quota(Operation* op) {
   auto owner = co_await find_owner(op);
   if (!owner) co_return fail(std::move(owner).error());
@@ -174,10 +266,9 @@ struct Row {
   std::string_view name;
   io::Task<Result<void>> (*run)(Operation*);
 };
-constexpr Row kOperations[] = {{"bucket list", bucket_list},
-                               {"bucket show", bucket_show},
-                               {"bucket quota", bucket_quota},
-                               {"account quota", account_quota}};
+constexpr Row kOperations[] = {{"bucket list", bucket_list},   {"bucket show", bucket_show},
+                               {"bucket quota", bucket_quota}, {"bucket place", bucket_place},
+                               {"inventory", inventory},       {"account quota", account_quota}};
 
 const Row* find_row(const IdentityFields& fields) {
   auto op = fields.find("op");

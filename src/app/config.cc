@@ -21,11 +21,14 @@
 #include <filesystem>
 #include <set>
 
+#include "exposure/facts_file.h"
+
 namespace archipel::app {
 namespace {
 
 constexpr uintmax_t kConfigBytesMax = 1u << 20;
 constexpr size_t kTlsTablesMax = 1000;
+constexpr std::string_view kTopLevel = "the top level";
 
 // Walks one table, handing out its keys; what nobody asked for is an unknown key.
 class Table {
@@ -74,9 +77,16 @@ class Table {
     out = value->get();
     return {};
   }
+  // Facts about islands and their owner stand in the same tables; who reads them checks them (exposure/facts_file.h).
+  bool is_fact(std::string_view key) const {
+    if (name_ == kTopLevel) return exposure::is_facts_table(key);
+    std::string_view name = name_;  // "[owner]", "[[island]]"
+    name.remove_prefix(std::min(name.find_first_not_of('['), name.size()));
+    return exposure::is_facts_key(name.substr(0, name.find(']')), key);
+  }
   Result<void> finish() const {
     for (auto&& [key, node] : table_)
-      if (!seen_.contains(std::string(key.str())))
+      if (!seen_.contains(std::string(key.str())) && !is_fact(key.str()))
         return fail(Code::invalid,
                     fmt::format("{}:{}:{}: unknown key `{}` in {}", file_, key.source().begin.line,
                                 key.source().begin.column, key.str(), name_));
@@ -263,7 +273,7 @@ struct Loader {
   }
 
   Result<void> load(const toml::table& document) {
-    Table root(file, document, "the top level");
+    Table root(file, document, std::string(kTopLevel));
     config.keyring_path = "keyring";
     RETURN_IF_ERROR(section(root, "realm", [&](Table& t) { return realm(t); }));
     RETURN_IF_ERROR(section(root, "keyring", [&](Table& t) -> Result<void> {

@@ -1,6 +1,7 @@
 #include "app/gateway.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -20,6 +21,7 @@
 #include "app/json.h"
 #include "app/mending.h"
 #include "app/own_port.h"
+#include "app/placements.h"
 #include "app/private_file.h"
 #include "app/tls_files.h"
 #include "base/log.h"
@@ -113,6 +115,12 @@ class Gateway {
     std::thread thread;
   };
 
+  // Policies that a configuration's placements were made of.
+  struct Placed {
+    std::shared_ptr<const store::Placements> placements;
+    std::vector<exposure::Solution> solutions;
+  };
+
   io::Task<void> live();
   void leave();
   void leave_half_open();
@@ -133,7 +141,9 @@ class Gateway {
   static io::Task<void> handle(Gateway* gateway, http::Exchange& exchange);
   static io::Task<void> handle_admin(Gateway* gateway, http::Exchange& exchange);
   void on_signal(int signal);
-  void reload();
+  static io::Task<void> reload(Gateway* self);
+  Result<Placed> place(const Config& config) const;
+  void tell_placements(const Placed& placed) const;
 
   const Config& config() const { return options_.config; }
   io::Loop& home() { return *cores_.front().loop; }
@@ -148,6 +158,7 @@ class Gateway {
   std::unique_ptr<io::Workers> workers_;
   std::unique_ptr<Guard> guard_;
   std::shared_ptr<const extent::Placement> placement_;
+  extent::AckRule ack_;
   std::unique_ptr<extent::Fanout> fanout_;
   std::unique_ptr<extent::ExtentReader> reader_;
   index::Journal journal_;
@@ -169,6 +180,8 @@ class Gateway {
   std::atomic<bool> serving_{false};  // /readyz
   bool stop_ = false;                 // home loop only
   bool opened_ = false;               // home loop only: open() is over
+  bool reload_wanted_ = false;        // home loop only: told to while it could not
+  io::TaskScope reloads_;             // one at a time
   bool account_pending_ = false;      // home loop only
   size_t cores_serving_ = 0;          // home loop only
   io::Event changed_;                 // stop_ or cores_serving_ changed; home loop only
@@ -219,6 +232,7 @@ io::Task<void> Gateway::live() {
     lifecycle_->start();
     access_log_->start();
     on_ready_(ready_);
+    if (std::exchange(reload_wanted_, false)) reloads_.spawn(reload(this));
     std::optional<io::Task<void>> account;
     if (account_pending_) account.emplace(write_account_later(this));
     while (!stop_) co_await changed_.wait();
@@ -233,6 +247,7 @@ io::Task<void> Gateway::live() {
   if (commands_) co_await commands_->close();
   if (tls_files_) co_await tls_files_->close();
   while (cores_serving_ > 0) co_await changed_.wait();
+  co_await reloads_.join();
   if (lifecycle_) co_await lifecycle_->close();
   if (access_log_) co_await access_log_->close();
   if (compactor_) co_await compactor_->close();
@@ -272,12 +287,21 @@ io::Task<Result<void>> Gateway::open() {
   placement_ = std::make_shared<extent::Placement>(extent::Placement{guard_->islands()});
   fanout_ = extent::make_fanout(*workers_);
 
+  extent::AckRule ack;
+  ack.w = config().code.w();
+  ack_ = ack;
+  // Before anything is written: a policy that cannot hold is an error of the configuration.
+  auto place_all = [this] { return place(config()); };
+  auto placed = co_await workers_->run(place_all);
+  if (!placed) co_return fail(std::move(placed).error());
+  tell_placements(*placed);
+
   mending_ = std::make_unique<Mending>(*placement_);
   index::JournalOptions options;
   options.on_debt = mending_->on_debt(system_clock());
   options.dir = config().dir;
   options.code = config().code;
-  options.ack.w = config().code.w();
+  options.ack = ack;
   std::string token = new_realm_token(config());
   options.create = access(token.c_str(), F_OK) == 0;
   options.rejoin_wiped = options_.demo;
@@ -285,7 +309,6 @@ io::Task<Result<void>> Gateway::open() {
   options.lease.time = time_asleep_too;
   options.lease.old_gateway_is_dead = options_.old_gateway_is_dead;
   options.attested = options_.attested;
-  extent::AckRule ack = options.ack;
   auto journal = co_await index::open_journal(options, *keys_, *placement_, *fanout_, *workers_, home(),
                                               system_random(), system_clock());
   if (!journal) co_return fail(std::move(journal).error());
@@ -312,6 +335,7 @@ io::Task<Result<void>> Gateway::open() {
   store_options.memory_budget_bytes = static_cast<uint64_t>(config().memory_budget_mib) << 20;
   store_options.ledger = mending_->ledger();
   store_options.pins = std::make_shared<store::Pins>();
+  store_options.placements = placed->placements;
   auto store =
       co_await store::open_store(store_options, *keys_, *journal_.kv, *journal_.committer, *fanout_, *reader_,
                                  placement_, config().code, ack, *workers_, system_random(), system_clock());
@@ -686,21 +710,63 @@ io::Task<void> Gateway::handle_admin(Gateway* gateway, http::Exchange& exchange)
 }
 
 void Gateway::on_signal(int signal) {
-  if (signal == SIGHUP) return reload();
+  if (signal == SIGHUP) {
+    if (reloads_.active() > 0 || !serving_)
+      reload_wanted_ = true;
+    else
+      reloads_.spawn(reload(this));
+    return;
+  }
   stop_ = true;
   changed_.notify_all();
   if (!opened_) home().run_at(home().now() + kStartGrace, [this] { leave_half_open(); });
 }
 
-// What can change without a restart: the log and the certificates. Everything else keeps its old value until the restart.
-void Gateway::reload() {
-  auto fresh = load_config(config().file);
-  if (!fresh) return log::error("config.refused", {{"reason", fresh.error().message}});
-  options_.config.log_level = fresh->log_level;
-  options_.config.log_json = fresh->log_json;
-  apply_log_config(config());
-  if (tls_files_ && !fresh->tls.empty()) tls_files_->reload(fresh->tls);
-  log::info("config.reloaded", {{"file", config().file}});
+// Where the bodies of buckets go from now on. On a worker.
+Result<Gateway::Placed> Gateway::place(const Config& from) const {
+  ASSIGN_OR_RETURN(SolvedPolicies solved, solve_policies(from, ids_of(*placement_)));
+  Placed out;
+  ASSIGN_OR_RETURN(out.placements, make_placements(solved, from, placement_, ack_));
+  out.solutions = std::move(solved.solutions);
+  return out;
+}
+
+void Gateway::tell_placements(const Placed& placed) const {
+  for (const exposure::Solution& solution : placed.solutions) {
+    const exposure::Placing& placing = solution.placing;
+    log::info("placement.policy", {{"policy", placing.policy},
+                                   {"code", fmt::format("{},{}", placing.code.n, placing.code.k)},
+                                   {"islands", fmt::format("{}", fmt::join(placing.islands, " "))}});
+    for (const std::string& warning : solution.warnings)
+      log::warn("placement.warning", {{"policy", placing.policy}, {"reason", warning}});
+  }
+}
+
+// What can change without a restart: the log, the certificates, and the policies by which buckets are placed. Everything else keeps its old value
+// until the restart. One thing wrong, and all stays as it was.
+io::Task<void> Gateway::reload(Gateway* self) {
+  do {
+    self->reload_wanted_ = false;
+    std::optional<Config> fresh;
+    auto read = [self, &fresh]() -> Result<Placed> {
+      ASSIGN_OR_RETURN(fresh, load_config(self->config().file));
+      Config as_running = *fresh;  // the code is the journal's
+      as_running.code = self->config().code;
+      return self->place(as_running);
+    };
+    Result<Placed> placed = co_await self->workers_->run(read);
+    if (!placed) {
+      log::error("config.refused", {{"reason", placed.error().message}});
+      continue;
+    }
+    self->options_.config.log_level = fresh->log_level;
+    self->options_.config.log_json = fresh->log_json;
+    apply_log_config(self->config());
+    if (self->tls_files_ && !fresh->tls.empty()) self->tls_files_->reload(fresh->tls);
+    self->store_->use_placements(placed->placements);
+    self->tell_placements(*placed);
+    log::info("config.reloaded", {{"file", self->config().file}});
+  } while (self->reload_wanted_ && !self->stop_);
 }
 
 }  // namespace

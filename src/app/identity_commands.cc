@@ -173,7 +173,7 @@ void add_role_commands(CLI::App& app, Builder& b, IdentityCommand& command) {
 }
 
 void add_bucket_commands(CLI::App& app, Builder& b) {
-  CLI::App* bucket = b.group(&app, "bucket", "buckets: what they keep, and what they may keep",
+  CLI::App* bucket = b.group(&app, "bucket", "buckets: what they keep, what they may keep, and where",
                              "archipel bucket list --dir archipel-demo");
   CLI::App* list = b.leaf(bucket, "list", "every bucket, with what it keeps", "bucket list",
                           "archipel bucket list --account alice --dir archipel-demo --json");
@@ -181,6 +181,17 @@ void add_bucket_commands(CLI::App& app, Builder& b) {
   CLI::App* show = b.leaf(bucket, "show", "one bucket, its settings and its quota", "bucket show",
                           "archipel bucket show photos --dir archipel-demo");
   b.field(show, "BUCKET", "bucket", "the bucket's name")->required();
+  CLI::App* place = b.leaf(
+      bucket, "place", "say where a bucket's objects go from now on, and what lies elsewhere", "bucket place",
+      "archipel bucket place contracts --policy eu-only --dir archipel-demo, or: archipel bucket place "
+      "people "
+      "--class personal --dir archipel-demo");
+  b.field(place, "BUCKET", "bucket", "the bucket's name")->required();
+  b.field(place, "--policy", "policy", "a [policy.NAME] of the configuration, or default");
+  b.field(place, "--class", "class",
+          "what it holds: personal, intellectual-property, public, own or another [class.NAME]; it follows "
+          "that class's "
+          "policy, unless --policy says otherwise");
   CLI::App* quota = b.leaf(bucket, "quota", "set what a bucket may keep", "bucket quota",
                            "archipel bucket quota photos --bytes 10GiB --dir archipel-demo");
   b.field(quota, "BUCKET", "bucket", "the bucket's name")->required();

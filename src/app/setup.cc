@@ -32,6 +32,35 @@ passphrase_file = "keyring.passphrase"
 
 [listen]
 http = "127.0.0.1:9000"
+
+[owner]
+home = ["FR"]                 # whose own law is not held against a policy
+
+# This machine sees what clients send: whoever reaches it needs no islands.
+[[gateway]]
+id = "home"
+place = "FR"
+operator = "FR"
+parent = "FR"
+plaintext = true
+
+# Where buckets that ask for it may lie: archipel bucket place BUCKET --policy eu-only. Without a policy a bucket lies on all six islands.
+[policy.eu-only]
+allow = ["EU"]                # the ground the islands stand on
+code = [4, 2]
+
+[policy.no-us-read]
+deny = ["US"]                 # neither on its ground, nor operated or owned from there
+residency_of = ["place", "operator", "parent"]
+adversaries = ["US"]
+read_bound = "enforce"
+
+# Buckets may say what they hold instead: archipel bucket place BUCKET --class personal. Classes without a table follow "default".
+[class.personal]
+policy = "eu-only"
+
+[class.intellectual-property]
+policy = "no-us-read"
 )";
 
 struct DemoIsland {
@@ -95,6 +124,33 @@ credentials_file = "credentials"   # the first account, in the form of an AWS cr
 [log]
 # level = "info"              # debug, info, warn, error
 # format = "logfmt"           # or "json"
+
+# Who can read, who can cut off (archipel exposure): say where this gateway stands, and whose law is your own.
+# home = ["DE"] in [owner]    # states whose law is not held against a policy
+# [[gateway]]
+# id = "here"
+# place = "DE"                # ISO 3166-1 alpha-2: where it stands, who operates it, who controls the operator
+# operator = "DE"
+# parent = "DE"
+# plaintext = true            # a gateway sees what clients store
+
+# Where buckets may lie. A bucket follows the policy it names (archipel bucket place BUCKET --policy eu-only; when it is made, LocationConstraint
+# "REGION:eu-only"), else that of its data class, else "default": all islands. Policies need the place of every island, are solved at start and at
+# SIGHUP, and one that cannot hold is an error that names the rules and the missing island. What was stored before stays where it is.
+# [policy.eu-only]
+# allow = ["EU"]              # residency: only islands in these states or sets; deny = ["US"] keeps out. Sets: EU, EEA, gdpr-adequacy, …
+# residency_of = ["place"]    # or ["place", "operator", "parent"]: also who operates the island and who controls that
+# code = [4, 2]               # n islands, any k give the data back; without it the best of the codes above is chosen
+# islands = ["island-1", "island-2", "island-3", "island-4"]   # pinned, in shard order; without it they are chosen
+# adversaries = ["US"]        # states, sets or providers, each of which may hold at most n-k shards …
+# read_bound = "enforce"      # … and at most k-1: off, warn (default) or enforce
+# cut_bound = "enforce"       # off, warn or enforce (default)
+# metadata_allow = ["EU"]     # the journal, sealed, lies on every island: stricter than those is refused
+# cost_max = 100.0            # US dollars a month for 1 TB
+
+# Classes of data: personal, intellectual-property, public and own are always there; each follows a policy.
+# [class.personal]
+# policy = "eu-only"
 
 # Certificates for https: PEM files, the server's own first in cert; read again when they change. Clients that name none of the hosts
 # get the first table's.
