@@ -95,6 +95,7 @@ Result<FactsFile> FactsLoader::load(const TomlValue& document) {
   RETURN_IF_ERROR(owner(root));
   RETURN_IF_ERROR(policies(root));
   RETURN_IF_ERROR(classes(root));
+  if (!config_) RETURN_IF_ERROR(holdings(root));
   if (!config_) RETURN_IF_ERROR(root.finish());
   if (config_ && out_.policies.empty())
     out_.notes.push_back(

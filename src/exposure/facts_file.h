@@ -3,7 +3,8 @@
 // [[island]] id, provider, place, operator, parent, region · [[keyholder]] id, place, operator, parent · [keys] threshold · [[gateway]] id, place,
 // operator, parent, plaintext · [[name]] id, kind = "dns|ca", place, operator, parent · any of them: reach = [{state, cap, basis, level, source,
 // date}] · [[bloc]] id, states, enabled · [owner] home = ["FR"] · [facts] data = "DIR" · [class.NAME] policy (config only) · [policy.NAME]: of a
-// facts file code and islands; of a config everything in policy.h.
+// facts file code and islands; of a config everything in policy.h · [[holding]] (facts form only) bucket, policy, class, objects, bytes, unconfirmed:
+// what is said to be kept, so that a ban has bytes to reckon with.
 //
 // place, operator and parent each reach read and cut. What is left out is filled from data/: place from (provider, region), operator and parent
 // from the provider, with that row's source; a parent nobody names is the operator, Assumed. A place nobody names, a provider without operator,
@@ -16,6 +17,7 @@
 
 #include "base/result.h"
 #include "exposure/facts.h"
+#include "exposure/inventory.h"
 #include "exposure/policy.h"
 #include "exposure/world.h"
 
@@ -26,7 +28,9 @@ inline constexpr size_t kFactsBytesMax = 1u << 20;
 struct FactsFile {
   std::string file;
   std::shared_ptr<const World> world;
-  Facts facts;                   // facts form: with placings
+  Facts facts;  // facts form: with placings
+  // Facts form: of [[holding]], each where its policy says; stored_bytes are those of the shards, without what sealing adds.
+  std::vector<Holding> holdings;
   std::vector<Policy> policies;  // config form
   std::vector<DataClass> classes;
   std::vector<std::string> notes;  // what was assumed, one sentence each, with file and line

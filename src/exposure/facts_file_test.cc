@@ -283,6 +283,42 @@ TEST(FactsFile, LeavesAConfigAloneThatSaysNothingOfExposure) {
   EXPECT_FALSE(config("[policy.p]\n[[island]]\nid = \"a\"\n")) << "a policy needs to know";
 }
 
+const std::string kPlaced = kIsland + "[policy.p]\ncode = [1, 1]\nislands = [\"a\"]\n";
+
+TEST(FactsFile, ReadsWhatIsSaidToBeKept) {
+  auto file = facts(
+      "[[holding]]\nbucket = \"b\"\npolicy = \"p\"\nclass = \"own\"\nobjects = 7\n"
+      "bytes = 300_000_000_000_000\nunconfirmed = [\"a\"]\n" +
+      kPlaced);
+  ASSERT_TRUE(file) << file.error().message;
+  ASSERT_EQ(file->holdings.size(), 1u);
+  const Holding& holding = file->holdings[0];
+  EXPECT_EQ(holding.bucket, "b");
+  EXPECT_EQ(holding.data_class, "own");
+  EXPECT_EQ(holding.objects, 7u);
+  EXPECT_EQ(holding.stored_bytes, 300'000'000'000'000u);
+  EXPECT_THAT(holding.islands, ElementsAre("a"));
+  EXPECT_EQ(holding.confirmed & 1, 0u);
+}
+
+TEST(FactsFile, RefusesWhatCannotBeKept) {
+  const std::string good = "bucket = \"b\"\npolicy = \"p\"\nobjects = 1\nbytes = 1\n";
+  const std::pair<std::string, std::string> cases[] = {
+      {"policy = \"p\"\nobjects = 1\nbytes = 1\n", "`bucket`"},
+      {"bucket = \"b\"\npolicy = \"q\"\nobjects = 1\nbytes = 1\n", "f.toml:12:10: there is no [policy.q]"},
+      {"bucket = \"b\"\npolicy = \"p\"\nbytes = 1\n", "needs the key `objects`"},
+      {"bucket = \"b\"\npolicy = \"p\"\nobjects = 1\nbytes = -1\n",
+       "f.toml:14:9: `bytes` must be a whole number"},
+      {"bucket = \"b\"\npolicy = \"p\"\nobjects = 1.5\nbytes = 1\n", "`objects` must be a whole number"},
+      {good + "unconfirmed = [\"z\"]\n", "f.toml:15:16: policy \"p\" has no shard on \"z\""},
+      {good + "typo = 1\n", "unknown key `typo`"}};
+  for (const auto& [text, what] : cases) {
+    auto file = facts(kPlaced + "[[holding]]\n" + text);
+    ASSERT_FALSE(file) << text;
+    EXPECT_THAT(file.error().message, HasSubstr(what));
+  }
+}
+
 std::string read_text(const std::string& path) {
   std::ifstream in(archipel::testing::source_dir() / path, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};

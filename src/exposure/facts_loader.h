@@ -1,5 +1,5 @@
 // FactsLoader: one pass over a file of facts or a config. For facts_file.cc and its siblings only: facts_parties.cc (parties and their edges),
-// facts_rules.cc (blocs, classes, policies).
+// facts_rules.cc (blocs, classes, policies), facts_holdings.cc (what is said to be kept).
 #pragma once
 
 #include <string>
@@ -46,6 +46,8 @@ class FactsLoader {
   Result<void> policies(TomlTable& root);
   Result<void> placing(TomlTable& t, const std::string& name);
   Result<void> policy(TomlTable& t, const std::string& name);
+  Result<void> holdings(TomlTable& root);
+  Result<void> holding(TomlTable& t, Holding& out) const;
   Result<Code> code(TomlTable& t, const TomlValue& at) const;
   Result<void> islands_of(TomlTable& t, std::vector<std::string>& out) const;
   Result<void> state_sets(TomlTable& t, std::string_view key, std::vector<std::string>& out) const;
