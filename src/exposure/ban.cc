@@ -17,6 +17,7 @@ using ErrorCode = archipel::Code;
 // What the question names. One kind only.
 struct Target {
   enum class Kind : uint8_t { island, provider, states } kind = Kind::island;
+  std::string word;  // "island", "provider", "state" or "bloc", for people
   std::string id;
   std::vector<StateCode> states;
 };
@@ -78,37 +79,34 @@ Result<Target> find_target(const Ground& ground, const std::string& asked) {
              provider_only = is_prefix(asked, "provider:", name),
              state_only = is_prefix(asked, "state:", name), bloc_only = is_prefix(asked, "bloc:", name);
   const bool any = !island_only && !provider_only && !state_only && !bloc_only;
-  std::vector<std::pair<std::string, Target>> found;
-  if ((any || island_only) && ground.find(name))
-    found.push_back({"island", {Target::Kind::island, name, {}}});
+  std::vector<Target> found;
+  if ((any || island_only) && ground.find(name)) found.push_back({Target::Kind::island, "island", name, {}});
   if (any || provider_only) {
-    if (const auto provider = ground.provider_of(name)) {
-      found.push_back({"provider", {Target::Kind::provider, *provider, {}}});
-    }
+    if (const auto provider = ground.provider_of(name))
+      found.push_back({Target::Kind::provider, "provider", *provider, {}});
   }
   if (any || state_only || bloc_only) {
     const bool state = ground.world().state(name) != nullptr;
     const auto states = ground.states_of(name);
-    if (states && (any || state == state_only)) {
-      found.push_back({state ? "state" : "bloc", {Target::Kind::states, name, *states}});
-    }
+    if (states && (any || state == state_only))
+      found.push_back({Target::Kind::states, state ? "state" : "bloc", name, *states});
   }
   if (found.empty()) {
     return fail(ErrorCode::not_found,
                 "\"" + asked + "\" is no island, provider, state or bloc of these facts");
   }
   // An island and the provider that has nothing else here: the same ban.
-  if (found.size() == 2 && found[1].first == "provider" && found[0].first == "island" &&
-      all_gone(ground, found[0].second) == all_gone(ground, found[1].second)) {
+  if (found.size() == 2 && found[1].word == "provider" && found[0].word == "island" &&
+      all_gone(ground, found[0]) == all_gone(ground, found[1])) {
     found.pop_back();
   }
   if (found.size() > 1) {
     return fail(ErrorCode::invalid, "\"" + asked + "\" names both " +
-                                        (found[0].first == "island" ? "an " : "a ") + found[0].first +
-                                        " and a " + found[1].first + "; say " + found[0].first + ":" + name +
-                                        " or " + found[1].first + ":" + name);
+                                        (found[0].word == "island" ? "an " : "a ") + found[0].word +
+                                        " and a " + found[1].word + "; say " + found[0].word + ":" + name +
+                                        " or " + found[1].word + ":" + name);
   }
-  return found.front().second;
+  return found.front();
 }
 
 class Reckoning {
@@ -216,7 +214,8 @@ class Adviser {
   // Where nothing is counted: what each placing that the facts name would lose.
   void placings(const Inventory& inventory) {
     if (!inventory.holdings.empty()) return;
-    for (const Placing& placing : facts_.placings) {
+    for (const Placing& placing :
+         std::span(facts_.placings).first(std::min(facts_.placings.size(), kAdvisedMax))) {
       const auto lost = std::ranges::count_if(
           placing.islands, [&](const std::string& id) { return among(report_.islands, id); });
       if (lost == 0) continue;
@@ -328,6 +327,20 @@ std::vector<Policy> with_unwritten(std::span<const Policy> policies, const Inven
   return all;
 }
 
+// Those of which something becomes unavailable before the others; for the rest in their order.
+std::vector<Policy> worst_first(const std::vector<Policy>& policies, const BanReport& report) {
+  std::vector<Policy> out;
+  for (const bool lost : {true, false}) {
+    for (const Policy& policy : policies) {
+      const bool its = std::ranges::any_of(report.holdings, [&](const BanOfHolding& item) {
+        return item.unavailable && item.holding.policy == policy.name;
+      });
+      if (its == lost) out.push_back(policy);
+    }
+  }
+  return out;
+}
+
 Result<> check(const BanQuestion& question, const Inventory& inventory) {
   for (const double bandwidth : question.bits_per_second) {
     if (!(bandwidth > 0))
@@ -352,6 +365,7 @@ Result<BanReport> ban(const Facts& facts, const Inventory& inventory, std::span<
   ASSIGN_OR_RETURN(const Target target, find_target(ground, question.target));
   BanReport report;
   report.target = target.id;
+  report.kind = target.word;
   report.islands = gone_of(world, target, facts.islands, true);
   report.gateways = gone_of(world, target, facts.gateways, false);
   report.keyholders = gone_of(world, target, facts.keyholders, false);
@@ -370,7 +384,14 @@ Result<BanReport> ban(const Facts& facts, const Inventory& inventory, std::span<
   Adviser adviser(facts, inventory, codes, world, target, report);
   adviser.parties();
   adviser.placings(inventory);
-  for (const Policy& policy : with_unwritten(policies, inventory)) RETURN_IF_ERROR(adviser.policy(policy));
+  const std::vector<Policy> advised = worst_first(with_unwritten(policies, inventory), report);
+  for (size_t i = 0; i < std::min(advised.size(), kAdvisedMax); ++i)
+    RETURN_IF_ERROR(adviser.policy(advised[i]));
+  if (advised.size() > kAdvisedMax) {
+    report.advice.push_back(
+        phrases::count(advised.size() - kAdvisedMax, "more policy was", "more policies were") +
+        " not looked at");
+  }
   return report;
 }
 

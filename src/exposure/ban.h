@@ -35,6 +35,7 @@ struct BanOfHolding {
 
 struct BanReport {
   std::string target;  // id of what was asked about
+  std::string kind;    // what that is: "island", "provider", "state", "bloc" (of a list, too)
   std::vector<std::string>
       islands;  // banned with it: those it reaches by place, operator or parent, or of that provider
   std::vector<std::string> gateways, keyholders, names;  // reached too
@@ -46,6 +47,9 @@ struct BanReport {
   std::vector<std::string>
       advice;  // what to change so that it is survived, or can be left with full redundancy: from the solver
 };
+
+inline constexpr size_t kAdvisedMax =
+    100;  // policies that advice is sought for: those that lose everything first
 
 struct BanQuestion {
   // Island id, provider (id or name), state, bloc or list; "island:", "provider:", "state:", "bloc:" before it say which is meant.

@@ -108,6 +108,25 @@ TEST(Ban, FindsAProviderByIdOrName) {
   EXPECT_THAT(banned(demo_facts(), {}, "Amazon Web Services").islands, ElementsAre("aws-ireland"));
 }
 
+TEST(Ban, SaysWhatKindOfThingIsGone) {
+  for (const auto& [target, kind] :
+       {std::pair("aws-ireland", "island"), {"aws", "provider"}, {"DE", "state"}, {"EU", "bloc"}}) {
+    EXPECT_EQ(banned(demo_facts(), {}, target).kind, kind);
+  }
+}
+
+TEST(Ban, AdvisesOnWhatIsLostFirstAndSaysWhereItStopped) {
+  const Facts facts = demo_facts();
+  std::vector<Policy> policies;
+  for (size_t i = 0; i < kAdvisedMax + 2; ++i) policies.push_back(policy_named("p" + std::to_string(i)));
+  const std::string last = policies.back().name;
+  const auto report =
+      banned(facts, {{holding("b", last, {2, 1}, {"aws-ireland", "ovh-gravelines"})}, {}}, "EU", policies);
+  EXPECT_THAT(report.advice,
+              ::testing::Contains(HasSubstr("policy \"" + last + "\": EU takes 2 of 2 shards")));
+  EXPECT_EQ(report.advice.back(), "2 more policies were not looked at");
+}
+
 TEST(Ban, AsksWhatIsMeantWhereANameIsTwoThings) {
   Facts facts = demo_facts();
   facts.islands[0].id = "aws";
