@@ -78,6 +78,11 @@ int misuse(const ExposureCommand& command) {
   if (!command.facts.empty() && (!command.bucket.empty() || !command.data_class.empty()))
     return misused("--bucket and --class are of a cloud: use --config or --dir with them");
   if (command.facts.empty() && command.certificates) return misused("--certificates is for --facts FILE");
+  if (command.certificates && (!command.bans.empty() || !command.adversaries.empty()))
+    return misused("--certificates is of the coalitions alone: leave out --ban and --adversary");
+  for (const auto* asked : {&command.adversaries, &command.bans, &command.bandwidths})
+    if (asked->size() > kAskedMax)
+      return misused(fmt::format("at most {} adversaries, bans and bandwidths are asked at once", kAskedMax));
   for (const std::string& bandwidth : command.bandwidths)
     if (!parse_bandwidth(bandwidth))
       return misused(fmt::format("--bandwidth '{}' is not bits per second such as 1G or 500M", bandwidth));
@@ -90,6 +95,7 @@ void add_exposure_command(CLI::App& app, ExposureCommand& command) {
   CLI::App* exposure = app.add_subcommand("exposure", "who can read what is kept, and who can cut it off");
   exposure->footer(
       "Example: archipel exposure --dir archipel-demo --adversary US\n"
+      "         archipel exposure --dir archipel-demo --ban aws --ban DE --bandwidth 2.5G\n"
       "         archipel exposure --config /etc/archipel/archipel.toml --class personal --html "
       "exposure.html\n"
       "         archipel exposure --facts facts.toml --json");
@@ -102,6 +108,17 @@ void add_exposure_command(CLI::App& app, ExposureCommand& command) {
   exposure
       ->add_option("--adversary", command.adversaries,
                    "a state, a bloc or a provider: what it can do alone, and with how little help")
+      ->expected(1, kAskedMax)
+      ->delimiter(',');
+  exposure
+      ->add_option("--ban", command.bans,
+                   "an island, a provider, a state or a bloc that is gone tomorrow: what is lost, and what "
+                   "leaving takes and costs. May be given again: each is reckoned by itself")
+      ->expected(1, kAskedMax)
+      ->delimiter(',');
+  exposure
+      ->add_option("--bandwidth", command.bandwidths,
+                   "of a link, in bits per second, for the times of --ban (default: 1G and 10G)")
       ->expected(1, kAskedMax)
       ->delimiter(',');
   exposure->add_option("--html", command.html, "write the report as one page for a browser to this file");

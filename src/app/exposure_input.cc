@@ -118,31 +118,79 @@ void name_adversaries(const ExposureCommand& command, ReportInput& input) {
   input.adversaries = std::move(names);
 }
 
+// What bans are advised on: the policies of a config, or where a file of facts places things, as it stands there. Only those the report is about.
+std::vector<Policy> advised_policies(const ReportInput& input) {
+  std::vector<Policy> out;
+  for (const Policy& policy : input.file.policies)
+    if (std::ranges::any_of(input.solutions,
+                            [&](const Solution& s) { return s.placing.policy == policy.name; }))
+      out.push_back(policy);
+  for (const Placing& placing : input.file.facts.placings) {
+    out.emplace_back();
+    out.back().name = placing.policy;
+    out.back().code = placing.code;
+    out.back().islands = placing.islands;
+    out.back().where = placing.where;
+  }
+  return out;
+}
+
+// Those of the cloud, and those that a file of facts names.
+std::vector<exposure::Code> known_codes(const ReportInput& input) {
+  std::vector<exposure::Code> out(std::begin(kCodes), std::end(kCodes));
+  for (const Placing& placing : input.file.facts.placings)
+    if (std::ranges::find(out, placing.code) == out.end()) out.push_back(placing.code);
+  return out;
+}
+
+Result<void> answer_bans(const ExposureCommand& command, ReportInput& input) {
+  const std::vector<Policy> policies = advised_policies(input);
+  const std::vector<exposure::Code> codes = known_codes(input);
+  for (const std::string& target : command.bans) {
+    // The page offers what the facts name: a list of data/ that is asked about is named with them.
+    const std::string id = target.starts_with("bloc:") ? target.substr(5) : target;
+    const StateSet* set = input.file.world->set(id);
+    std::vector<Bloc>& blocs = input.file.facts.blocs;
+    if (set != nullptr && std::ranges::find(blocs, id, &Bloc::id) == blocs.end())
+      blocs.push_back({set->id, set->states, false, set->origin.where});
+    ASSIGN_OR_RETURN(BanReport report, ban(input.file.facts, input.inventory, policies, codes,
+                                           *input.file.world, {target, input.bits_per_second}));
+    input.bans.push_back(std::move(report));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<ReportInput> exposure_input(const ExposureCommand& command) {
   ReportInput out;
   if (!command.facts.empty()) {
     ASSIGN_OR_RETURN(out.file, load_facts(command.facts));
+    out.inventory.holdings = out.file.holdings;
   } else {
     ASSIGN_OR_RETURN(out, from_cloud(command));
     RETURN_IF_ERROR(choose(command, out));
+    ASSIGN_OR_RETURN(out.moves, plan_moves(out.file.facts, out.inventory, out.file.policies, out.solutions,
+                                           *out.file.world));
   }
   out.date = today();
   name_adversaries(command, out);
   if (!command.bandwidths.empty()) out.bits_per_second.clear();
   for (const std::string& text : command.bandwidths) out.bits_per_second.push_back(*parse_bandwidth(text));
+  RETURN_IF_ERROR(answer_bans(command, out));
   return out;
 }
 
 std::vector<Placing> placings_as_stored(const ReportInput& input) {
   std::map<std::tuple<int, int, std::vector<std::string>, uint32_t>, std::vector<std::string>> buckets;
+  std::map<std::string, const Placing*> said;
+  for (const Solution& solution : input.solutions) said[solution.placing.policy] = &solution.placing;
+  for (const Placing& placing : input.file.facts.placings) said[placing.policy] = &placing;
   for (const Holding& holding : input.inventory.holdings) {
     uint32_t all = (1u << holding.code.n) - 1;
-    auto policy = std::ranges::find_if(input.solutions,
-                                       [&](const Solution& s) { return s.placing.policy == holding.policy; });
-    bool as_said = policy != input.solutions.end() && policy->placing.code == holding.code &&
-                   policy->placing.islands == holding.islands && (holding.confirmed & all) == all;
+    auto policy = said.find(holding.policy);
+    bool as_said = policy != said.end() && policy->second->code == holding.code &&
+                   policy->second->islands == holding.islands && (holding.confirmed & all) == all;
     if (as_said || holding.objects == 0) continue;
     buckets[{holding.code.n, holding.code.k, holding.islands, holding.confirmed | ~all}].push_back(
         holding.bucket.empty() ? "(journal)" : holding.bucket);

@@ -182,7 +182,8 @@ void transfer_json(JsonWriter& json, std::string_view key, const Transfer& trans
 }
 
 void ban_json(JsonWriter& json, const BanReport& ban) {
-  json.begin_object().key("target").text(ban.target).key("islands").texts(ban.islands);
+  json.begin_object().key("target").text(ban.target).key("kind").text(ban.kind);
+  json.key("islands").texts(ban.islands);
   json.key("gateways").texts(ban.gateways).key("keyholders").texts(ban.keyholders);
   json.key("names").texts(ban.names).key("keys_lost").boolean(ban.keys_lost);
   json.key("gateways_lost").boolean(ban.gateways_lost).key("holdings").begin_array();

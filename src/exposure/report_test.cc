@@ -40,6 +40,7 @@ ReportInput example() {
 BanReport ban_of_a(const ReportInput& input) {
   BanReport ban;
   ban.target = "a";
+  ban.kind = "island";
   ban.islands = {"a"};
   ban.holdings = {{input.inventory.holdings[0], 1, 3, false, true, false, 0}};
   ban.degraded_objects = 1200;
@@ -79,6 +80,7 @@ TEST(ReportJson, CarriesFactsHoldingsAndWhatWasAssumed) {
   EXPECT_TRUE(root["states"]["BR"].error() != simdjson::SUCCESS) << "nobody mentions it";
   EXPECT_EQ(bool(root["adversaries"].at(0)["reads"]), false);
   EXPECT_EQ(double(root["bans"].at(0)["copy_out"]["cost"]), 9000);
+  EXPECT_EQ(std::string_view(root["bans"].at(0)["kind"]), "island");
   EXPECT_TRUE(root["bans"].at(0)["rebuild_around"]["cost"].is_null());
   EXPECT_THAT(std::string_view(root["assumed"].at(0)), HasSubstr("split.toml:3"));
   EXPECT_EQ(std::string_view(root["facts"]["blocs"].at(0)["fr"]), built_in_world()->set("EU")->fr);
@@ -107,6 +109,22 @@ TEST(ReportText, SaysTheAnswersAndFitsTheTerminal) {
     }
   }
   EXPECT_THAT(report_text(input, 132).value(), HasSubstr("CH + DE + FR; CH + DE + US; CN + FR + US"));
+}
+
+TEST(ReportText, SaysWhatABanLeavesOfEachBucket) {
+  ReportInput input = example();
+  input.bans = {ban_of_a(input)};
+  input.bits_per_second = {2.5e9, 1e8};
+  const std::string text = report_text(input, 132).value();
+  EXPECT_THAT(text, HasSubstr("The price of a ban: island a"));
+  EXPECT_THAT(text, HasSubstr("readable, bears no further loss; not writable"));
+  EXPECT_THAT(text, HasSubstr("AT 2.5 Gbit/s  AT 100 Mbit/s"));
+  EXPECT_THAT(text, HasSubstr("No price of egress is known for e."));
+  input.inventory.holdings.clear();
+  const std::string uncounted = report_text(input, 132).value();
+  EXPECT_THAT(uncounted, HasSubstr("nobody counts here"));
+  EXPECT_THAT(uncounted, HasSubstr("add an island outside EU"));
+  EXPECT_THAT(uncounted, Not(HasSubstr("0 objects"))) << "what is not known is not nothing";
 }
 
 TEST(ReportText, TableGivesWayWhereItIsWidest) {

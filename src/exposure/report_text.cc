@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "exposure/report_parts.h"
 
@@ -106,24 +107,31 @@ std::vector<std::string> transfer_row(std::string_view name, const Transfer& tra
   std::vector<std::string> row = {std::string(name), bytes_text(static_cast<double>(transfer.bytes))};
   for (const double seconds : transfer.seconds) row.push_back(duration_text(seconds));
   row.push_back(money_text(transfer.cost));
-  if (!transfer.unpriced.empty())
-    row.back() += fmt::format(" (no price known: {})", joined(transfer.unpriced, ", "));
   return row;
 }
 
-std::string ban_text(const BanReport& ban, const std::vector<double>& bandwidths, int columns) {
-  std::string out = title(fmt::format("The price of a ban: {}", ban.target), columns);
-  auto say = [&](const std::string& text) { out += wrapped(text, columns, 2); };
-  say(ban.islands.empty() ? "It takes no island." : "It takes: " + joined(ban.islands, ", ") + ".");
-  if (!ban.keyholders.empty()) say("Key holders: " + joined(ban.keyholders, ", ") + ".");
-  if (!ban.gateways.empty()) say("Gateways: " + joined(ban.gateways, ", ") + ".");
-  if (!ban.names.empty()) say("Names: " + joined(ban.names, ", ") + ".");
-  if (ban.keys_lost) say("Too few key holders are left to open anything.");
-  if (ban.gateways_lost) say("No gateway is left: clients reach nothing.");
-  say(fmt::format("Unavailable: {} objects, {}. Degraded: {} objects, {}.",
-                  count_text(ban.unavailable_objects), bytes_text(static_cast<double>(ban.unavailable_bytes)),
-                  count_text(ban.degraded_objects), bytes_text(static_cast<double>(ban.degraded_bytes))));
-  out += '\n';
+std::string then_text(const BanOfHolding& item) {
+  if (item.unavailable) return "unavailable";
+  std::string out = item.tolerance == 0   ? "readable, bears no further loss"
+                    : item.tolerance == 1 ? "readable, bears one more loss"
+                                          : fmt::format("readable, bears {} more losses", item.tolerance);
+  return item.writable ? out : out + "; not writable";
+}
+
+// What of each bucket is left, worst first.
+std::string ban_holdings_text(const BanReport& ban, int columns) {
+  if (ban.holdings.empty()) return "  Nothing that is counted loses anything.\n";
+  TextTable table({"BUCKET", "POLICY", "BYTES", "SHARDS LOST", "LEFT", "NEEDED", "THEN"});
+  for (size_t i = 0; i < std::min(ban.holdings.size(), kRowsShown); ++i) {
+    const BanOfHolding& item = ban.holdings[i];
+    table.add({item.holding.bucket.empty() ? "(journal)" : item.holding.bucket, item.holding.policy,
+               bytes_text(static_cast<double>(item.holding.bytes)), std::to_string(item.lost),
+               std::to_string(item.left), std::to_string(item.holding.code.k), then_text(item)});
+  }
+  return table.render(columns, 2) + more_rows(ban.holdings.size());
+}
+
+std::string ways_text(const BanReport& ban, const std::vector<double>& bandwidths, int columns) {
   std::vector<std::string> heads = {"WAY", "BYTES"};
   const size_t times = std::max(ban.copy_out.seconds.size(), ban.rebuild_around.seconds.size());
   for (size_t i = 0; i < times; ++i)
@@ -135,7 +143,36 @@ std::string ban_text(const BanReport& ban, const std::vector<double>& bandwidths
     row.resize(heads.size());
     table.add(std::move(row));
   }
-  out += table.render(columns, 2);
+  std::string out = table.render(columns, 2);
+  std::set<std::string> unpriced(ban.copy_out.unpriced.begin(), ban.copy_out.unpriced.end());
+  unpriced.insert(ban.rebuild_around.unpriced.begin(), ban.rebuild_around.unpriced.end());
+  if (!unpriced.empty())
+    out += wrapped(fmt::format("No price of egress is known for {}.", fmt::join(unpriced, ", ")), columns, 2);
+  if (ban.rebuild_around.bytes == 0 && ban.unavailable_objects > 0)
+    out += wrapped("What is unavailable cannot be rebuilt from the others: too few shards are left there.",
+                   columns, 2);
+  return out;
+}
+
+std::string ban_text(const BanReport& ban, bool counted, const std::vector<double>& bandwidths, int columns) {
+  std::string out = title(fmt::format("The price of a ban: {} {}", ban.kind, ban.target), columns);
+  auto say = [&](const std::string& text) { out += wrapped(text, columns, 2); };
+  say(ban.islands.empty() ? "It takes no island." : "It takes: " + joined(ban.islands, ", ") + ".");
+  if (!ban.keyholders.empty()) say("Key holders: " + joined(ban.keyholders, ", ") + ".");
+  if (!ban.gateways.empty()) say("Gateways: " + joined(ban.gateways, ", ") + ".");
+  if (!ban.names.empty()) say("Names: " + joined(ban.names, ", ") + ".");
+  if (ban.keys_lost) say("Too few key holders are left to open anything.");
+  if (ban.gateways_lost) say("No gateway is left: clients reach nothing.");
+  if (counted) {
+    say(fmt::format("Unavailable: {} objects, {}. Degraded: {} objects, {}.",
+                    count_text(ban.unavailable_objects),
+                    bytes_text(static_cast<double>(ban.unavailable_bytes)), count_text(ban.degraded_objects),
+                    bytes_text(static_cast<double>(ban.degraded_bytes))));
+    out += '\n' + ban_holdings_text(ban, columns);
+    if (ban.copy_out.bytes > 0) out += '\n' + ways_text(ban, bandwidths, columns);
+  } else {
+    say("How many bytes that is, nobody counts here: the figures of leaving are for what is kept.");
+  }
   if (!ban.advice.empty()) out += "\n  What to change:\n";
   for (const std::string& advice : ban.advice) out += wrapped(advice, columns, 4);
   return out;
@@ -209,7 +246,8 @@ Result<std::string> report_text(const ReportInput& input, int columns) {
   std::string out = head_text(input, columns);
   if (!answers.empty()) out += policies_text(answers, columns);
   out += holdings_text(input.inventory, columns) + adversaries;
-  for (const BanReport& ban : input.bans) out += ban_text(ban, input.bits_per_second, columns);
+  for (const BanReport& ban : input.bans)
+    out += ban_text(ban, !input.inventory.holdings.empty(), input.bits_per_second, columns);
   out += moves_text(input.moves, columns) + hang_on + assumed_text(input.file.notes, columns);
   return out;
 }

@@ -165,6 +165,64 @@ class Exposure(base.Case):
         self.assertEqual(unknown.returncode, 1)
         self.assertIn("nobody-ltd", unknown.stderr)
 
+    def worked_with_300_tb(self):
+        """The worked example, and 300 TB in it."""
+        facts = self.home / "kept.toml"
+        facts.write_text((HERE / "worked" / "2-split.toml").read_text() +
+                         '\n[[holding]]\nbucket = "tenant"\npolicy = "split"\nclass = "personal"\nobjects = 1_000_000\nbytes = 300_000_000_000_000\n')
+        return facts
+
+    def test_the_price_of_the_worked_examples_ban(self):
+        prices = self.home / "prices"
+        prices.mkdir()
+        (prices / "prices.csv").write_text("provider,egress_gb,storage_gb_month,put_1000,get_1000,note,source,date,level\n" + "".join(
+            f"{who},{egress},0.02,,,,a price list made for this test,2026-11-22,Declared\n"
+            for who, egress in (("alibaba", 0.09), ("aws", 0.09), ("ovh", 0), ("hetzner", 0.01), ("sakura", 0.05))))
+        facts = self.worked_with_300_tb()
+        facts.write_text(facts.read_text() + '[facts]\ndata = "prices"\n')
+        run = self.run_with("--facts", facts, "--ban", "alibaba", "--json")
+        self.assertEqual((run.returncode, run.stderr), (0, ""))
+        (ban,) = json.loads(run.stdout)["bans"]
+        self.assertEqual((ban["target"], ban["islands"]), ("alibaba", ["alibaba-frankfurt"]))
+        self.assertEqual((ban["unavailable_objects"], ban["degraded_objects"], ban["degraded_bytes"]), (0, 1_000_000, 300 * 10**12))
+        (tenant,) = ban["holdings"]
+        self.assertEqual((tenant["lost"], tenant["left"], tenant["tolerance"], tenant["writable"]), (1, 4, 1, True))
+        copy, rebuild = ban["copy_out"], ban["rebuild_around"]
+        self.assertEqual((copy["bytes"], copy["seconds"], copy["cost"]), (100 * 10**12, [800_000, 80_000], 9000))  # 9.3 days, 22 hours
+        self.assertEqual((rebuild["bytes"], rebuild["seconds"]), (300 * 10**12, [2_400_000, 240_000]))  # 27.8 days, 2.8 days
+        self.assertAlmostEqual(rebuild["cost"], 100_000 * (0 + 0.01 + 0.05), places=6)  # the cheapest three of four
+        text = self.run_with("--facts", facts, "--ban", "alibaba", "--bandwidth", "1G", "--bandwidth", "2.5 Gb/s").stdout
+        for said in ("100 TB", "9.3 days", "3.7 days", "28 days", "$9,000", "$6,000", "readable, bears one more loss", "What to change"):
+            self.assertIn(said, text)
+
+    def test_bans_may_be_several_and_are_each_by_itself(self):
+        facts = self.worked_with_300_tb()
+        run = self.run_with("--facts", facts, "--ban", "island:aws-ireland", "--ban", "DE,EU", "--json")
+        self.assertEqual(run.returncode, 0, run.stderr)
+        bans = json.loads(run.stdout)["bans"]
+        self.assertEqual([(b["kind"], b["target"], len(b["islands"])) for b in bans],
+                         [("island", "aws-ireland", 1), ("state", "DE", 2), ("bloc", "EU", 4)])
+        self.assertEqual([b["holdings"][0]["tolerance"] for b in bans], [1, 0, -2])
+        self.assertEqual([b["unavailable_bytes"] for b in bans], [0, 0, 300 * 10**12])
+        self.assertTrue(all(b["advice"] for b in bans))
+
+    def test_a_ban_that_cannot_be_asked_is_an_error(self):
+        facts = self.worked_with_300_tb()
+        for arguments, code, what in ((("--ban", "atlantis"), 1, '"atlantis" is no island, provider, state or bloc'),
+                                      (("--ban", "state:EU"), 1, '"state:EU" is no island'),
+                                      (("--ban", "aws", "--bandwidth", "0"), 2, "--bandwidth '0'"),
+                                      (("--ban", "aws", "--bandwidth", "fast"), 2, "--bandwidth 'fast'"),
+                                      (("--ban", "aws", "--certificates"), 2, "leave out --ban")):
+            with self.subTest(arguments=arguments):
+                run = self.run_with("--facts", facts, *arguments)
+                self.assertEqual((run.returncode, run.stdout), (code, ""))
+                self.assertIn(what, run.stderr)
+
+    def test_without_counts_a_ban_still_says_what_a_policy_loses(self):
+        text = self.run_with("--facts", HERE / "worked" / "2-split.toml", "--ban", "EU").stdout
+        self.assertIn('policy "split" loses 4 of 5 shards', text)
+        self.assertIn("nobody counts here", text)
+
     def test_data_of_ones_own_are_checked(self):
         prices = self.home / "prices.csv"
         head = "provider,egress_gb,storage_gb_month,put_1000,get_1000,note,source,date,level\n"

@@ -251,7 +251,7 @@ for (const file of process.argv.slice(2))
       assert.deepEqual([letters.includes("R"), letters.includes("C"), /[CD]/.test(letters)], [told.reads, told.cuts, told.degrades], `${told.id} ${told.policy}`);
     }
     for (const ban of report.bans) {
-      const target = page.banTargets(report.facts).find((x) => x.id === ban.target || `${x.kind}:${x.id}` === ban.target);
+      const target = page.banTargets(report.facts).find((x) => x.id === ban.target && x.kind === ban.kind);
       assert.ok(target, `the page offers ${ban.target}`);
       const found = page.answer(report, { ...page.noChanges(), bans: [`${target.kind}:${target.id}`] }).ban;
       for (const name of ["islands", "gateways", "keyholders", "names", "keys_lost", "gateways_lost", "unavailable_objects", "unavailable_bytes", "degraded_objects", "degraded_bytes"])

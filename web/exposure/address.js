@@ -30,6 +30,12 @@ function writeAddress(language_now, theme, changes) {
   return "#" + fields.toString();
 }
 
+// What the report was asked about first is what the page opens with, where the address says nothing.
+function askedChanges(report) {
+  const asked = (report.bans || []).slice(0, 1).map((b) => `${b.kind}:${b.target}`);
+  return knownChanges(report, { ...noChanges(), bans: asked });
+}
+
 // Changes that this report knows nothing of are left out: a link may be older than the facts.
 function knownChanges(report, changes) {
   const facts = report.facts;

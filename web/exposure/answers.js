@@ -172,7 +172,7 @@ function renderBan(now) {
   if (!ban) return replace(by("ban-body"));
   const who = formatList(now.targets.map((x) => (x.kind === "provider" ? providerName(x.id) : x.kind === "island" ? x.id : `${stateName(x.id, now.facts)} (${x.id})`)));
   const figure = (name, value, more, bad) => el("div", { class: bad ? "answer alone" : "answer plain", "data-figure": name }, el("dt", {}, t(`ban.${name}`)), el("dd", {}, el("p", { class: "figure" }, el("span", { class: "number" }, value)), el("p", { class: "words" }, more)));
-  const cli = (page.report.bans || []).find((b) => now.targets.length === 1 && b.target === now.targets[0].id);
+  const cli = (page.report.bans || []).find((b) => now.targets.length === 1 && b.target === now.targets[0].id && b.kind === now.targets[0].kind);
   const counted = now.holdings.length > 0;
   return replace(by("ban-body"),
     el("p", { class: "lead" }, t("ban.lead", { who }), " ", ban.islands.length ? tn("ban.islands", ban.islands.length, { list: ban.islands.join(", ") }) : t("ban.no_island")),

@@ -59,6 +59,7 @@ function start() {
   language = address.language || document.documentElement.lang || "en";
   page.theme = address.theme || "auto";
   page.changes = knownChanges(page.report, address.changes);
+  if (!location.hash) page.changes = askedChanges(page.report);
   page.before = answer(page.report, noChanges());
   for (const name of ["en", "fr"]) by(`lang-${name}`).addEventListener("click", () => { language = name; renderAll(); });
   for (const name of ["auto", "light", "dark"]) by(`theme-${name}`).addEventListener("click", () => { page.theme = name; renderAll(); });
