@@ -1,0 +1,158 @@
+// Policy: what one [[site]] of the configuration asks for. Values: read once, checked whole, then immutable and shared by all loops.
+//
+// What is decided where, in the order of a request:
+//   gate.h          before the cache: methods, sizes, redirects, signed URLs, country, rates
+//   key.h, serve    in the cache: KeyPolicy, CachePolicy
+//   site_upstream.h on the way to the origin and back: forwarding fields, HeaderPolicy, CompressPolicy. What is stored is what it returns, so that a
+//                   hit needs no editing.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "edge/key.h"
+#include "edge/upstream.h"
+
+namespace archipel::edge {
+
+// "/a/*" and the like: '*' stands for any bytes, also none and also '/'; everything else for itself. Matches paths as they came (without query).
+// Cost: pattern times path, at most.
+bool glob_matches(std::string_view pattern, std::string_view text);
+// What the stars stood for; false: no match.
+bool glob_captures(std::string_view pattern, std::string_view text, std::vector<std::string_view>& stars);
+
+// [[site.ttl]]: the first rule that matches a response replaces its freshness lifetime, whatever the origin said. Rules make nothing storable that
+// RFC 9111 §3 forbids for what it carries (Authorization, Set-Cookie); no-store and private give way only to `override`.
+struct TtlRule {
+  std::vector<int> statuses;  // empty: those that are heuristically cacheable (RFC 9110 §15.1)
+  std::string path = "*";     // glob
+  std::string type;           // "text/html", "image/*"; empty: all
+  int64_t ttl_ms = 0;         // 0: not stored
+  bool override_ = false;     // also what says no-store, private or no-cache; key `override`
+};
+
+// [site.cache]
+struct CachePolicy {
+  bool on = true;
+  std::vector<TtlRule> rules;
+  bool heuristic = true;                       // RFC 9111 §4.2.2
+  std::optional<int64_t> while_revalidate_ms;  // for responses that say nothing about it (RFC 5861)
+  std::optional<int64_t> if_error_ms;          // the same
+  bool client_directives =
+      true;  // Cache-Control and Pragma of requests are heeded; false: clients cannot reach past the cache
+  bool status_field = true;                       // Cache-Status (RFC 9211) in responses
+  uint64_t object_bytes_max = uint64_t{8} << 30;  // larger ones pass through
+};
+
+struct HeaderEdit {
+  std::string name, value;  // name in lower case
+};
+// [site.headers]: removed first, then set (replacing), then added. Hop-by-hop fields, content-length and host cannot be named.
+struct HeaderPolicy {
+  std::vector<std::string> request_remove, response_remove;
+  std::vector<HeaderEdit> request_set, response_set, response_add;
+  bool security =
+      false;  // nosniff, referrer-policy, frame-options and (over TLS) HSTS, where the origin says nothing about them
+};
+
+// [[site.redirect]]: the first whose path matches answers. `to` may hold $1…$9, the stars of `path`; the query is kept.
+struct RedirectRule {
+  std::string path, to;
+  int status = 301;
+};
+
+// [site.signed]: paths that are served only with a signature (signed_url.h).
+struct SignedPolicy {
+  std::vector<std::string> paths;  // globs; empty: none needs one
+  std::vector<std::string>
+      keys;  // secrets; any of them may have signed, so that they can be changed one after the other
+};
+
+// [site.limit]
+struct LimitPolicy {
+  std::vector<std::string> methods;        // empty: all but CONNECT and TRACE, which are never passed on
+  std::optional<uint64_t> body_bytes_max;  // of requests
+  double rate = 0, burst = 0;              // requests/s per client address (IPv6: per /64); 0: no limit
+  std::string key_header;                  // for clients that name themselves so, instead of the address
+  double key_rate = 0, key_burst = 0;
+};
+
+// [site.geo]
+struct GeoPolicy {
+  std::vector<std::string> allow,
+      deny;  // ISO 3166-1 alpha-2; with `allow`, all others are denied, unknown ones too
+  std::string
+      header;  // the request field that carries the country to the origin (and to [site.key] headers); lower case
+  bool used() const { return !allow.empty() || !deny.empty() || !header.empty(); }
+};
+
+// [site.compress]: responses that come uncompressed are stored and served compressed, one variant for each coding that clients take.
+struct CompressPolicy {
+  bool on = false;
+  std::vector<std::string> types;  // "text/*", "application/json"
+  uint64_t bytes_min = 1024;       // smaller ones stay as they are
+  bool precompressed = false;      // ask the origin for PATH.br, PATH.zst, PATH.gz first
+};
+
+struct OriginAddress {
+  bool secure = false;  // https
+  std::string host;     // name or address; IPv6 without brackets
+  uint16_t port = 80;
+  std::string url;  // "http://127.0.0.1:8000", for logs and metrics
+  bool operator==(const OriginAddress&) const = default;
+};
+
+// How the origins are reached; two equal ones may share connections.
+struct OriginPolicy {
+  std::vector<OriginAddress> origins;
+  std::string host_header;  // instead of the client's Host; empty: as the client said
+  Duration connect_timeout = std::chrono::seconds(3);
+  Duration response_timeout =
+      std::chrono::seconds(30);  // to the head of the response; then between two bytes of its body
+  int connections_max = 256;     // to each origin, of one loop
+  int idle_max = 32;             // kept open, of one loop
+  Duration idle_timeout = std::chrono::seconds(30);
+  bool verify_tls = true;
+  std::string ca_file;  // PEM; empty: the system's
+  bool operator==(const OriginPolicy&) const = default;
+};
+
+struct SitePolicy {
+  std::string name;                // for logs, metrics, purges; unique
+  std::vector<std::string> hosts;  // "www.example.org", "*.example.org", "*"
+  bool https_only = false;         // requests without TLS are redirected
+  OriginPolicy origin;
+  KeyPolicy key;
+  CachePolicy cache;
+  HeaderPolicy headers;
+  std::vector<RedirectRule> redirects;
+  SignedPolicy signed_;
+  LimitPolicy limit;
+  GeoPolicy geo;
+  CompressPolicy compress;
+};
+
+// A site as requests see it.
+struct Site {
+  SitePolicy policy;
+  std::shared_ptr<Upstream> upstream;  // any loop: it keeps what belongs to a loop apart
+};
+using SiteRef = std::shared_ptr<const Site>;
+
+// What became of a request, for the access log and the metrics; whoever answers fills it in.
+enum class Verdict : uint8_t { none, hit, miss, stale, revalidated, pass, error };
+std::string_view to_string(Verdict verdict);
+struct Report {
+  Verdict verdict = Verdict::none;
+  bool collapsed = false;     // waited for somebody else's fetch
+  std::string origin;         // who was asked last; empty: nobody
+  int64_t origin_us = -1;     // to the head of its response; -1: not asked
+  uint64_t origin_bytes = 0;  // of bodies read from origins
+};
+
+}  // namespace archipel::edge
