@@ -31,6 +31,10 @@ class Reference:
     base: int = 0
     random_bits: bytes = b""
     mask: int = 0
+    homes: tuple = ()  # by shard, places in the roster; empty: shard i lies at place i
+
+    def home(self, shard):
+        return self.homes[shard] if self.homes else shard
 
     def __str__(self):
         return f"{'section' if self.kind == SECTION else 'extent'} ({self.epoch}, {self.counter})"
@@ -72,9 +76,12 @@ class Shards:
         self.cipher = cell_cipher(realm.keyring, ref)
         self.files = {}
         try:
-            for shard, island in enumerate(realm.islands_of(ref.epoch)[:ref.n]):
-                if island is not None:
-                    self._open_shard(shard, island, repairs)
+            roster = realm.islands_of(ref.epoch)
+            for shard in range(ref.n):
+                if ref.home(shard) >= len(roster):
+                    raise Damaged(f"{ref}: shard {shard} at place {ref.home(shard)} of a roster of {len(roster)}")
+                if roster[ref.home(shard)] is not None:
+                    self._open_shard(shard, roster[ref.home(shard)], repairs)
         except BaseException:
             self.close()
             raise
@@ -92,7 +99,7 @@ class Shards:
         else:
             # A record under f/ tells the number. Without one (an extent of a snapshot: the view is not read yet) higher ones are tried.
             numbers = range(REPAIRS_TRIED) if repairs is None else [repairs[shard] if shard < len(repairs) else 0]
-            names = [island.shard_name(ref.epoch, ref.counter, ref.attempt, shard, number) for number in numbers]
+            names = [island.shard_name(ref.epoch, ref.counter, ref.attempt, ref.home(shard), number) for number in numbers]
         blobs = []
         for name in names:
             try:

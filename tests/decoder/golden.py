@@ -19,7 +19,7 @@ import journal
 import snapshots
 import view
 from crypto import NONCE_0, Keyring, blake2b, hkdf
-from fields import Report, Unreadable, sized, u8, u16, u32, u64, xor
+from fields import Fields, Report, Unreadable, sized, u8, u16, u32, u64, xor
 from islands import Island
 
 
@@ -43,8 +43,9 @@ class GoldenRealm:
             self._spread((files / name).read_bytes(), entry)
 
     def _spread(self, data, entry):
-        """A file holds the blobs of all islands, one after the other."""
-        for island, name, size in zip(self.all, entry.get("names", ()), entry.get("blob_bytes", ())):
+        """A file holds the blobs of all islands, or of its homes, one after the other."""
+        islands = [self.all[place] for place in entry["homes"]] if "homes" in entry else self.all
+        for island, name, size in zip(islands, entry.get("names", ()), entry.get("blob_bytes", ())):
             place = island.path / name[:2] / name
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(data[:size])
@@ -73,12 +74,13 @@ def check_keys(realm, home):
 def check_extent(realm, name, entry):
     """Any k shards give the bytes back, and parity is what the cells say."""
     ref = extents.Reference(extents.DATA, entry["epoch"], entry["counter"], bytes.fromhex(entry["attempt"]), entry["n"], entry["k"],
-                            entry["cell_bytes"], entry["length"])
-    for number, island in enumerate(realm.all[:ref.n]):
-        check(island.shard_name(ref.epoch, ref.counter, ref.attempt, number, 0) == entry["names"][number], f"name {number} of {name}")
-    for realm.use in itertools.combinations(range(ref.n), ref.k):
+                            entry["cell_bytes"], entry["length"], homes=tuple(entry.get("homes", ())))
+    homes = [ref.home(shard) for shard in range(ref.n)]
+    for place, told in zip(homes, entry["names"]):
+        check(realm.all[place].shard_name(ref.epoch, ref.counter, ref.attempt, place, 0) == told, f"name at place {place} of {name}")
+    for realm.use in itertools.combinations(homes, ref.k):
         reader = extents.Extents(realm)
-        check(hashlib.sha256(reader.read(ref, 0, ref.length)).hexdigest() == entry["sha256"], f"{name} from shards {realm.use}")
+        check(hashlib.sha256(reader.read(ref, 0, ref.length)).hexdigest() == entry["sha256"], f"{name} from islands {realm.use}")
         reader.close()
     realm.use = range(9)
     shards = extents.Shards(realm, ref, ())
@@ -131,10 +133,27 @@ def check_view(realm):
         if key.startswith(b"o/"):
             version = view.read_version(key, value)
             check(sum(len(s.pieces) for s in version.slices) == sum(s.stream.segments for s in version.slices) > 0, name)
+            check({piece.ref.homes for s in version.slices for piece in s.pieces} == {tuple(record.get("homes", ()))}, name)
         if key.startswith(b"b/"):
             check(view.read_owner(value, key[2:]) == b"golden-owner", name)
+        if key.startswith((b"e/", b"x/")):
+            check(read_live_reference(key, value, name).homes == tuple(record.get("homes", ())), name)
         if key.startswith(b"q/") and key[18:] != u16(0):
             check_part(realm, key, view.read_part(value, name), name)
+
+
+def read_live_reference(key, value, what):
+    """The extent of a record that says it is live, or doomed; its key tells the same."""
+    fields = Fields(value, what)
+    fields.expect(u8(1), "format")
+    if key.startswith(b"e/"):
+        fields.varint()
+    else:
+        fields.u8(), fields.u64(), fields.u32()
+    ref = view.read_reference(fields)
+    fields.end()
+    check(key[2:] == u8(ref.kind) + u64(ref.epoch) + u64(ref.counter), what)
+    return ref
 
 
 def check_part(realm, key, part, name):

@@ -48,8 +48,8 @@ class Island:
     def name(self, label, content=b""):
         return hmac256(self._names_key, u8(len(label)) + label + content)[:20].hex()
 
-    def shard_name(self, epoch, counter, attempt, shard, repair):
-        return self.name(b"extent", u64(epoch) + u64(counter) + attempt + u32(shard) + u32(repair))
+    def shard_name(self, epoch, counter, attempt, place, repair):
+        return self.name(b"extent", u64(epoch) + u64(counter) + attempt + u32(place) + u32(repair))
 
     def commit_name(self, epoch, random_bits, seq):
         return self.name(b"commit", u64(epoch) + random_bits + u64(seq))

@@ -10,7 +10,9 @@ from islands import open_islands
 from journal import Journal
 import snapshots
 
-SMALL, LARGE = 1, 2
+SMALL, LARGE, LARGE_WITH_HOMES = 1, 2, 3
+DATA_WITH_HOMES = 2  # kind of a reference, beside those of extents
+ROSTER_MAX = 16
 SMALL_SEGMENTS_MAX = 4
 SIZE_MAX = 1 << 50
 OBJECT, DELETE_MARKER = 1, 2
@@ -77,15 +79,25 @@ class Version:
         return (0,)
 
 
+def read_homes(fields, n):
+    """Which island of the roster holds which shard, where shard i does not lie at place i."""
+    homes = tuple(fields.raw(n))
+    if len(set(homes)) != n or max(homes, default=ROSTER_MAX) >= ROSTER_MAX or homes == tuple(range(n)):
+        fields.fail(f"homes {homes}")
+    return homes
+
+
 def read_reference(fields):
     kind, epoch, counter, attempt = fields.u8(), fields.varint(), fields.varint(), fields.raw(16)
-    if kind not in (DATA, SECTION):
+    if kind not in (DATA, SECTION, DATA_WITH_HOMES):
         fields.fail(f"extent of kind {kind}")
+    with_homes, kind = kind == DATA_WITH_HOMES, SECTION if kind == SECTION else DATA
     n, k, cell_bytes, length, mask, base = fields.u8(), fields.u8(), fields.varint(), fields.varint(), fields.varint(), fields.varint()
     random_bits = fields.raw(8) if kind == SECTION else b""
     if kind == DATA and base:
         fields.fail("base of a data extent is not 0")
-    return Reference(kind, epoch, counter, attempt, n, k, cell_bytes, length, base, random_bits, mask)
+    homes = read_homes(fields, n) if with_homes else ()
+    return Reference(kind, epoch, counter, attempt, n, k, cell_bytes, length, base, random_bits, mask, homes)
 
 
 def read_small(fields, stream):
@@ -103,8 +115,10 @@ def read_small(fields, stream):
     return pieces
 
 
-def read_large(fields, stream):
-    n, k, cell_bytes, extents = fields.u8(), fields.u8(), fields.varint(), fields.count()
+def read_large(fields, stream, with_homes=False):
+    n, k = fields.u8(), fields.u8()
+    homes = read_homes(fields, n) if with_homes else ()
+    cell_bytes, extents = fields.varint(), fields.count()
     if cell_bytes != SEALED_SEGMENT:
         fields.fail(f"cells of {cell_bytes} bytes")
     pieces = []
@@ -113,7 +127,7 @@ def read_large(fields, stream):
         length, mask, segments = fields.varint(), fields.varint(), fields.varint()
         if segments == 0 or len(pieces) + segments > stream.segments:
             fields.fail("storage has other segments than the stream")
-        ref = Reference(DATA, epoch, counter, attempt, n, k, cell_bytes, length, mask=mask)
+        ref = Reference(DATA, epoch, counter, attempt, n, k, cell_bytes, length, mask=mask, homes=homes)
         sizes = [stream.sealed_length(len(pieces) + i) for i in range(segments)]
         if sum(sizes) != length:
             fields.fail(f"{ref} has {length} bytes for {segments} segments of {sum(sizes)}")
@@ -130,9 +144,9 @@ def read_slice(fields):
     if stream.length == 0:
         fields.fail("an empty slice")
     storage = fields.u8()
-    if storage not in (SMALL, LARGE):
+    if storage not in (SMALL, LARGE, LARGE_WITH_HOMES):
         fields.fail(f"storage of format {storage}")
-    pieces = (read_small if storage == SMALL else read_large)(fields, stream)
+    pieces = read_small(fields, stream) if storage == SMALL else read_large(fields, stream, storage == LARGE_WITH_HOMES)
     for piece in pieces:
         if (piece.ref.n, piece.ref.k) not in CODES:
             fields.fail(f"code ({piece.ref.n}, {piece.ref.k})")

@@ -16,6 +16,8 @@
 #include "index/snapshot_entries.h"
 #include "island/marker.h"
 #include "store/keys.h"
+#include "store/placements.h"
+#include "store/registry.h"
 #include "store/upload_records.h"
 #include "store/wrap.h"
 #include "support/source_dir.h"
@@ -67,7 +69,7 @@ class GoldenFiles : public ::testing::Test {
     std::vector<std::string> shards = split(file(name), sizes);
     for (size_t i = 0; i < shards.size(); ++i) {
       const int shard = static_cast<int>(i);
-      const std::string blob = extent::shard_name(keys(), island_id(shard), ref, shard);
+      const std::string blob = extent::shard_name(keys(), island_id(ref.home(shard)), ref, shard);
       EXPECT_TRUE(extent::check_shard_header(keys(), ref, shard, blob,
                                              as_bytes(shards[i]).first(extent::kShardHeaderBytes)));
       shards[i].erase(0, extent::kShardHeaderBytes);
@@ -197,6 +199,58 @@ TEST_F(GoldenFiles, ExtentsOfAllCodesComeBackWithoutAnyOfTheirParityCount) {
     for (int shift = 0; shift <= code.k; ++shift)
       EXPECT_EQ(decoded(ref, shards, first << shift), extent_bytes(code)) << code.n << ' ' << shift;
   }
+}
+
+TEST_F(GoldenFiles, AnExtentWithHomesComesBackFromAnyTwoOfItsFourIslands) {
+  const extent::ExtentRef ref = placed_extent(samples_->open);
+  const std::vector<std::string> shards = shards_of("extent_with_homes", ref);
+  for (uint32_t without : {0b0011u, 0b0101u, 0b1001u, 0b0110u, 0b1010u, 0b1100u})
+    EXPECT_EQ(decoded(ref, shards, without), extent_bytes({4, 2})) << without;
+}
+
+TEST_F(GoldenFiles, RecordsOfWhatHasHomesAreRead) {
+  const extent::Homes homes = placed_extent(samples_->open).homes;
+  const auto version = store::decode_version(record("version_with_homes").second);
+  ASSERT_TRUE(version) << version.error().describe();
+  uint64_t counter = 400;
+  for (const store::ExtentRun& run : version->slices[0].storage.extents) {
+    EXPECT_EQ(run.ref.homes, homes);
+    EXPECT_EQ(run.ref.id.counter, counter);
+    EXPECT_EQ(run.ref.confirmed, counter == 400 ? 0b1011u : 0b1111u);
+    counter += run.segments;
+  }
+  EXPECT_EQ(counter, 404u);
+  const auto live = store::decode_live(record("live_with_homes").second);
+  ASSERT_TRUE(live);
+  EXPECT_EQ(live->ref.homes, homes);
+  EXPECT_EQ(live->ref.kind, extent::ExtentRef::Kind::data);
+  EXPECT_EQ(store::live_key(store::key_of(live->ref)), record("live_with_homes").first);
+  const auto doomed = store::decode_doomed(record("doomed_with_homes").second);
+  ASSERT_TRUE(doomed);
+  EXPECT_EQ(doomed->ref.homes, homes);
+  EXPECT_EQ(doomed->left, 0b1111u);
+}
+
+TEST_F(GoldenFiles, WhatABucketAsksForAndWhatLiesWhereAreRead) {
+  const auto document = store::decode_config(record("bucket_placement").second);
+  ASSERT_TRUE(document);
+  const auto placement = store::decode_bucket_placement(*document);
+  ASSERT_TRUE(placement);
+  EXPECT_EQ(*placement, (store::BucketPlacement{"eu-only", "personal"}));
+  const auto usage = store::decode_usage(record("usage_tallied").second);
+  ASSERT_TRUE(usage && usage->tallies);
+  ASSERT_EQ(usage->tallies->size(), 2u);
+  const auto& [journal, in_commits] = *usage->tallies->begin();
+  EXPECT_EQ(journal.in, store::PlacedAs::In::commits);
+  EXPECT_EQ(in_commits, (store::Tally{3, 70'003}));
+  const auto& [few, in_extents] = *usage->tallies->rbegin();
+  EXPECT_EQ(few.n, 4);
+  EXPECT_EQ(few.islands[0], 5);
+  EXPECT_EQ(in_extents.streams, 1u);
+  const auto extents = store::decode_extent_tally(record("extents_by_placing").second);
+  ASSERT_TRUE(extents);
+  EXPECT_EQ(extents->extents, 2u);
+  EXPECT_EQ(record("extents_by_placing").first, store::extent_tally_key(few));
 }
 
 TEST_F(GoldenFiles, TheHeadSlotLeadsToTheSnapshot) {

@@ -9,6 +9,7 @@
 #include "island/mem_island.h"
 #include "store/collector_state.h"
 #include "store/keys.h"
+#include "store/placements.h"
 #include "store/repair_records.h"
 #include "store/upload_records.h"
 #include "store/wrap.h"
@@ -47,6 +48,12 @@ std::string list_of(const std::vector<std::string>& values, bool quoted) {
   return out + "]";
 }
 
+std::string homes_of(const extent::ExtentRef& ref) {
+  std::vector<std::string> places;
+  for (int i = 0; i < ref.geometry.code.n; ++i) places.push_back(std::to_string(ref.home(i)));
+  return list_of(places, false);
+}
+
 extent::Placement islands_of(int n) {
   extent::Placement placement;
   for (int i = 0; i < n; ++i)
@@ -71,9 +78,13 @@ struct Builder {
   Json files, subkeys, views;
 
   void blob_file(const std::string& name, index::BlobKind kind, index::Sealed sealed, ByteView section);
+  void homes();
   void shard_file(const std::string& name, erasure::Code code, const extent::ExtentRef& ref, ByteView bytes);
-  void view(const std::string& what, std::string_view key, std::string_view value) {
-    views.raw(what, "{\"key\": \"" + hex(as_bytes(key)) + "\", \"value\": \"" + hex(as_bytes(value)) + "\"}");
+  // `more`: what else a reader should find, as further members.
+  void view(const std::string& what, std::string_view key, std::string_view value,
+            const std::string& more = "") {
+    views.raw(what, "{\"key\": \"" + hex(as_bytes(key)) + "\", \"value\": \"" + hex(as_bytes(value)) + "\"" +
+                        more + "}");
   }
   std::string sealed_copy(crypto::StreamSealer& sealer, std::string_view plain);
 
@@ -112,7 +123,8 @@ void Builder::shard_file(const std::string& name, erasure::Code code, const exte
                          ByteView bytes) {
   erasure::Coder coder(code);
   std::vector<std::string> names, sizes;
-  for (int i = 0; i < code.n; ++i) names.push_back(extent::shard_name(*s.keys, island_id(i), ref, i));
+  for (int i = 0; i < code.n; ++i)
+    names.push_back(extent::shard_name(*s.keys, island_id(ref.home(i)), ref, i));
   auto coded = extent::encode_extent(*s.keys, coder, ref, bytes, names);
   CHECK(coded.has_value());
   std::string all;
@@ -121,18 +133,19 @@ void Builder::shard_file(const std::string& name, erasure::Code code, const exte
     all.append(as_text(shard));
   }
   s.files[name] = std::move(all);
-  files.raw(name, Json()
-                      .number("epoch", ref.id.epoch)
-                      .number("counter", ref.id.counter)
-                      .hexed("attempt", ref.attempt)
-                      .number("n", static_cast<uint64_t>(code.n))
-                      .number("k", static_cast<uint64_t>(code.k))
-                      .number("cell_bytes", ref.geometry.cell_bytes)
-                      .number("length", ref.geometry.length)
-                      .raw("names", list_of(names, true))
-                      .raw("blob_bytes", list_of(sizes, false))
-                      .hexed("sha256", crypto::sha256(bytes))
-                      .done());
+  Json entry;
+  entry.number("epoch", ref.id.epoch)
+      .number("counter", ref.id.counter)
+      .hexed("attempt", ref.attempt)
+      .number("n", static_cast<uint64_t>(code.n))
+      .number("k", static_cast<uint64_t>(code.k))
+      .number("cell_bytes", ref.geometry.cell_bytes)
+      .number("length", ref.geometry.length)
+      .raw("names", list_of(names, true))
+      .raw("blob_bytes", list_of(sizes, false))
+      .hexed("sha256", crypto::sha256(bytes));
+  if (!ref.homes.standard()) entry.raw("homes", homes_of(ref));
+  files.raw(name, entry.done());
 }
 
 std::string Builder::sealed_copy(crypto::StreamSealer& sealer, std::string_view plain) {
@@ -454,6 +467,51 @@ void Builder::uploads() {
   view("drop_parts", store::drop_key(done), store::encode(store::DropRecord{{2, 10'000}}));
 }
 
+// Extents that lie on some islands of the roster, in an order of their own; what a bucket asks for, and what is counted of it.
+void Builder::homes() {
+  const extent::ExtentRef few = placed_extent(s.open);
+  shard_file("extent_with_homes", few.geometry.code, few, as_bytes(extent_bytes(few.geometry.code)));
+
+  store::Slice slice = s.version.slices[0];
+  slice.stream.length = 3 * extent::kSegmentPlain + 5;
+  slice.stream.segments = 4;
+  slice.storage.small.clear();
+  uint64_t first = 0;
+  for (uint64_t segments : {3u, 1u}) {
+    store::ExtentRun run;
+    run.first_segment = first;
+    run.segments = segments;
+    run.ref.id = {1, 400 + first};
+    run.ref.attempt = index::attempt_of(s.open.attempt_seed, run.ref.id);
+    run.ref.geometry = {few.geometry.code, extent::kSegmentSealed,
+                        store::sealed_bytes(slice.stream, first, segments)};
+    run.ref.confirmed = first == 0 ? 0b1011 : 0b1111;
+    run.ref.homes = few.homes;
+    slice.storage.extents.push_back(run);
+    first += segments;
+  }
+  const extent::ExtentRef ref = slice.storage.extents[0].ref;
+  const std::string homes = ", \"homes\": " + homes_of(ref);
+  store::VersionRecord version = s.version;
+  version.info.size = slice.stream.length;
+  version.slices = {slice};
+  view("version_with_homes", store::object_key("golden-bucket", "placed"), store::encode(version), homes);
+  view("live_with_homes", store::live_key(store::key_of(ref)),
+       store::encode(store::LiveRecord{ref.geometry.length, ref}), homes);
+  view("doomed_with_homes", store::doomed_key(store::key_of(ref)),
+       store::encode(store::doomed_now(ref, kTime)), homes);
+
+  view("bucket_placement", store::config_key("golden-bucket", store::kPlacementDocument),
+       store::encode_config(store::encode(store::BucketPlacement{"eu-only", "personal"})));
+  store::UsageRecord usage{{5'312'883, 4}, {}};
+  usage.tallies.emplace();
+  (*usage.tallies)[store::placing_of(s.section_ref)] = {3, 70'003};
+  (*usage.tallies)[store::placing_of(ref)] = {1, slice.stream.length};
+  view("usage_tallied", store::bucket_usage_key("golden-tallied"), store::encode(usage));
+  view("extents_by_placing", store::extent_tally_key(store::placing_of(ref)),
+       store::encode(store::ExtentTally{2, 4 * (ref.geometry.length / 2)}));
+}
+
 }  // namespace
 
 std::string island_id(int shard) {
@@ -474,6 +532,14 @@ extent::ExtentRef extent_of(const index::EpochOpen& open, erasure::Code code) {
   return ref;
 }
 
+extent::ExtentRef placed_extent(const index::EpochOpen& open) {
+  extent::ExtentRef ref = extent_of(open, {4, 2});
+  ref.id = {1, 350};
+  ref.attempt = index::attempt_of(open.attempt_seed, ref.id);
+  ref.homes = *extent::Homes::of(std::vector<uint8_t>{5, 0, 3, 2});
+  return ref;
+}
+
 std::string extent_bytes(erasure::Code code) {
   return body_of(static_cast<size_t>(code.k) * 2000 + 1137);  // two stripes, a full cell and a short one
 }
@@ -490,6 +556,7 @@ Samples::Samples(std::unique_ptr<crypto::Keyring> keyring) : keys(std::move(keyr
   b.versions();
   b.identities();
   b.uploads();
+  b.homes();
   manifest = Json()
                  .text("what", "samples of every format, version 1; docs/formats says what the bytes mean")
                  .text("passphrase", kPassphrase)

@@ -41,6 +41,8 @@ struct Samples {
 
 // A data extent of n shards with a short last stripe, with its bytes: id {1, 100 + n}, cells of 1,000 bytes.
 extent::ExtentRef extent_of(const index::EpochOpen& open, erasure::Code code);
+// One with homes: id {1, 350}, four shards on the islands 5, 0, 3 and 2.
+extent::ExtentRef placed_extent(const index::EpochOpen& open);
 std::string extent_bytes(erasure::Code code);
 
 }  // namespace archipel::golden
