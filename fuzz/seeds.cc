@@ -109,11 +109,31 @@ std::string geometry(uint32_t cell_bytes, uint64_t length) {
   return out;
 }
 
-std::string work_item(bool journal) {
+extent::Homes some_homes() {
+  return *extent::Homes::of(std::vector<uint8_t>{5, 0, 3, 2});
+}
+
+store::VersionRecord version_with_homes() {
+  store::VersionRecord record = version(1'000'000);
+  for (store::ExtentRun& run : record.slices[0].storage.extents) {
+    run.ref.geometry.code = {4, 2};
+    run.ref.homes = some_homes();
+    run.ref.confirmed = 0b1011;
+  }
+  return record;
+}
+
+enum class Item { standard, with_homes, of_journal };
+std::string work_item(Item kind) {
+  const bool journal = kind == Item::of_journal;
   extent::WorkItem item;
   item.ref.geometry = {{6, 3}, 100, 1000};
   item.ref.id = {2, 7};
-  const std::vector<island::BlobName> names(6, std::string(40, 'a'));
+  if (kind == Item::with_homes) {
+    item.ref.geometry.code = {4, 2};
+    item.ref.homes = some_homes();
+  }
+  const std::vector<island::BlobName> names(static_cast<size_t>(item.n()), std::string(40, 'a'));
   item.names = names;
   if (journal) {
     item.ref.kind = extent::ExtentRef::Kind::section;
@@ -179,6 +199,16 @@ std::map<std::pair<std::string, std::string>, std::string> seeds() {
   const extent::ExtentRef lies = version(1'000'000).slices[0].storage.extents[0].ref;
   const extent::ExtentRef small = version(100'000).slices[0].storage.small[0].section;
   view("live") = for_decoder(3, store::encode(store::LiveRecord{1000, lies}));
+  const extent::ExtentRef placed = version_with_homes().slices[0].storage.extents[0].ref;
+  view("version_homes") = for_decoder(0, store::encode(version_with_homes()));
+  view("live_homes") = for_decoder(3, store::encode(store::LiveRecord{1000, placed}));
+  view("doomed_homes") = for_decoder(3, store::encode(store::doomed_now(placed, 1'700'000'000'000)));
+  store::UsageRecord usage{{5'000, 4}, {}};
+  usage.tallies.emplace();
+  (*usage.tallies)[store::placing_of(small)] = {3, 4'000};
+  (*usage.tallies)[store::placing_of(placed)] = {1, 1'000};
+  view("usage_tallied") = for_decoder(1, store::encode(usage));
+  view("extent_tally") = for_decoder(3, store::encode(store::ExtentTally{2, 5'000}));
   view("live_section") = for_decoder(3, store::encode(store::LiveRecord{1000, small}));
   view("doomed") = for_decoder(3, store::encode(store::doomed_now(lies, 1'700'000'000'000)));
   extent::ExtentRef owing = lies;
@@ -200,8 +230,9 @@ std::map<std::pair<std::string, std::string>, std::string> seeds() {
                                                          "\x03\x03\x00\x07\x00\x00\x00",
                                                          21)));
   extent("program_foreign") = for_decoder(2, program(std::string("\x06\x00\x00\x00\x00\x00\x00", 7)));
-  extent("work_item") = for_decoder(3, work_item(false));
-  extent("work_item_journal") = for_decoder(3, work_item(true));
+  extent("work_item") = for_decoder(3, work_item(Item::standard));
+  extent("work_item_homes") = for_decoder(3, work_item(Item::with_homes));
+  extent("work_item_journal") = for_decoder(3, work_item(Item::of_journal));
   auto files = [&](const char* name) -> std::string& { return out[{"files", name}]; };
   files("marker") = for_decoder(0, std::string(30, '\0') + "\x01");
   files("lease") = for_decoder(2, std::string(50, '\0') + "\x01");

@@ -67,6 +67,7 @@ void extents(std::string_view in) {
   if (Result<EpochSweep> sweep = decode_epoch_sweep(in)) MUST(encode(*sweep) == in);
   if (Result<CommitSweep> sweep = decode_commit_sweep(in)) MUST(encode(*sweep) == in);
   if (Result<UnixMs> time = decode_time(in)) MUST(encode_time(*time) == in);
+  if (Result<ExtentTally> tally = decode_extent_tally(in)) MUST(encode(*tally) == in);
   if (in.starts_with(kLivePrefix) || in.starts_with(kDoomedPrefix))
     if (std::optional<ExtentKey> key = extent_of(in)) MUST(live_key(*key) == in || doomed_key(*key) == in);
 }
