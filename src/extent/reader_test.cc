@@ -295,6 +295,56 @@ TEST_P(ReaderTest, RefusesRangesAndGeometriesThatCannotBe) {
   EXPECT_EQ(read(ref, 0, 1).error().code, Code::invalid);
 }
 
+// Extents of four shards on the islands 5, 0, 3 and 2 of the six.
+class PlacedReaderTest : public ReaderTest {
+ protected:
+  PlacedReaderTest() {
+    coder_ = erasure::Coder({4, 2});
+    homes_ = *Homes::of(std::vector<uint8_t>{5, 0, 3, 2});
+  }
+};
+
+TEST_P(PlacedReaderTest, AsksTheIslandsOfItsHomesAndNoOther) {
+  std::string bytes = random_bytes(500);
+  ExtentRef ref = store(bytes, 16);
+  EXPECT_EQ(text(ref, 3, 400), bytes.substr(3, 400));
+  for (size_t i : {1u, 2u, 3u, 4u}) EXPECT_EQ(islands_[i]->counts().gets, 0u) << i;  // parity, or nothing
+  for (unsigned lost = 0; lost < 1u << 4; ++lost) {
+    if (std::popcount(lost) != 2) continue;
+    for (int i = 0; i < 4; ++i) (lost >> i & 1) != 0 ? home_of(ref, i).down() : home_of(ref, i).up();
+    EXPECT_EQ(text(ref, 3, 400), bytes.substr(3, 400)) << lost;
+  }
+  for (size_t i : {1u, 4u}) EXPECT_EQ(islands_[i]->counts().gets, 0u) << i;
+  for (int i = 0; i < 4; ++i) home_of(ref, i).up();
+  for (size_t i : {0u, 3u, 5u}) islands_[i]->down();
+  auto refused = read(ref, 0, 500);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::unavailable);
+  for (std::string id : {"island-0", "island-3", "island-5"})
+    EXPECT_NE(refused.error().message.find(id), std::string::npos) << refused.error().message;
+  EXPECT_EQ(refused.error().message.find("island-1"), std::string::npos);
+}
+
+TEST_P(PlacedReaderTest, BlamesTheIslandThatHoldsTheShard) {
+  std::string bytes = random_bytes(500);
+  ExtentRef ref = store(bytes, 16);
+  blob(ref, 0)[kShardHeaderBytes + 3] ^= 1;
+  EXPECT_EQ(text(ref, 0, 500), bytes);
+  EXPECT_GT(reader_->wrong_cells("island-5"), 0u);
+  EXPECT_EQ(reader_->wrong_cells("island-0"), 0u);
+}
+
+// A reference out of a realm with more islands, or a damaged one.
+TEST_P(PlacedReaderTest, RefusesHomesBeyondTheRoster) {
+  ExtentRef ref = store(random_bytes(50), 16);
+  ref.homes = *Homes::of(std::vector<uint8_t>{5, 0, 6, 2});
+  auto refused = read(ref, 0, 50);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("island 6"), std::string::npos) << refused.error().message;
+}
+
+INSTANTIATE_TEST_SUITE_P(Ways, PlacedReaderTest, testing::Values(Way::verified, Way::sealed),
+                         [](const auto& way) { return way.param == Way::verified ? "Verified" : "Sealed"; });
 INSTANTIATE_TEST_SUITE_P(Ways, ReaderTest, testing::Values(Way::verified, Way::sealed), [](const auto& info) {
   return info.param == Way::verified ? "Verified" : "Sealed";
 });

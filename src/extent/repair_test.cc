@@ -25,15 +25,14 @@ class FreePace final : public Pace {
 
 class RepairTest : public ExtentFixture {
  protected:
-  RepairTest() : workers_(io::make_workers(2)) {}
+  explicit RepairTest(erasure::Code code = {6, 3}) : ExtentFixture(code), workers_(io::make_workers(2)) {}
 
   std::shared_ptr<const WorkItem> item_of(const ExtentRef& ref) {
     auto item = std::make_shared<WorkItem>();
     item->ref = ref;
-    for (int i = 0; i < 6; ++i) {
-      const std::string& id = islands_[static_cast<size_t>(i)]->id();
-      item->names.push_back(shard_name(*keys_, id, ref, i));
-      item->next_names.push_back(shard_name(*keys_, id, ref, i, 1));
+    for (int i = 0; i < item->n(); ++i) {
+      item->names.push_back(name_of(ref, i));
+      item->next_names.push_back(name_of(ref, i, 1));
     }
     EXPECT_TRUE(check_work_item(*item));
     return item;
@@ -371,6 +370,65 @@ TEST_F(RepairTest, WorkItemsSurviveTheirEncoding) {
       if (other) EXPECT_EQ(encode_work_item(*other), flipped);
     }
   }
+}
+
+// Extents of four shards on the islands 5, 0, 3 and 2 of the six.
+class PlacedRepairTest : public RepairTest {
+ protected:
+  PlacedRepairTest() : RepairTest({4, 2}) { homes_ = *Homes::of(std::vector<uint8_t>{5, 0, 3, 2}); }
+};
+
+TEST_F(PlacedRepairTest, RepairsAnyTwoLostShardsWhereTheyBelongAndAsksNobodyElse) {
+  ExtentRef ref = store(random_bytes(777), 16);
+  auto item = item_of(ref);
+  EXPECT_TRUE(scrub_now(item).all_good());
+  const auto right = snapshot();
+  for (unsigned lost = 0; lost < 1u << 4; ++lost) {
+    if (std::popcount(lost) != 2) continue;
+    for (int i = 0; i < 4; ++i)
+      if ((lost >> i & 1) != 0) home_of(ref, i).forget(item->names[static_cast<size_t>(i)]);
+    Round round = repair_now(item);
+    EXPECT_EQ(round.before.broken(), lost);
+    EXPECT_EQ(round.put.repaired, lost) << round.put.failed;
+    ASSERT_EQ(snapshot(), right);
+  }
+  for (size_t i : {1u, 4u}) EXPECT_EQ(islands_[i]->counts().gets + islands_[i]->counts().puts, 0u);
+}
+
+TEST_F(PlacedRepairTest, NamesTheIslandThatLiedAndMovesItsShard) {
+  ExtentRef ref = store(random_bytes(500), 16);
+  blob(ref, 0)[300] ^= 1;
+  auto item = item_of(ref);
+  Round round = repair_now(item);
+  EXPECT_EQ(round.put.moved, 1u) << round.put.failed;
+  EXPECT_TRUE(islands_[5]->blobs().contains(item->next_names[0]));
+  for (size_t i = 0; i < 6; ++i) EXPECT_EQ(islands_[i]->health().wrong_cells() > 0, i == 5) << i;
+  for (size_t i : {0u, 3u}) islands_[i]->down();
+  blob(ref, 0).clear();
+  Round refused = repair_now(item);
+  ASSERT_TRUE(refused.refused);
+  for (std::string part : {"island-5: wrong", "island-0: unreachable", "island-3: unreachable"})
+    EXPECT_NE(refused.refused->message.find(part), std::string::npos) << refused.refused->message;
+  EXPECT_EQ(refused.refused->message.find("island-1"), std::string::npos);
+}
+
+TEST_F(PlacedRepairTest, HomesOfAWorkItemSurviveItsEncodingAndAreDifferentIslandsOfTheRoster) {
+  auto item = item_of(store(random_bytes(100), 16));
+  const std::string bytes = encode_work_item(*item);
+  EXPECT_EQ(bytes[0], 2);
+  auto decoded = decode_work_item(as_bytes(bytes));
+  ASSERT_TRUE(decoded) << decoded.error().message;
+  EXPECT_EQ(decoded->ref.homes, homes_);
+  const size_t at = bytes.find(std::string("\x05\x00\x03\x02", 4));
+  ASSERT_NE(at, std::string::npos);
+  for (int place : {3, 16, 255}) {
+    std::string other = bytes;
+    other[at] = static_cast<char>(place);
+    EXPECT_FALSE(decode_work_item(as_bytes(other))) << place;
+  }
+  std::string standard = bytes;
+  for (size_t i = 0; i < 4; ++i) standard[at + i] = static_cast<char>(i);
+  EXPECT_FALSE(decode_work_item(as_bytes(standard)));
 }
 
 // What readers do with what repairs changed.

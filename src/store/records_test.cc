@@ -9,6 +9,8 @@
 namespace archipel::store {
 namespace {
 
+using namespace std::string_literals;
+
 Slice large_slice(uint64_t length, uint64_t extent_segments) {
   Slice slice;
   slice.stream.length = length;
@@ -53,6 +55,54 @@ TEST(Records, KeepAVersionWhole) {
   ASSERT_TRUE(info);
   EXPECT_EQ(info->info.headers, version.info.headers);
   EXPECT_TRUE(info->slices.empty());
+}
+
+Slice placed_slice(std::initializer_list<uint8_t> places) {
+  Slice slice = large_slice(20u << 20, 126);
+  const std::vector<uint8_t> homes(places);
+  for (ExtentRun& run : slice.storage.extents) {
+    run.ref.geometry.code = {4, 2};
+    run.ref.homes = *extent::Homes::of(homes);
+  }
+  return slice;
+}
+
+TEST(Records, KeepTheHomesOfEveryExtent) {
+  const VersionRecord version = version_of(placed_slice({5, 0, 3, 2}));
+  auto back = decode_version(encode(version));
+  ASSERT_TRUE(back) << back.error().describe();
+  ASSERT_EQ(back->slices[0].storage.extents.size(), 3u);
+  for (const ExtentRun& run : back->slices[0].storage.extents) EXPECT_EQ(run.ref.homes.mask(4), 0b101101u);
+  const extent::ExtentRef& ref = back->slices[0].storage.extents[0].ref;
+  auto live = decode_live(encode(LiveRecord{1, ref}));
+  ASSERT_TRUE(live);
+  EXPECT_EQ(live->ref.homes, ref.homes);
+  auto doomed = decode_doomed(encode(doomed_now(ref, 5)));
+  ASSERT_TRUE(doomed);
+  EXPECT_EQ(doomed->ref.homes, ref.homes);
+}
+
+// One way to write down what has no homes: the one that always was.
+TEST(Records, OfFirstIslandsInOrderHaveNoHomes) {
+  Slice standard = placed_slice({0, 1, 2, 3});
+  std::string bytes = encode(version_of(standard));
+  EXPECT_EQ(encode(LiveRecord{1, standard.storage.extents[0].ref})[2], 0);  // the kind
+  EXPECT_LT(bytes.size(), encode(version_of(placed_slice({5, 0, 3, 2}))).size());
+}
+
+TEST(Records, RefuseHomesThatAreNone) {
+  const extent::ExtentRef ref = placed_slice({5, 0, 3, 2}).storage.extents[0].ref;
+  const std::string live = encode(LiveRecord{1, ref});
+  const std::string version = encode(version_of(placed_slice({5, 0, 3, 2})));
+  const std::string there("\x05\x00\x03\x02", 4);
+  ASSERT_EQ(live.substr(live.size() - 4), there);
+  const size_t at = version.find(std::string("\x03\x04\x02", 3) + there) + 3;
+  ASSERT_NE(at, std::string::npos + 3);
+  for (std::string homes : {"\x05\x00\x03\x05"s, "\x05\x00\x03\x10"s, "\x00\x01\x02\x03"s}) {
+    EXPECT_FALSE(decode_live(std::string(live).replace(live.size() - 4, 4, homes))) << hex(as_bytes(homes));
+    EXPECT_FALSE(decode_version(std::string(version).replace(at, 4, homes))) << hex(as_bytes(homes));
+  }
+  EXPECT_TRUE(decode_version(std::string(version).replace(at, 4, "\x0f\x00\x03\x02"s)));
 }
 
 TEST(Records, OfFiveGibibytesStayFarBelowABatch) {
