@@ -1,0 +1,64 @@
+// Upstream: where a site's responses come from: a pool of origins (balance.h), another edge, or a gateway in this process. One interface, so that
+// the cache does not care.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "http/message.h"
+#include "io/stream.h"
+#include "io/task.h"
+
+namespace archipel::edge {
+
+// The body of a request on its way to the origin.
+class BodySource {
+ public:
+  virtual ~BodySource() = default;
+  virtual std::optional<uint64_t> length() const = 0;  // nullopt: not known
+  virtual io::Task<Result<size_t>> read(MutableBytes out) = 0;
+};
+
+// Takes interim responses (103) as they come.
+class InterimSink {
+ public:
+  virtual ~InterimSink() = default;
+  virtual io::Task<void> interim(int status, const http::Headers& headers) = 0;
+};
+
+struct FetchRequest {
+  std::string method, target;      // origin form
+  http::Headers headers;           // end-to-end, host included; hop-by-hop fields were removed
+  BodySource* body = nullptr;      // null: none. A request whose body was begun is never sent twice
+  InterimSink* interim = nullptr;  // null: they are dropped
+  std::string upgrade;             // not empty: a request to switch to this protocol
+  std::string hash_key;            // what consistent hashing goes by: the cache key
+};
+
+// A response under way. Destroying it before its end gives the connection up.
+class Fetch {
+ public:
+  virtual ~Fetch() = default;
+  virtual int status() const = 0;
+  virtual const http::Headers& headers() const = 0;             // hop-by-hop fields removed
+  virtual std::optional<uint64_t> length() const = 0;           // of the body, if it is known
+  virtual UnixMs requested() const = 0;                         // when the request began to be sent
+  virtual UnixMs received() const = 0;                          // when the head was complete
+  virtual io::Task<Result<size_t>> read(MutableBytes out) = 0;  // 0 at the end; a body cut short is an error
+  virtual std::unique_ptr<io::Stream> take_stream() = 0;        // after 101
+  virtual std::string_view origin() const = 0;                  // which one answered, for logs
+};
+
+class Upstream {
+ public:
+  virtual ~Upstream() = default;
+  // The final response, whatever its status. On the calling loop. Errors: unavailable (nobody to ask: all down, or their circuits open; 503), timeout (504), io and
+  // invalid (no or a broken response; 502), limit, cancelled. Retries and hedges are inside.
+  virtual io::Task<Result<std::unique_ptr<Fetch>>> fetch(FetchRequest request, Deadline deadline) = 0;
+};
+
+}  // namespace archipel::edge
