@@ -93,7 +93,15 @@ Connection::Connection(ServerState& server, std::unique_ptr<io::Stream> stream)
 }
 
 Connection::~Connection() {
+  CHECK(upgraded_ == nullptr);
   server_.connections.erase(this);
+}
+
+void Connection::abort(bool reset) {
+  if (stream_)
+    stream_->close(reset);
+  else if (upgraded_ != nullptr)
+    upgraded_->close(reset);
 }
 
 io::Task<void> Connection::run() {
@@ -101,6 +109,7 @@ io::Task<void> Connection::run() {
     bool got_request = co_await read_head();
     if (!got_request) break;
     co_await serve_request();
+    if (!stream_) co_return;  // upgraded, and over
     if (!keep_alive_) break;
   }
   if (ending_ == Ending::linger) co_await linger();
@@ -169,6 +178,7 @@ io::Task<void> Connection::serve_request() {
 
 // After the handler: makes sure that there is one complete response, or none that looks complete.
 io::Task<void> Connection::settle() {
+  if (!stream_) co_return;
   if (phase_ == Phase::waiting) {
     int status = 500;
     std::string_view text = "the server failed to answer";
@@ -334,7 +344,7 @@ io::Task<Result<void>> Connection::send(std::span<const ByteView> parts) {
 }
 
 // Decided when the head is written, so that the client is told.
-bool Connection::can_keep_alive(const Response& response) const {
+bool Connection::can_keep_alive() const {
   if (!parser_->head().keep_alive || server_.draining || body_error_) return false;
   // A client that still waits for 100 Continue may send its body or not: nobody knows where its next request begins.
   if (continue_pending_ && in_.empty()) return false;
@@ -342,38 +352,47 @@ bool Connection::can_keep_alive(const Response& response) const {
   // first line of the next answer on the connection, too, and then waits for a body that never comes.
   const RequestHead& head = parser_->head();
   if (head.expect_continue && !head.chunked && head.content_length == 0) return false;
-  if (!parser_->head().chunked && body_.direct() > kUnreadBodyBytesMax) return false;
-  const std::string* connection = response.headers.find("connection");
-  return connection == nullptr || !list_contains(*connection, "close");
+  return parser_->head().chunked || body_.direct() <= kUnreadBodyBytesMax;
 }
 
-Result<void> Connection::begin_response(const Response& response, std::optional<uint64_t> length,
-                                        bool may_set_length) {
-  CHECK(phase_ == Phase::waiting);
+ResponseContext Connection::context() {
+  return {request().minor_version, keep_alive_, server_.date(), server_.options.forward_date};
+}
+
+// How the end of the body will be told, and whether the connection may go on behind it.
+void Connection::frame_response(int status, std::optional<uint64_t> length, bool keep_alive) {
   const Request& request = this->request();
-  bool head_only = request.method == "HEAD";
-  body_allowed_ = !head_only && response.status != 204 && response.status != 205 && response.status != 304;
-  keep_alive_ = can_keep_alive(response);
-  if (response.status == 204 || response.status == 304)
+  body_allowed_ = request.method != "HEAD" && status != 204 && status != 205 && status != 304;
+  keep_alive_ = keep_alive && can_keep_alive();
+  if (status == 204)
     framing_ = {};
+  else if (status == 205)
+    framing_ = {Framing::length, 0};
   else if (length)
     framing_ = {Framing::length, *length};
+  else if (status == 304)
+    framing_ = {};
   else if (request.minor_version > 0)
     framing_ = {Framing::chunked, 0};
   else
     framing_ = {Framing::until_close, 0};
   if (framing_.framing == Framing::until_close) keep_alive_ = false;
-  if (may_set_length && (head_only || response.status == 304)) {
+}
+
+Result<void> Connection::begin_response(const Response& response, std::optional<uint64_t> length,
+                                        bool may_set_length) {
+  CHECK(phase_ == Phase::waiting);
+  if (response.status == 304) length.reset();
+  if (may_set_length && (request().method == "HEAD" || response.status == 304)) {
     // The length that GET would have had.
     std::string_view own = response.headers.get("content-length");
     uint64_t value = 0;
     auto [end, error] = std::from_chars(own.data(), own.data() + own.size(), value);
-    if (!own.empty() && error == std::errc() && end == own.data() + own.size())
-      framing_ = {Framing::length, value};
+    if (!own.empty() && error == std::errc() && end == own.data() + own.size()) length = value;
   }
-  if (response.status == 205) framing_ = {Framing::length, 0};
-  ResponseContext context{request.minor_version, keep_alive_, server_.date()};
-  if (!write_response_head(head_, response, framing_, context))
+  const std::string* connection = response.headers.find("connection");
+  frame_response(response.status, length, connection == nullptr || !list_contains(*connection, "close"));
+  if (!write_response_head(head_, response, framing_, context()))
     return fail(Code::invalid, "the response has a status, header name or value that cannot go on the wire");
   phase_ = Phase::streaming;
   return {};
@@ -424,6 +443,110 @@ io::Task<Result<void>> Connection::finish() {
   }
   phase_ = Phase::complete;
   co_return {};
+}
+
+// --- stored responses, interim ones, upgrades ------------------------------------------------------------------------------
+
+// The head up to `stored.h1_head` is not copied: head_ holds what follows it.
+Result<void> Connection::begin_stored(const StoredResponse& stored, std::optional<uint64_t> length) {
+  CHECK(phase_ == Phase::waiting);
+  frame_response(stored.status, length, true);
+  // A HEAD of a body whose length nobody said: none is announced.
+  if (!length && request().method == "HEAD") framing_ = {};
+  bool ok = true;
+  if (stored.h1_head.empty() && stored.headers != nullptr)
+    ok = write_stored_head(head_, stored.status, *stored.headers);
+  ok = ok && write_stored_rest(head_, stored.extra, stored.date, framing_, context());
+  if (!ok) {
+    head_.clear();
+    return fail(Code::invalid,
+                "the stored response has a status, header name or value that cannot go on the wire");
+  }
+  phase_ = Phase::streaming;
+  return {};
+}
+
+io::Task<Result<void>> Connection::respond_stored(const StoredResponse& stored,
+                                                  std::span<const ByteView> body) {
+  uint64_t size = 0;
+  for (ByteView part : body) size += part.size();
+  const bool bodyless = request().method == "HEAD" || stored.status == 304;
+  std::optional<uint64_t> length = stored.length;
+  if (!length && !(bodyless && size == 0)) length = size;
+  CO_RETURN_IF_ERROR(begin_stored(stored, length));
+  if (!body_allowed_)
+    body = {};
+  else if (framing_.length != size)
+    write_error_ = {Code::internal, "the stored body has another length than its head says", {}};
+  std::array<ByteView, 2 + kBodyPartsPerWrite> parts;
+  parts[0] = as_bytes(stored.h1_head);
+  parts[1] = as_bytes(head_);
+  size_t count = 2, bytes = 0;
+  for (ByteView part : body) {
+    while (!part.empty() && !write_error_) {
+      ByteView slice = part.first(std::min(part.size(), kWriteSliceBytes - bytes));
+      part = part.subspan(slice.size());
+      parts[count++] = slice;
+      bytes += slice.size();
+      if (count < parts.size() && bytes < kWriteSliceBytes) continue;
+      auto written = co_await send({parts.data(), count});
+      if (!written) write_error_ = written.error();
+      count = bytes = 0;
+    }
+  }
+  if (count > 0 && !write_error_) {
+    auto written = co_await send({parts.data(), count});
+    if (!written) write_error_ = written.error();
+  }
+  head_.clear();
+  if (write_error_) co_return fail(*write_error_);
+  phase_ = Phase::complete;
+  co_return {};
+}
+
+io::Task<Result<void>> Connection::start_stored(const StoredResponse& stored) {
+  head_.assign(
+      stored.h1_head);  // it waits for the first bytes of the body, longer than the caller may keep it
+  co_return begin_stored(stored, stored.length);
+}
+
+io::Task<Result<void>> Connection::interim(int status, Headers headers) {
+  CHECK(phase_ == Phase::waiting);
+  if (request().minor_version == 0) co_return {};
+  std::string head;
+  if (status == 101 || !write_interim_head(head, status, headers))
+    co_return fail(Code::invalid,
+                   "the interim response has a status, header name or value that cannot go on the wire");
+  std::array<ByteView, 1> parts = {as_bytes(head)};
+  auto written = co_await send(parts);
+  if (!written) write_error_ = written.error();
+  co_return written;
+}
+
+io::Task<Result<std::unique_ptr<io::Stream>>> Connection::upgrade(Headers headers) {
+  CHECK(phase_ == Phase::waiting);
+  const RequestHead& head = parser_->head();
+  bool asked = head.request.minor_version > 0 && head.request.headers.find("upgrade") != nullptr;
+  bool listed = false;
+  for (const auto& [name, value] : head.request.headers)
+    listed = listed || (name == "connection" && list_contains(value, "upgrade"));
+  if (!asked || !listed || !body_.done() || server_.draining)
+    co_return fail(Code::invalid, "the request does not ask to leave HTTP, or has a body");
+  std::string text;
+  if (!write_interim_head(text, 101, headers))
+    co_return fail(Code::invalid, "the 101 response has a header name or value that cannot go on the wire");
+  std::array<ByteView, 1> parts = {as_bytes(text)};
+  auto written = co_await send(parts);
+  phase_ = Phase::streaming;
+  if (!written) {
+    write_error_ = written.error();
+    co_return fail(written.error());
+  }
+  phase_ = Phase::complete;
+  auto stream = std::make_unique<PrefixedStream>(std::move(stream_), in_.view(), &upgraded_);
+  in_.consume(in_.view().size());
+  in_.release();
+  co_return std::unique_ptr<io::Stream>(std::move(stream));
 }
 
 // Sends what is left of the head and all of `bytes`, in slices so that body_timeout means "without progress".

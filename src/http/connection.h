@@ -10,6 +10,7 @@
 #include "http/h1_body.h"
 #include "http/h1_parser.h"
 #include "http/h1_writer.h"
+#include "http/prefixed_stream.h"
 #include "http/server.h"
 #include "io/sync.h"
 
@@ -54,14 +55,16 @@ class Connection;
 
 // What the connections of one server share. One loop.
 struct ServerState {
-  ServerState(io::Loop& l, Handler h, const Limits& lim, Clock& c, MakePage page = plain_page)
-      : loop(l), handler(std::move(h)), limits(lim), clock(c), make_page(std::move(page)) {}
+  ServerState(io::Loop& l, Handler h, const Limits& lim, Clock& c, MakePage page = plain_page,
+              const ServerOptions& o = {})
+      : loop(l), handler(std::move(h)), limits(lim), clock(c), make_page(std::move(page)), options(o) {}
 
   io::Loop& loop;
   const Handler handler;
   const Limits limits;
   Clock& clock;
   const MakePage make_page;
+  const ServerOptions options;
   BufferPool pool;
   bool draining = false;
   io::Loop::TimerId drain_timer = 0;
@@ -85,7 +88,7 @@ class Connection final : public Exchange {
   // Serves requests until the connection ends.
   io::Task<void> run();
   bool idle() const { return idle_; }
-  void abort(bool reset) { stream_->close(reset); }
+  void abort(bool reset);
 
   const Request& request() const override { return parser_->head().request; }
   std::optional<uint64_t> body_length() const override;
@@ -94,6 +97,11 @@ class Connection final : public Exchange {
   io::Task<Result<void>> start(Response response, std::optional<uint64_t> length) override;
   io::Task<Result<void>> write(ByteView bytes) override;
   io::Task<Result<void>> finish() override;
+  io::Task<Result<void>> respond_stored(const StoredResponse& stored,
+                                        std::span<const ByteView> body) override;
+  io::Task<Result<void>> start_stored(const StoredResponse& stored) override;
+  io::Task<Result<std::unique_ptr<io::Stream>>> upgrade(Headers headers) override;
+  io::Task<Result<void>> interim(int status, Headers headers) override;
   bool responded() const override { return phase_ != Phase::waiting; }
 
  private:
@@ -113,11 +121,15 @@ class Connection final : public Exchange {
   Error fail_body(Refusal refusal);
   io::Task<Result<void>> send(std::span<const ByteView> parts);
   io::Task<Result<void>> transmit(ByteView bytes);
+  void frame_response(int status, std::optional<uint64_t> length, bool keep_alive);
   Result<void> begin_response(const Response& response, std::optional<uint64_t> length, bool may_set_length);
-  bool can_keep_alive(const Response& response) const;
+  Result<void> begin_stored(const StoredResponse& stored, std::optional<uint64_t> length);
+  ResponseContext context();
+  bool can_keep_alive() const;
 
   ServerState& server_;
-  std::unique_ptr<io::Stream> stream_;
+  std::unique_ptr<io::Stream> stream_;  // null once it was upgraded
+  PrefixedStream* upgraded_ = nullptr;  // while it lives
   const std::string peer_;
   Input in_;
   bool idle_ = false;

@@ -17,47 +17,105 @@ void append_number(std::string& out, uint64_t value) {
   out.append(digits, end);
 }
 
+void append_field(std::string& out, std::string_view name, std::string_view value) {
+  out += name;
+  out += ": ";
+  out += value;
+  out += "\r\n";
+}
+
+void append_status(std::string& out, int status) {
+  out += "HTTP/1.1 ";
+  append_number(out, static_cast<uint64_t>(status));
+  out += ' ';
+  out += reason_phrase(status);
+  out += "\r\n";
+}
+
+bool all_writable(const Headers& headers) {
+  for (const auto& [name, value] : headers)
+    if (!is_token(name) || !is_field_value(value)) return false;
+  return true;
+}
+
+size_t size_of(const Headers& headers) {
+  size_t bytes = 0;
+  for (const auto& [name, value] : headers) bytes += name.size() + value.size() + 4;
+  return bytes;
+}
+
+// What follows the fields.
+void append_end(std::string& out, std::string_view date, ResponseFraming framing,
+                const ResponseContext& context) {
+  if (!date.empty()) append_field(out, "date", date);
+  if (framing.framing == Framing::length) {
+    out += "content-length: ";
+    append_number(out, framing.length);
+    out += "\r\n";
+  } else if (framing.framing == Framing::chunked) {
+    out += "transfer-encoding: chunked\r\n";
+  }
+  if (!context.keep_alive)
+    out += "connection: close\r\n";
+  else if (context.request_minor_version == 0)
+    out += "connection: keep-alive\r\n";
+  out += "\r\n";
+}
+
 }  // namespace
 
 bool write_response_head(std::string& out, const Response& response, ResponseFraming framing,
                          const ResponseContext& context) {
-  if (response.status < 200 || response.status > 599) return false;
-  size_t bytes = 160;
+  if (response.status < 200 || response.status > 599 || !all_writable(response.headers)) return false;
+  out.reserve(out.size() + 160 + size_of(response.headers));
+  append_status(out, response.status);
+  std::string_view date = context.date;
   for (const auto& [name, value] : response.headers) {
-    if (!is_token(name) || !is_field_value(value)) return false;
-    bytes += name.size() + value.size() + 4;
+    if (context.forward_date && name == "date") date = value;
+    if (!is_ours(name)) append_field(out, name, value);
   }
-  out.reserve(out.size() + bytes);
-  out += "HTTP/1.1 ";
-  append_number(out, static_cast<uint64_t>(response.status));
-  out += ' ';
-  out += reason_phrase(response.status);
+  append_end(out, date, framing, context);
+  return true;
+}
+
+bool write_stored_head(std::string& out, int status, const Headers& headers) {
+  if (status < 200 || status > 599 || !all_writable(headers)) return false;
+  out.reserve(out.size() + 64 + size_of(headers));
+  append_status(out, status);
+  for (const auto& [name, value] : headers)
+    if (!is_ours(name)) append_field(out, name, value);
+  return true;
+}
+
+bool write_stored_rest(std::string& out, std::span<const FieldView> extra, std::string_view date,
+                       ResponseFraming framing, const ResponseContext& context) {
+  if (!is_field_value(date)) return false;
+  for (const FieldView& field : extra)
+    if (!is_token(field.name) || !is_field_value(field.value)) return false;
+  for (const FieldView& field : extra)
+    if (!is_ours(field.name)) append_field(out, field.name, field.value);
+  append_end(out, date.empty() ? context.date : date, framing, context);
+  return true;
+}
+
+bool write_interim_head(std::string& out, int status, const Headers& headers) {
+  if (status < 101 || status > 199 || !all_writable(headers)) return false;
+  append_status(out, status);
+  for (const auto& [name, value] : headers)
+    if (!is_ours(name) || name == "date") append_field(out, name, value);
+  if (status == 101) append_field(out, "connection", "upgrade");
   out += "\r\n";
-  for (const auto& [name, value] : response.headers) {
-    if (is_ours(name)) continue;
-    out += name;
-    out += ": ";
-    out += value;
-    out += "\r\n";
-  }
-  out += "date: ";
-  out += context.date;
-  if (framing.framing == Framing::length) {
-    out += "\r\ncontent-length: ";
-    append_number(out, framing.length);
-  } else if (framing.framing == Framing::chunked) {
-    out += "\r\ntransfer-encoding: chunked";
-  }
-  if (!context.keep_alive)
-    out += "\r\nconnection: close";
-  else if (context.request_minor_version == 0)
-    out += "\r\nconnection: keep-alive";
-  out += "\r\n\r\n";
   return true;
 }
 
 std::string_view reason_phrase(int status) {
   switch (status) {
+    case 101:
+      return "Switching Protocols";
+    case 102:
+      return "Processing";
+    case 103:
+      return "Early Hints";
     case 200:
       return "OK";
     case 201:

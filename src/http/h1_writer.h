@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -25,7 +26,8 @@ struct ResponseFraming {
 struct ResponseContext {
   int request_minor_version = 1;
   bool keep_alive = true;
-  std::string_view date;  // IMF-fixdate
+  std::string_view date;      // IMF-fixdate
+  bool forward_date = false;  // a date among the fields is kept instead of `date`
 };
 
 // Appends status line, `response.headers` (without connection, date, content-length and transfer-encoding, which are ours), and the empty line.
@@ -33,6 +35,16 @@ struct ResponseContext {
 // hold a CR LF: it must never split the response).
 [[nodiscard]] bool write_response_head(std::string& out, const Response& response, ResponseFraming framing,
                                        const ResponseContext& context);
+
+// A head in two parts, for responses that are kept. The first is the same whenever it is sent: status line and fields, but for those that are ours.
+[[nodiscard]] bool write_stored_head(std::string& out, int status, const Headers& headers);
+// The second: `extra`, date (`date`, or if that is empty the context's), framing, connection, and the empty line.
+[[nodiscard]] bool write_stored_rest(std::string& out, std::span<const FieldView> extra,
+                                     std::string_view date, ResponseFraming framing,
+                                     const ResponseContext& context);
+
+// An interim response (102 to 199), or 101 with `connection: upgrade`.
+[[nodiscard]] bool write_interim_head(std::string& out, int status, const Headers& headers);
 
 inline constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 

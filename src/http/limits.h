@@ -33,6 +33,7 @@ inline constexpr size_t kUnreadBodyBytesMax =
     256u << 10;  // read and dropped to keep a connection whose handler left a body unread
 inline constexpr size_t kWriteSliceBytes =
     256u << 10;  // body_timeout applies to each slice: the slowest accepted reader takes 4.3 KB/s
+inline constexpr size_t kBodyPartsPerWrite = 16;  // of a stored body, in one system call
 inline constexpr size_t kLingerBytesMax =
     64u << 20;  // read and dropped after our last byte, so that the client gets to see it
 inline constexpr Duration kLingerTimeout = std::chrono::seconds(5);  // the same, as time

@@ -8,6 +8,11 @@
 
 namespace archipel::http {
 
+// A header field that lives elsewhere.
+struct FieldView {
+  std::string_view name, value;
+};
+
 class Headers {
  public:
   // First value of `name` (lower-case), or nullptr.
@@ -47,7 +52,8 @@ struct Request {
     size_t q = target.find('?');
     return q == std::string::npos ? std::string_view{} : std::string_view(target).substr(q + 1);
   }
-  int minor_version = 1;  // HTTP/1.x
+  int major_version = 1,
+      minor_version = 1;  // 1.0, 1.1; 2.0 looks the same to a handler: its :authority is `host`
   Headers headers;
   std::string peer;     // "127.0.0.1:51234"
   bool secure = false;  // it came over TLS
@@ -55,7 +61,8 @@ struct Request {
 
 struct Response {
   int status = 200;
-  Headers headers;  // without content-length, transfer-encoding, connection, date: the server writes those
+  Headers
+      headers;  // without content-length, transfer-encoding, connection, date: the server writes those (see ServerOptions for date)
 };
 
 }  // namespace archipel::http

@@ -42,9 +42,10 @@ void begin_drain(const std::shared_ptr<ServerState>& state) {
 
 class H1Server final : public Server {
  public:
-  H1Server(io::Loop& loop, Handler handler, const Limits& limits, Clock& clock, MakePage make_page)
-      : state_(std::make_shared<ServerState>(loop, std::move(handler), limits, clock, std::move(make_page))) {
-  }
+  H1Server(io::Loop& loop, Handler handler, const Limits& limits, Clock& clock, MakePage make_page,
+           const ServerOptions& options)
+      : state_(std::make_shared<ServerState>(loop, std::move(handler), limits, clock, std::move(make_page),
+                                             options)) {}
 
   io::Task<void> serve(io::Listener& listener) override {
     // The state outlives this object if a drain() is still in the loop's queue.
@@ -87,8 +88,8 @@ Page plain_page(int status, std::string_view why) {
 }
 
 std::unique_ptr<Server> make_server(io::Loop& loop, Handler handler, Limits limits, Clock& clock,
-                                    MakePage make_page) {
-  return std::make_unique<H1Server>(loop, std::move(handler), limits, clock, std::move(make_page));
+                                    MakePage make_page, ServerOptions options) {
+  return std::make_unique<H1Server>(loop, std::move(handler), limits, clock, std::move(make_page), options);
 }
 
 }  // namespace archipel::http

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "base/bytes.h"
@@ -15,6 +16,19 @@
 #include "io/task.h"
 
 namespace archipel::http {
+
+// A response that was made before and is kept by its owner. What it points to must live until the task that sends it has finished.
+struct StoredResponse {
+  int status = 200;
+  const Headers* headers =
+      nullptr;  // without date; connection, content-length and transfer-encoding in it are ignored
+  std::string_view
+      h1_head;  // status line and `headers` as write_stored_head() made them once; empty: made now
+  std::span<const FieldView> extra;  // further fields, of this answer alone: age, cache-status
+  std::string_view date;             // empty: now
+  // The content-length. nullopt: that of the body, or none if there is no body to be sent (HEAD, 304).
+  std::optional<uint64_t> length;
+};
 
 // One request and its response. Lives on one loop until the handler's task finishes.
 class Exchange {
@@ -37,6 +51,18 @@ class Exchange {
   virtual io::Task<Result<void>> start(Response response, std::optional<uint64_t> length) = 0;
   virtual io::Task<Result<void>> write(ByteView bytes) = 0;
   virtual io::Task<Result<void>> finish() = 0;
+  //  respond_stored(): the same as respond() for a stored response; its head and the parts of its body leave in one write, uncopied.
+  //  start_stored() is start() for one. No length: chunked.
+  //  (The defaults go through respond() and start(), for exchanges of tests.)
+  virtual io::Task<Result<void>> respond_stored(const StoredResponse& stored, std::span<const ByteView> body);
+  virtual io::Task<Result<void>> start_stored(const StoredResponse& stored);
+  //  upgrade(): 101 with `headers` (without connection; `upgrade` names the protocol), then the connection's bytes, those that came behind the request
+  //  included. The stream must be destroyed before the handler's task finishes; drain() ends it with the requests. invalid, with nothing sent: the request
+  //  did not ask for an upgrade, or has a body. unsupported: not in this version of HTTP.
+  virtual io::Task<Result<std::unique_ptr<io::Stream>>> upgrade(Headers headers);
+
+  // Before the response: an interim one, such as 103 (102 to 199). Sent at once; dropped for a client that does not know them (1.0).
+  virtual io::Task<Result<void>> interim(int status, Headers headers);
 
   virtual bool responded() const = 0;
 };
@@ -54,6 +80,11 @@ struct Page {
 using MakePage = std::function<Page(int status, std::string_view why)>;
 Page plain_page(int status, std::string_view why);
 
+struct ServerOptions {
+  bool forward_date =
+      false;  // a `date` among a response's headers is kept, as a proxy must (RFC 9110 §6.6.1); else it is ignored
+};
+
 class Server {
  public:
   virtual ~Server() = default;
@@ -65,6 +96,7 @@ class Server {
 // One Server per loop. What `handler` refers to must outlive it; so must `clock`, which gives the Date header. Destroy the server after serve()
 // has returned.
 std::unique_ptr<Server> make_server(io::Loop& loop, Handler handler, Limits limits = {},
-                                    Clock& clock = system_clock(), MakePage make_page = plain_page);
+                                    Clock& clock = system_clock(), MakePage make_page = plain_page,
+                                    ServerOptions options = {});
 
 }  // namespace archipel::http

@@ -62,9 +62,11 @@ inline io::Task<void> deny(Exchange& e, Desk& d) {
 struct Harness {
   using Function = io::Task<void> (*)(Exchange&, Desk&);
 
-  explicit Harness(Function function, Limits limits = {}, MakePage page = plain_page) {
+  explicit Harness(Function function, Limits limits = {}, MakePage page = plain_page,
+                   ServerOptions options = {}) {
     server = make_server(
-        loop, [this, function](Exchange& e) { return function(e, desk); }, limits, clock, std::move(page));
+        loop, [this, function](Exchange& e) { return function(e, desk); }, limits, clock, std::move(page),
+        options);
     serving.emplace(server->serve(listener));
   }
   ~Harness() {
