@@ -252,7 +252,10 @@ for (const file of process.argv.slice(2))
     }
     for (const ban of report.bans) {
       const target = page.banTargets(report.facts).find((x) => x.id === ban.target && x.kind === ban.kind);
-      assert.ok(target, `the page offers ${ban.target}`);
+      if (!target) {
+        assert.deepEqual([ban.islands, ban.keyholders, ban.gateways, ban.names].flat(), [], `the page offers ${ban.target}, for it takes something`);
+        continue;
+      }
       const found = page.answer(report, { ...page.noChanges(), bans: [`${target.kind}:${target.id}`] }).ban;
       for (const name of ["islands", "gateways", "keyholders", "names", "keys_lost", "gateways_lost", "unavailable_objects", "unavailable_bytes", "degraded_objects", "degraded_bytes"])
         assert.deepEqual(found[name], ban[name], `${ban.target} ${name}`);

@@ -14,7 +14,7 @@ function providerName(id) {
 
 function className(item) {
   if (item.kind === "journal") return t("class.journal");
-  if (item.kind === "earlier") return t("class.earlier", { policy: item.policy });
+  if (item.kind === "earlier") return t(item.owed ? "class.owed" : "class.earlier", { policy: item.policy });
   return item.policy || t("class.none");
 }
 
@@ -147,8 +147,9 @@ function renderAnswers(now, before) {
 }
 
 function transferRow(name, transfer) {
-  return el("tr", {}, el("th", { scope: "row" }, t(name)), el("td", {}, formatBytes(transfer.bytes)), transfer.seconds.map((s) => el("td", {}, formatDuration(s))),
-    el("td", {}, formatMoney(transfer.cost), transfer.unpriced.length ? el("span", { class: "more" }, ` ${t("ban.unpriced", { who: transfer.unpriced.join(", ") })}`) : null));
+  const cell = (value, text, ...more) => el("td", { "data-value": String(value) }, text, more);
+  return el("tr", { "data-way": name }, el("th", { scope: "row" }, t(name)), cell(Math.round(transfer.bytes), formatBytes(transfer.bytes)), transfer.seconds.map((s) => cell(s, formatDuration(s))),
+    cell(transfer.cost, formatMoney(transfer.cost), transfer.unpriced.length ? el("span", { class: "more" }, ` ${t("ban.unpriced", { who: transfer.unpriced.join(", ") })}`) : null));
 }
 
 // What a class loses, whether or not anything is counted there.
@@ -171,7 +172,7 @@ function renderBan(now) {
   by("ban").hidden = !ban;
   if (!ban) return replace(by("ban-body"));
   const who = formatList(now.targets.map((x) => (x.kind === "provider" ? providerName(x.id) : x.kind === "island" ? x.id : `${stateName(x.id, now.facts)} (${x.id})`)));
-  const figure = (name, value, more, bad) => el("div", { class: bad ? "answer alone" : "answer plain", "data-figure": name }, el("dt", {}, t(`ban.${name}`)), el("dd", {}, el("p", { class: "figure" }, el("span", { class: "number" }, value)), el("p", { class: "words" }, more)));
+  const figure = (name, raw, value, more, bad) => el("div", { class: bad ? "answer alone" : "answer plain", "data-figure": name, "data-value": raw.join(" ") }, el("dt", {}, t(`ban.${name}`)), el("dd", {}, el("p", { class: "figure" }, el("span", { class: "number" }, value)), el("p", { class: "words" }, more)));
   const cli = (page.report.bans || []).find((b) => now.targets.length === 1 && b.target === now.targets[0].id && b.kind === now.targets[0].kind);
   const counted = now.holdings.length > 0;
   return replace(by("ban-body"),
@@ -179,12 +180,14 @@ function renderBan(now) {
     ban.keys_lost ? el("p", { class: "note strong" }, t("ban.keys_lost")) : null,
     ban.gateways_lost ? el("p", { class: "note strong" }, t("ban.gateways_lost")) : null,
     counted ? el("dl", { class: "answers" },
-      figure("unavailable", formatNumber(ban.unavailable_objects), formatBytes(ban.unavailable_bytes), ban.unavailable_objects > 0),
-      figure("degraded", formatNumber(ban.degraded_objects), formatBytes(ban.degraded_bytes), false),
-      figure("copy", formatBytes(ban.copy_out.bytes), formatMoney(ban.copy_out.cost), false),
-      figure("rebuild", formatBytes(ban.rebuild_around.bytes), formatMoney(ban.rebuild_around.cost), false)) : null,
+      figure("unavailable", [ban.unavailable_objects, ban.unavailable_bytes], formatNumber(ban.unavailable_objects), formatBytes(ban.unavailable_bytes), ban.unavailable_objects > 0),
+      figure("degraded", [ban.degraded_objects, ban.degraded_bytes], formatNumber(ban.degraded_objects), formatBytes(ban.degraded_bytes), false),
+      figure("copy", [Math.round(ban.copy_out.bytes), ban.copy_out.cost], formatBytes(ban.copy_out.bytes), formatMoney(ban.copy_out.cost), false),
+      figure("rebuild", [Math.round(ban.rebuild_around.bytes), ban.rebuild_around.cost], formatBytes(ban.rebuild_around.bytes), formatMoney(ban.rebuild_around.cost), false)) : null,
     tableIn(t("ban.classes"), ["ban.class", "ban.lost", "ban.left", "ban.needed", "ban.then"], now.classes.map((item) => banOfClass(item, now))),
     counted ? [tableIn(t("ban.table"), ["ban.way", "ban.bytes", ...now.bandwidths.map((b) => [t("ban.time", { bandwidth: formatBandwidth(b) })]), "ban.cost"], [transferRow("ban.copy_out", ban.copy_out), transferRow("ban.rebuild_around", ban.rebuild_around)]),
+      ban.rebuild_around.bytes === 0 && ban.unavailable_objects > 0 ? el("p", { class: "note" }, t("ban.no_rebuild")) : null,
       el("p", { class: "more" }, t("ban.explained"))] : el("p", { class: "more" }, t("leave.no_counts")),
+    !cli && now.targets.length === 1 ? el("p", { class: "more" }, t("ban.ask"), " ", el("code", {}, `archipel exposure … --ban ${now.targets[0].kind}:${now.targets[0].id}`)) : null,
     cli && cli.advice.length ? [el("h3", {}, t("ban.advice")), el("ul", { lang: "en" }, cli.advice.map((a) => el("li", {}, a)))] : null);
 }

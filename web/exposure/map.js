@@ -62,6 +62,9 @@ function mapFrame(map, marks, name, ratio) {
   let [width, height] = [right - left, bottom - top];
   if (width < ratio * height) [left, width] = [left - (ratio * height - width) / 2, ratio * height];
   else [top, height] = [top - (width / ratio - height) / 2, width / ratio];
+  // Neither the sky over the Arctic nor the ice below is of interest.
+  const [north, south] = [20, map.height - 110];
+  if (height <= south - north) top = Math.min(Math.max(top, north), south - height);
   return [left, top, width, height];
 }
 

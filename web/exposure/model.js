@@ -59,7 +59,8 @@ function classesOf(report) {
       const earlier = classes.filter((c) => c.kind === "earlier" && c.policy === holding.policy).length;
       found = {
         key: journal ? "journal" : `${holding.policy}~${earlier + 1}`, policy: holding.policy, kind: journal ? "journal" : "earlier", code: holding.code,
-        islands: holding.islands, confirmed: holding.confirmed, warnings: [], holdings: [], data_classes: [],
+        islands: holding.islands, owed: classes.some((c) => c.kind === "policy" && c.policy === holding.policy && samePlacing(c, { ...holding, confirmed: undefined })),
+        confirmed: holding.confirmed, warnings: [], holdings: [], data_classes: [],
       };
       classes.push(found);
     }
@@ -123,9 +124,9 @@ function leaveEach(facts, classes, prices, bandwidths, lost_already) {
   return out;
 }
 
-// What may be banned, for lists: islands, providers, states, blocs that reach an island.
+// What may be banned, for lists: islands, providers, states and blocs that take anything.
 function banTargets(facts) {
-  const some = (target) => facts.islands.some((p) => banReaches(facts, target, "island", p)) || facts.gateways.some((p) => banReaches(facts, target, "gateway", p)) || facts.keyholders.some((p) => banReaches(facts, target, "keyholder", p));
+  const some = (target) => lostTo(facts, [target]).size > 0;
   const states = [...new Set(partiesOf(facts).flatMap((p) => p.edges.map((e) => e.state)))].sort(byText);
   const list = [
     ...facts.islands.map((p) => ({ kind: "island", id: p.id })),

@@ -41,6 +41,7 @@ const WORDS = {
   "class.journal": ["Journal (metadata and small bodies)", "Journal (métadonnées et petits objets)"],
   "class.journal.short": ["Journal", "Journal"],
   "class.earlier": ["{policy}, stored earlier", "{policy}, stocké auparavant"],
+  "class.owed": ["{policy}, not all confirmed", "{policy}, pas tout confirmé"],
   "class.none": ["(no policy)", "(sans politique)"],
   "data.personal": ["personal data", "données personnelles"],
   "data.intellectual-property": ["intellectual property", "propriété intellectuelle"],
@@ -147,6 +148,8 @@ const WORDS = {
   "ban.rebuild_around": ["Rebuild from the others, if it does not", "Reconstruire depuis les autres, s’il ne répond plus"],
   "ban.unpriced": ["(no price known: {who})", "(prix inconnu : {who})"],
   "ban.explained": ["Both are always planned: what is banned may go dark half-way. Prices are list prices of the first tier.", "Les deux sont toujours prévues : ce qui est banni peut se taire en chemin. Prix publics du premier palier."],
+  "ban.no_rebuild": ["What is unavailable cannot be rebuilt from the others: too few shards are left there.", "Ce qui est indisponible ne peut être reconstruit depuis les autres : il y reste trop peu de fragments."],
+  "ban.ask": ["What to change, the solver says:", "Ce qu’il faut changer, le solveur le dit :"],
   "ban.advice": ["What to change", "Ce qu’il faut changer"],
 
   "map.title": ["Where it lies", "Où cela se trouve"],
