@@ -121,7 +121,8 @@ TEST(Tallies, MoveWithWhatCompactionMoves) {
   struct Body {
     static io::Task<void> go(CollectorRig& rig) {
       for (int i = 0; i < 40; ++i) CO_ASSERT_TRUE(co_await rig.put("k" + std::to_string(i), pattern(300, 1)));
-      const std::string id = co_await begin(&rig, "parts"), open = co_await begin(&rig, "open");
+      const std::string id = co_await begin(&rig, "parts");
+      const std::string open = co_await begin(&rig, "open");
       CompleteUpload::Part one = co_await part(&rig, "parts", id, 1, 300);
       co_await part(&rig, "parts", id, 2, 300);  // left out, and dropped by no round yet
       co_await part(&rig, "open", open, 1, 300);

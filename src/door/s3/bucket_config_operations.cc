@@ -198,8 +198,9 @@ io::Task<Result<void>> get_object_lock_configuration(Call& call) {
   if (!bucket) co_return std::unexpected(std::move(bucket).error());
   if (!bucket->object_lock) co_return refuse("ObjectLockConfigurationNotFoundError");
   std::string_view document = config_of(*bucket, "object-lock");
-  auto sent = co_await reply_xml(call, document.empty() ? write_object_lock({})  // locked, without a default
-                                                        : std::string(document));
+  std::string shown(document);
+  if (shown.empty()) shown = write_object_lock({});  // locked, without a default
+  auto sent = co_await reply_xml(call, std::move(shown));
   co_return sent;
 }
 io::Task<Result<void>> put_object_lock_configuration(Call& call) {

@@ -11,9 +11,9 @@ namespace archipel::door::s3 {
 io::Task<Result<void>> get_bucket_logging(Call& call) {
   auto bucket = co_await open_target_bucket(call);
   if (!bucket) co_return std::unexpected(std::move(bucket).error());
-  std::string_view document = config_of(*bucket, "logging");
-  auto sent =
-      co_await reply_xml(call, document.empty() ? write_logging(std::nullopt) : std::string(document));
+  std::string document(config_of(*bucket, "logging"));
+  if (document.empty()) document = write_logging(std::nullopt);
+  auto sent = co_await reply_xml(call, std::move(document));
   co_return sent;
 }
 
