@@ -57,6 +57,51 @@ TEST_F(DoorTest, BucketLocationMustBeOursOrTheOneSignedFor) {
   EXPECT_FALSE(world.store.buckets.contains("three"));
 }
 
+TEST_F(DoorTest, BucketsSayWhereTheyGo) {
+  auto document = [](std::string location) {
+    return "<CreateBucketConfiguration><LocationConstraint>" + location +
+           "</LocationConstraint></CreateBucketConfiguration>";
+  };
+  auto asked = [&](const std::string& bucket) {
+    Answer head = world.send("HEAD", "/" + bucket);
+    return std::string(head.headers.get("x-archipel-placement")) + "/" +
+           std::string(head.headers.get("x-archipel-data-class"));
+  };
+  EXPECT_EQ(world.send("PUT", "/one", {}, document("archipel-1:eu-only")).status, 200);
+  EXPECT_EQ(asked("one"), "eu-only/");
+  EXPECT_TRUE(world.send("GET", "/one?location").body.contains(">archipel-1</LocationConstraint>"));
+  EXPECT_EQ(world.send("PUT", "/two", {}, document(":eu-only")).status, 200);
+  EXPECT_EQ(world.send("PUT", "/three", {{"x-archipel-placement", "eu-only"}}).status, 200);
+  EXPECT_EQ(asked("three"), "eu-only/");
+  EXPECT_EQ(
+      world.send("PUT", "/four", {{"x-archipel-data-class", "personal"}}, document("archipel-1")).status,
+      200);
+  EXPECT_EQ(asked("four"), "/personal");
+  EXPECT_EQ(world.send("PUT", "/five", {}, document("archipel-1:")).status, 200);
+  EXPECT_EQ(asked("five"), "/");
+  // The owner's business alone.
+  EXPECT_EQ(world.send_as(world.other(), "HEAD", "/one").headers.find("x-archipel-placement"), nullptr);
+
+  Answer unknown = world.send("PUT", "/six", {}, document("archipel-1:nowhere"));
+  EXPECT_EQ(unknown.status, 400);
+  EXPECT_EQ(unknown.code(), "InvalidLocationConstraint");
+  EXPECT_TRUE(unknown.body.contains("nowhere")) << unknown.body;
+  EXPECT_EQ(world.send("PUT", "/six", {}, document("mars-1:eu-only")).code(), "InvalidLocationConstraint");
+  EXPECT_EQ(
+      world.send("PUT", "/six", {{"x-archipel-placement", "other"}}, document("archipel-1:eu-only")).code(),
+      "InvalidArgument");
+  EXPECT_EQ(world.send("HEAD", "/six").status, 404);
+}
+
+TEST_F(DoorTest, ABucketIsMadeAgainOnlyForTheSamePlace) {
+  Signer old = world.signer;
+  old.region = "us-east-1";
+  const HeaderList there = {{"x-archipel-placement", "eu-only"}};
+  EXPECT_EQ(world.send_as(old, "PUT", "/one", there).status, 200);
+  EXPECT_EQ(world.send_as(old, "PUT", "/one", there).status, 200);
+  EXPECT_EQ(world.send_as(old, "PUT", "/one").code(), "BucketAlreadyExists");
+}
+
 TEST_F(DoorTest, ObjectsComeBackAsTheyWentIn) {
   Answer put = world.send("PUT", "/bucket/dir/a%20b+%2541",
                           {{"content-type", "text/plain"},

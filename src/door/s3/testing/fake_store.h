@@ -7,6 +7,7 @@
 #include <string>
 
 #include "crypto/hash.h"
+#include "store/placements.h"
 #include "store/store.h"
 
 namespace archipel::door::s3::testing {
@@ -57,6 +58,12 @@ class FakeStore final : public store::Store {
     if (it != buckets.end())
       co_return error(Code::exists,
                       it->second.info.owner == owner ? "BucketAlreadyOwnedByYou" : "BucketAlreadyExists");
+    const store::BucketPlacement asked{request.policy, request.data_class};
+    if (!asked.policy.empty() && asked.policy != "eu-only")
+      co_return fail(Code::denied, "there is no placement policy \"" + asked.policy + "\"; there is eu-only",
+                     "PlacementRefused");
+    if (asked != store::BucketPlacement())
+      request.configs[std::string(store::kPlacementDocument)] = encode(asked);
     store::BucketInfo& info = buckets[name].info;
     info.name = name;
     info.owner = owner;
