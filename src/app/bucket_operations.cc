@@ -182,38 +182,6 @@ io::Task<Result<void>> bucket_quota(Operation* op) {
   co_return told;
 }
 
-// Of the bucket: what lies otherwise than it would if it were written now.
-io::Task<Result<void>> tell_elsewhere(Operation* op, std::string name) {
-  auto kept = co_await op->store.inventory();
-  if (!kept) co_return fail(std::move(kept).error());
-  const auto placements = op->store.placements();
-  auto bucket = std::ranges::find(kept->buckets, name, &store::StoreInventory::Bucket::name);
-  if (!placements || bucket == kept->buckets.end()) co_return Result<void>{};
-  CO_ASSIGN_OR_RETURN(const store::PlacementClass* placed, placements->resolve(bucket->placement));
-  const exposure::Inventory inventory = inventory_of(*kept, *placements);
-  const store::PlacedAs now = placed_as(*placed);
-  for (const exposure::Holding& holding : inventory.holdings) {
-    if (holding.bucket != name || holding.objects == 0) continue;
-    const bool as_now = holding.code.n == now.n && holding.code.k == now.k &&
-                        std::ranges::is_permutation(holding.islands, ids_of(*placed->islands));
-    const bool as_journal = placed->in_commits && holding.islands == inventory.journal;
-    if (as_now || as_journal) continue;
-    JsonObject line;
-    line.text("event", "elsewhere").text("bucket", name);
-    line.text("code", fmt::format("{},{}", holding.code.n, holding.code.k));
-    line.text("islands", fmt::format("{}", fmt::join(holding.islands, ",")));
-    line.number("objects", static_cast<int64_t>(holding.objects));
-    line.number("bytes", static_cast<int64_t>(holding.bytes));
-    line.number("stored_bytes", static_cast<int64_t>(holding.stored_bytes));
-    op->say(line, fmt::format(
-                      "elsewhere    {} objects, {} bytes: any {} of {} shards, on {}; they stay there until "
-                      "they are written again",
-                      holding.objects, holding.bytes, holding.code.k, holding.code.n,
-                      fmt::join(holding.islands, ", ")));
-  }
-  co_return Result<void>{};
-}
-
 io::Task<Result<void>> bucket_place(Operation* op) {
   const std::string name = op->field("bucket");
   auto info = co_await op->store.head_bucket(name);
@@ -228,7 +196,6 @@ io::Task<Result<void>> bucket_place(Operation* op) {
     if (!info) co_return fail(std::move(info).error());
   }
   Result<void> told = co_await tell_bucket(op, std::move(*info), true);
-  if (told) told = co_await tell_elsewhere(op, name);
   co_return told;
 }
 

@@ -50,5 +50,42 @@ TEST(BucketOperations, QuotasAreSetShownAndHold) {
   });
 }
 
+TEST(BucketOperations, PlaceABucketAndShowWhere) {
+  store::with_store(+[](store::StoreRig& rig) -> io::Task<void> {
+    store::Account account{store::kAlice, "alice", "AKALICE", "secret"};
+    auto put = co_await rig.store->put_account(account);
+    auto made = co_await rig.store->create_bucket("bucket", store::kAlice);
+    CO_ASSERT_TRUE(put.has_value() && made.has_value());
+    IdentityFields place{{"op", "bucket place"}, {"bucket", "bucket"}, {"class", "personal"}, {"json", "1"}};
+    auto lines = co_await run_bucket_operation(*rig.store, place);
+    CO_ASSERT_TRUE(lines.has_value() && lines->size() == 1);
+    EXPECT_NE(lines->front().find(R"("policy":"default","data_class":"personal")"), std::string::npos)
+        << lines->front();
+    IdentityFields list{{"op", "bucket list"}, {"json", "1"}};
+    lines = co_await run_bucket_operation(*rig.store, list);
+    CO_ASSERT_TRUE(lines.has_value() && lines->size() == 1);
+    EXPECT_NE(lines->front().find(R"("data_class":"personal")"), std::string::npos) << lines->front();
+    // The class stays when only the policy is said; a class alone ends the policy.
+    place = {{"op", "bucket place"}, {"bucket", "bucket"}, {"policy", "default"}};
+    lines = co_await run_bucket_operation(*rig.store, place);
+    auto info = co_await rig.store->head_bucket("bucket");
+    CO_ASSERT_TRUE(info.has_value() && info->configs);
+    EXPECT_EQ(info->configs->at("placement"), encode(store::BucketPlacement{"default", "personal"}));
+    place = {{"op", "bucket place"}, {"bucket", "bucket"}, {"class", "own"}};
+    lines = co_await run_bucket_operation(*rig.store, place);
+    info = co_await rig.store->head_bucket("bucket");
+    CO_ASSERT_TRUE(info.has_value() && info->configs);
+    EXPECT_EQ(info->configs->at("placement"), encode(store::BucketPlacement{"", "own"}));
+    place["policy"] = "nowhere";
+    lines = co_await run_bucket_operation(*rig.store, place);
+    CO_ASSERT_TRUE(!lines.has_value());
+    EXPECT_NE(lines.error().message.find("nowhere"), std::string::npos);
+    IdentityFields inventory{{"op", "inventory"}};
+    lines = co_await run_bucket_operation(*rig.store, inventory);
+    CO_ASSERT_TRUE(lines.has_value() && lines->size() == 3);
+    EXPECT_NE(lines->at(1).find(R"("bucket":"bucket")"), std::string::npos) << lines->at(1);
+  });
+}
+
 }  // namespace
 }  // namespace archipel::app

@@ -79,6 +79,20 @@ TEST(Config, ErrorsNameLineAndColumn) {
   }
 }
 
+TEST(Config, LeavesFactsToThoseWhoReadThem) {
+  const std::string facts =
+      "[owner]\nhome = [\"FR\"]\n[[gateway]]\nid = \"home\"\n[policy.eu-only]\nallow = [\"EU\"]\n"
+      "[class.personal]\npolicy = \"eu-only\"\n[[bloc]]\nid = \"EU\"\n[keys]\nthreshold = 2\n";
+  auto config = load(facts + islands(6) + "region = \"eu-west-1\"\nreach = []\n");
+  EXPECT_TRUE(config.has_value()) << config.error().message;
+  config = load(islands(6) + "paths = \"x\"\n");
+  ASSERT_FALSE(config.has_value());
+  EXPECT_NE(config.error().message.find("unknown key `paths`"), std::string::npos);
+  config = load("[policies.eu-only]\n" + islands(6));
+  ASSERT_FALSE(config.has_value());
+  EXPECT_NE(config.error().message.find("unknown key `policies`"), std::string::npos);
+}
+
 TEST(Config, MissingFileIsOneSentence) {
   auto config = load_config("/nonexistent/archipel.toml");
   ASSERT_FALSE(config.has_value());

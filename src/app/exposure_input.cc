@@ -9,6 +9,7 @@
 
 #include "app/config.h"
 #include "app/inventory.h"
+#include "app/placements.h"
 #include "base/clock.h"
 #include "exposure/policy.h"
 
@@ -18,7 +19,6 @@ namespace {
 using namespace exposure;
 using ErrorCode = archipel::Code;
 
-constexpr exposure::Code kCodes[] = {{4, 2}, {5, 3}, {6, 3}, {7, 4}, {9, 6}};
 constexpr double kBandwidthMax = 1e15;
 
 std::string today() {
@@ -39,35 +39,25 @@ Result<void> islands_are_known(const FactsFile& file) {
   return {};
 }
 
-// What every policy comes to; "default" is there whether it is written or not: all islands, the realm's code.
-Result<std::vector<Solution>> solve_policies(const Config& config, const FactsFile& file) {
-  std::vector<std::string> journal;
-  for (const IslandConfig& island : config.islands) journal.push_back(island.id);
-  std::vector<Solution> out;
-  if (std::ranges::find(file.policies, "default", &Policy::name) == file.policies.end()) {
-    Solution standard;
-    standard.placing = {"default", {config.code.n, config.code.k}, journal, config.file};
-    out.push_back(std::move(standard));
-  }
-  for (const Policy& policy : file.policies) {
-    ASSIGN_OR_RETURN(Solved solved, solve(file.facts, policy, kCodes, journal, *file.world));
-    if (!solved.solution) return fail(ErrorCode::precondition, solved.conflict.message());
-    out.push_back(std::move(*solved.solution));
-  }
-  return out;
-}
+struct Cloud {
+  ReportInput input;
+  SolvedPolicies solved;
+};
 
-Result<ReportInput> from_cloud(const ExposureCommand& command) {
+Result<Cloud> from_cloud(const ExposureCommand& command) {
   const std::string path = command.dir.empty() ? command.file : command.dir + "/archipel.toml";
   ASSIGN_OR_RETURN(Config config, load_config(path));
-  ReportInput out;
-  ASSIGN_OR_RETURN(out.file, load_config_facts(path));
-  RETURN_IF_ERROR(islands_are_known(out.file));
-  ASSIGN_OR_RETURN(out.solutions, solve_policies(config, out.file));
+  Cloud out;
+  ASSIGN_OR_RETURN(out.input.file, load_config_facts(path));
+  RETURN_IF_ERROR(islands_are_known(out.input.file));
+  std::vector<std::string> journal;
+  for (const IslandConfig& island : config.islands) journal.push_back(island.id);
+  ASSIGN_OR_RETURN(out.solved, solve_policies(out.input.file, config, journal));
+  out.input.solutions = out.solved.solutions;
   if (auto inventory = ask_inventory(config))
-    out.inventory = std::move(*inventory);
+    out.input.inventory = std::move(*inventory);
   else
-    out.file.notes.push_back(
+    out.input.file.notes.push_back(
         fmt::format("what is kept is not known, only what the policies say: {}", inventory.error().message));
   return out;
 }
@@ -137,7 +127,7 @@ std::vector<Policy> advised_policies(const ReportInput& input) {
 
 // Those of the cloud, and those that a file of facts names.
 std::vector<exposure::Code> known_codes(const ReportInput& input) {
-  std::vector<exposure::Code> out(std::begin(kCodes), std::end(kCodes));
+  std::vector<exposure::Code> out(std::begin(kCodesKnown), std::end(kCodesKnown));
   for (const Placing& placing : input.file.facts.placings)
     if (std::ranges::find(out, placing.code) == out.end()) out.push_back(placing.code);
   return out;
@@ -168,10 +158,10 @@ Result<ReportInput> exposure_input(const ExposureCommand& command) {
     ASSIGN_OR_RETURN(out.file, load_facts(command.facts));
     out.inventory.holdings = out.file.holdings;
   } else {
-    ASSIGN_OR_RETURN(out, from_cloud(command));
+    ASSIGN_OR_RETURN(Cloud cloud, from_cloud(command));
+    out = std::move(cloud.input);
     RETURN_IF_ERROR(choose(command, out));
-    ASSIGN_OR_RETURN(out.moves, plan_moves(out.file.facts, out.inventory, out.file.policies, out.solutions,
-                                           *out.file.world));
+    ASSIGN_OR_RETURN(out.moves, moves_of(cloud.solved, out.inventory));
   }
   out.date = today();
   name_adversaries(command, out);

@@ -724,7 +724,8 @@ void Gateway::on_signal(int signal) {
 
 // Where the bodies of buckets go from now on. On a worker.
 Result<Gateway::Placed> Gateway::place(const Config& from) const {
-  ASSIGN_OR_RETURN(SolvedPolicies solved, solve_policies(from, ids_of(*placement_)));
+  ASSIGN_OR_RETURN(exposure::FactsFile file, exposure::load_config_facts(from.file));
+  ASSIGN_OR_RETURN(SolvedPolicies solved, solve_policies(std::move(file), from, ids_of(*placement_)));
   Placed out;
   ASSIGN_OR_RETURN(out.placements, make_placements(solved, from, placement_, ack_));
   out.solutions = std::move(solved.solutions);

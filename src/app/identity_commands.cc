@@ -10,6 +10,7 @@
 #include "app/config.h"
 #include "app/gateway.h"
 #include "app/identities.h"
+#include "app/move_plan.h"
 #include "app/private_file.h"
 #include "http/uri.h"
 
@@ -271,10 +272,14 @@ int run_identity_command(IdentityCommand command) {
   Result<void> asked = ask_gateway(config->dir, "POST", "/identity", print, form_of(command.fields));
   if (!asked && asked.error().code == Code::not_found) {
     GatewayOptions options;
-    options.config = std::move(*config);
+    options.config = *config;
     options.with_store = [&](store::Store& store) { return offline(&store, command.fields); };
     asked = run_gateway(std::move(options), [](const Ready&) {});
   }
+  // The bucket is placed, whether or not it can be said what is left where it was.
+  if (asked && command.fields["op"] == "bucket place")
+    if (auto told = print_move_plan(*config, command.fields["bucket"], command.json); !told)
+      fmt::print(stderr, "archipel: what lies elsewhere is not known: {}\n", told.error().message);
   std::fflush(stdout);
   return asked ? 0 : failed(asked.error());
 }

@@ -28,7 +28,8 @@ std::string holding_line(const Holding& holding) {
   json.key("code").begin_array().number(holding.code.n).number(holding.code.k).end_array();
   json.key("islands").texts(holding.islands).key("confirmed").texts(confirmed);
   json.key("objects").number(holding.objects).key("bytes").number(holding.bytes);
-  json.key("stored_bytes").number(holding.stored_bytes).end_object();
+  json.key("stored_bytes").number(holding.stored_bytes);
+  json.key("in_commits").boolean(holding.in_commits).end_object();
   return json.str();
 }
 
@@ -55,6 +56,10 @@ struct LineReader {
   uint64_t number(const char* key) {
     simdjson::dom::element from = at(key);
     return good ? value<uint64_t>(from) : 0;
+  }
+  bool boolean(const char* key) {
+    simdjson::dom::element from = at(key);
+    return good && value<bool>(from);
   }
   std::vector<std::string> texts(const char* key) {
     std::vector<std::string> out;
@@ -92,6 +97,7 @@ Holding holding_of(LineReader& line) {
   out.objects = line.number("objects");
   out.bytes = line.number("bytes");
   out.stored_bytes = line.number("stored_bytes");
+  out.in_commits = line.boolean("in_commits");
   return out;
 }
 

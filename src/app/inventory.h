@@ -1,6 +1,6 @@
 // Inventory lines: how a gateway tells a command what is kept, by placement and bucket (exposure/inventory.h). Operation "inventory" of
 // run_identity_operation: one JSON object a line; first {"journal":["island",…]}, then one per holding: {"bucket":"","data_class":"","policy":"default",
-// "code":[6,3],"islands":["…"],"confirmed":["…"],"objects":1,"bytes":2,"stored_bytes":4}.
+// "code":[6,3],"islands":["…"],"confirmed":["…"],"objects":1,"bytes":2,"stored_bytes":4,"in_commits":false}.
 #pragma once
 
 #include <span>

@@ -19,6 +19,7 @@ TEST(Inventory, IsTheSameAfterItsLines) {
   holding.objects = 7;
   holding.bytes = 1ull << 40;
   holding.stored_bytes = 3ull << 39;
+  holding.in_commits = true;
   inventory.holdings = {holding};
   auto lines = inventory_lines(inventory);
   ASSERT_EQ(lines.size(), 2u);
@@ -32,7 +33,7 @@ TEST(Inventory, IsTheSameAfterItsLines) {
 TEST(Inventory, RefusesALineThatIsNotOne) {
   const std::string journal = R"({"journal":["a"]})";
   const std::string good =
-      R"({"bucket":"b","data_class":"","policy":"default","code":[1,1],"islands":["a"],"confirmed":["a"],"objects":1,"bytes":1,"stored_bytes":1})";
+      R"({"bucket":"b","data_class":"","policy":"default","code":[1,1],"islands":["a"],"confirmed":["a"],"objects":1,"bytes":1,"stored_bytes":1,"in_commits":false})";
   ASSERT_TRUE(parse_inventory(std::vector{journal, good}));
   for (auto [from, to] : {std::pair{"[1,1]", "[1,2]"},
                           {"[1,1]", "[2,1]"},

@@ -8,7 +8,6 @@ namespace archipel::app {
 namespace {
 
 constexpr std::string_view kStandardPolicy = "default";
-constexpr exposure::Code kCodes[] = {{4, 2}, {5, 3}, {6, 3}, {7, 4}, {9, 6}};  // those of erasure::check_code
 
 // Commits lie on all islands by the realm's code, whatever a policy pins or may cost.
 Result<bool> allows_commits(const SolvedPolicies& solved, const Config& config,
@@ -102,25 +101,27 @@ std::vector<std::string> ids_of(const extent::Placement& roster) {
   return out;
 }
 
-Result<SolvedPolicies> solve_policies(const Config& config, const std::vector<std::string>& roster) {
+Result<SolvedPolicies> solve_policies(exposure::FactsFile file, const Config& config,
+                                      const std::vector<std::string>& roster) {
   SolvedPolicies out;
-  ASSIGN_OR_RETURN(out.file, exposure::load_config_facts(config.file));
-  out.policies = out.file.policies;
-  for (const exposure::Policy& policy : out.policies) {
-    ASSIGN_OR_RETURN(exposure::Solved solved,
-                     exposure::solve(out.file.facts, policy, kCodes, roster, *out.file.world));
-    if (!solved.solution) return fail(Code::precondition, solved.conflict.message());
-    ASSIGN_OR_RETURN(store::PlacementChoice choice, choice_of(*solved.solution, roster));
-    ASSIGN_OR_RETURN(choice.in_commits, allows_commits(out, config, roster, policy));
-    out.choices.push_back(std::move(choice));
-    out.solutions.push_back(std::move(*solved.solution));
-  }
-  if (std::ranges::find(out.policies, kStandardPolicy, &exposure::Policy::name) == out.policies.end()) {
+  out.file = std::move(file);
+  const std::vector<exposure::Policy>& written = out.file.policies;
+  if (std::ranges::find(written, kStandardPolicy, &exposure::Policy::name) == written.end()) {
     exposure::Policy& standard = out.policies.emplace_back();
     standard.name = kStandardPolicy;
     standard.where = config.file;
     exposure::Solution& solution = out.solutions.emplace_back();
     solution.placing = {standard.name, {config.code.n, config.code.k}, roster, config.file};
+  }
+  for (const exposure::Policy& policy : written) {
+    out.policies.push_back(policy);
+    ASSIGN_OR_RETURN(exposure::Solved solved,
+                     exposure::solve(out.file.facts, policy, kCodesKnown, roster, *out.file.world));
+    if (!solved.solution) return fail(Code::precondition, solved.conflict.message());
+    ASSIGN_OR_RETURN(store::PlacementChoice choice, choice_of(*solved.solution, roster));
+    ASSIGN_OR_RETURN(choice.in_commits, allows_commits(out, config, roster, policy));
+    out.choices.push_back(std::move(choice));
+    out.solutions.push_back(std::move(*solved.solution));
   }
   for (const exposure::DataClass& one : out.file.classes) out.classes[one.name] = one.policy;
   return out;
@@ -146,6 +147,7 @@ exposure::Inventory inventory_of(const store::StoreInventory& kept, const store:
       holding.bucket = bucket.name;
       holding.data_class = bucket.placement.data_class;
       holding.policy = policy_of(bucket.placement, placements);
+      holding.in_commits = as.in == store::PlacedAs::In::commits;
       return holding;
     };
     for (const auto& [as, tally] : bucket.tallies) {
@@ -166,6 +168,21 @@ exposure::Inventory inventory_of(const store::StoreInventory& kept, const store:
   }
   out.holdings.push_back(journal_holding(kept, roster, small_stored));
   return out;
+}
+
+Result<std::vector<exposure::Move>> moves_of(const SolvedPolicies& solved,
+                                             const exposure::Inventory& inventory) {
+  auto well = [&](const exposure::Holding& holding) {
+    if (holding.objects == 0) return true;
+    if (!holding.in_commits || holding.islands != inventory.journal) return false;
+    auto choice = std::ranges::find(solved.choices, holding.policy, &store::PlacementChoice::policy);
+    return choice == solved.choices.end() ? holding.policy == kStandardPolicy : choice->in_commits;
+  };
+  exposure::Inventory elsewhere = inventory;
+  std::erase_if(elsewhere.holdings, well);
+  auto moves = exposure::plan_moves(solved.file.facts, elsewhere, solved.policies, solved.solutions,
+                                    *solved.file.world);
+  return moves;
 }
 
 }  // namespace archipel::app

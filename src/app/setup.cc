@@ -99,6 +99,7 @@ http = "127.0.0.1:9000"       # S3
 
 [owner]
 credentials_file = "credentials"   # the first account, in the form of an AWS credentials file
+# home = ["DE"]               # states whose own law is not held against a policy
 
 [limits]
 # threads = 0                 # event loops; 0 = one per core
@@ -125,8 +126,7 @@ credentials_file = "credentials"   # the first account, in the form of an AWS cr
 # level = "info"              # debug, info, warn, error
 # format = "logfmt"           # or "json"
 
-# Who can read, who can cut off (archipel exposure): say where this gateway stands, and whose law is your own.
-# home = ["DE"] in [owner]    # states whose law is not held against a policy
+# Who can read, who can cut off (archipel exposure): say where this gateway stands.
 # [[gateway]]
 # id = "here"
 # place = "DE"                # ISO 3166-1 alpha-2: where it stands, who operates it, who controls the operator

@@ -20,6 +20,7 @@ struct Holding {
   uint64_t objects = 0;              // streams
   uint64_t bytes = 0;                // as clients count
   uint64_t stored_bytes = 0;         // on all islands together
+  bool in_commits = false;           // small bodies that ride in the journal's commits, and lie as these do
 };
 
 struct Inventory {
