@@ -1,0 +1,87 @@
+// Config: the file of `archipel edge --config`, TOML, read once and checked whole. An unknown key, a value out of its range or a contradiction is
+// an error with file, line and column; nothing is guessed.
+//
+// Sizes are texts such as "256M", times such as "10s". Paths are relative to the file's directory.
+//
+//   [listen]   http, https = "ADDR:PORT"
+//   [[tls]]    hosts = ["www.example.org"], cert, key = PEM files; the first is shown to clients that name nobody we know
+//   [cache]    memory = "256M", disk = DIR, disk_size = "10G", disk_write_rate = "50M" (a second; none: no bound)
+//   [admin]    listen = "ADDR:PORT", token_file = FILE (0600): /metrics, /healthz, /readyz, and with the token /purge, /sites, /drain
+//   [log]      level = debug|info|warn|error, format = logfmt|json; access = "off"|"stdout"|FILE, access_format = json|logfmt,
+//              access_buffer = "4M": lines that wait to be written; more are dropped and counted
+//   [limits]   threads (0: one per core), connections, header_timeout, idle_timeout, body_timeout, drain_timeout, upload_bytes_per_second_min,
+//              rate_table = 65536 (clients that rates are kept of)
+//   [proxy]    name = "archipel" (in Via and Cache-Status), trust = ["10.0.0.0/8"]: peers whose X-Forwarded-* are believed; take_over = DIR: where
+//              edge.sock lies, through which a successor gets the listening sockets; geo_database = FILE (MaxMind's format)
+//   [[site]]   name, hosts, origins = ["http://10.0.0.1:8000"], host_header, https_only, connect_timeout, response_timeout, origin_connections,
+//              origin_idle, origin_idle_timeout, verify_tls, ca_file
+//     [site.cache]      on, heuristic, stale_while_revalidate, stale_if_error, client_directives, status_field, object_max
+//     [[site.ttl]]      status = [404], path = "/img/*", type = "image/*", ttl = "1h", override
+//     [site.key]        query = "all" | ["id"], ignore = ["utm_source"], sort, headers = ["x-country"], host
+//     [site.headers]    request_set, response_set, response_add = ["name: value"], request_remove, response_remove = ["name"], security
+//     [[site.redirect]] path, to, status
+//     [site.signed]     paths = ["/private/*"], key_files = [FILE]
+//     [site.limit]      methods, body, rate, burst (requests a second, per address), key_header, key_rate, key_burst
+//     [site.geo]        allow, deny = ["FR"], header = "x-country"
+//     [site.compress]   on, types, minimum, precompressed
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "edge/address.h"
+#include "edge/cache.h"
+#include "edge/policy.h"
+#include "http/limits.h"
+
+namespace archipel::edge {
+
+inline constexpr size_t kConfigBytesMax = 1u << 20;
+inline constexpr size_t kSitesMax = 10'000;
+inline constexpr size_t kHostsMax = 1000;  // of one site
+inline constexpr size_t kOriginsMax = 64;  // of one site
+inline constexpr size_t kRulesMax = 1000;  // of one kind, of one site
+inline constexpr size_t kListMax = 256;    // values of other lists
+inline constexpr size_t kTlsTablesMax = 10'000;
+
+struct TlsTable {
+  std::vector<std::string> hosts;
+  std::string cert, key;
+  std::string where;  // "edge.toml:12:1"
+};
+
+struct AccessLogConfig {
+  std::string path;  // empty: off; "-": stdout
+  bool json = true;
+  size_t buffer_bytes = 4u << 20;
+};
+
+struct Config {
+  std::string file;
+  std::string listen;  // empty: only https
+  std::optional<std::string> tls_listen;
+  std::vector<TlsTable> tls;
+  CacheConfig cache;
+  std::string admin_listen;      // empty: none
+  std::string admin_token_file;  // empty: only what needs no token
+  std::string log_level = "info";
+  bool log_json = false;
+  AccessLogConfig access;
+  int threads = 0;
+  int rate_clients_max = 65'536;
+  http::Limits limits;
+  std::string name = "archipel";
+  std::vector<AddressRange> trust;
+  std::string take_over_dir;  // empty: none
+  std::string geo_database;
+  std::vector<SitePolicy> sites;  // never empty
+};
+
+// Blocks on files. not_found, invalid, limit, io.
+Result<Config> load_config(const std::string& file);
+// From its text; what it names is read too (the keys of signed URLs). `base`: the directory that paths are relative to.
+Result<Config> parse_config(std::string_view text, const std::string& file, const std::string& base);
+
+}  // namespace archipel::edge
