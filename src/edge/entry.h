@@ -34,7 +34,8 @@ struct Lifetime {
 };
 
 struct Entry {
-  uint64_t id = 0;  // of this response; never again. Its slices are found by it
+  uint64_t id = 0;     // of this response; never again (Cache::new_id). Its slices are found by it
+  uint64_t stamp = 0;  // Cache::stamp() before the request was sent; cache.h says why
   std::string
       key;  // the key's text: site, scheme, host, target as the site's policy reads them; then, behind a NUL, the variant's values
   std::string site;                 // whose policy it was stored under
