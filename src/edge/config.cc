@@ -250,6 +250,9 @@ struct Loader {
       TomlTable table(file, *value, "[[site]]");
       ASSIGN_OR_RETURN(SitePolicy site, load_site(table, base));
       RETURN_IF_ERROR(table.finish());
+      if (!site.cache.status_name.empty()) site.cache.status_name = config.name;
+      if (!site.ttl_rules.empty())
+        site.cache.targeted.insert(site.cache.targeted.begin(), std::string(kTtlField));
       config.sites.push_back(std::move(site));
     }
     RETURN_IF_ERROR(check_sites(root));

@@ -15,7 +15,8 @@
 //              edge.sock lies, through which a successor gets the listening sockets; geo_database = FILE (MaxMind's format)
 //   [[site]]   name, hosts, origins = ["http://10.0.0.1:8000"], host_header, https_only, connect_timeout, response_timeout, origin_connections,
 //              origin_idle, origin_idle_timeout, verify_tls, ca_file
-//     [site.cache]      on, heuristic, stale_while_revalidate, stale_if_error, client_directives, status_field, object_max
+//     [site.cache]      on, heuristic, heuristic_max, default_ttl, negative_ttl, stale_while_revalidate, stale_if_error, hit_for_miss,
+//                       client_directives, normalise_languages, slices, status_field, object_max
 //     [[site.ttl]]      status = [404], path = "/img/*", type = "image/*", ttl = "1h", override
 //     [site.key]        query = "all" | ["id"], ignore = ["utm_source"], sort, headers = ["x-country"], host
 //     [site.headers]    request_set, response_set, response_add = ["name: value"], request_remove, response_remove = ["name"], security

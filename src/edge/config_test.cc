@@ -40,7 +40,7 @@ TEST(Config, SmallestFormHasDefaultsForTheRest) {
   EXPECT_EQ(config->sites[0].origin.origins[0].host, "127.0.0.1");
   EXPECT_EQ(config->sites[0].origin.origins[0].port, 8000);
   EXPECT_FALSE(config->sites[0].origin.origins[0].secure);
-  EXPECT_TRUE(config->sites[0].cache.on);
+  EXPECT_TRUE(config->sites[0].cache.enabled);
 }
 
 TEST(Config, EveryTableIsRead) {
@@ -96,12 +96,12 @@ trust = ["10.0.0.0/8", "::1"]
   ASSERT_TRUE(config) << config.error().message;
   const SitePolicy& site = config->sites[0];
   EXPECT_EQ(site.origin.connect_timeout, std::chrono::milliseconds(250));
-  EXPECT_EQ(site.cache.while_revalidate_ms, 60'000);
-  EXPECT_EQ(site.cache.if_error_ms, 86'400'000);
-  EXPECT_EQ(site.cache.rules[0].statuses, (std::vector<int>{404, 410}));
-  EXPECT_EQ(site.cache.rules[0].ttl_ms, 10'000);
-  EXPECT_FALSE(site.key.whole_query);
-  EXPECT_EQ(site.key.header_names[0], "x-country");
+  EXPECT_EQ(site.cache.while_revalidate, 60'000);
+  EXPECT_EQ(site.cache.if_error, 86'400'000);
+  EXPECT_EQ(site.ttl_rules[0].statuses, (std::vector<int>{404, 410}));
+  EXPECT_EQ(site.ttl_rules[0].ttl_ms, 10'000);
+  EXPECT_FALSE(site.cache.key.whole_query);
+  EXPECT_EQ(site.cache.key.header_names[0], "x-country");
   EXPECT_EQ(site.headers.request_set[0].name, "x-edge");
   EXPECT_EQ(site.headers.request_set[0].value, "one");
   EXPECT_EQ(site.redirects[0].status, 308);

@@ -50,24 +50,4 @@ bool glob_matches(std::string_view pattern, std::string_view text) {
   return p == pattern.size();
 }
 
-std::string_view to_string(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::none:
-      return "none";
-    case Verdict::hit:
-      return "hit";
-    case Verdict::miss:
-      return "miss";
-    case Verdict::stale:
-      return "stale";
-    case Verdict::revalidated:
-      return "revalidated";
-    case Verdict::pass:
-      return "pass";
-    case Verdict::error:
-      return "error";
-  }
-  return "none";
-}
-
 }  // namespace archipel::edge

@@ -1,10 +1,10 @@
 // Policy: what one [[site]] of the configuration asks for. Values: read once, checked whole, then immutable and shared by all loops.
 //
 // What is decided where, in the order of a request:
-//   gate.h          before the cache: methods, sizes, redirects, signed URLs, country, rates
-//   key.h, serve    in the cache: KeyPolicy, CachePolicy
-//   site_upstream.h on the way to the origin and back: forwarding fields, HeaderPolicy, CompressPolicy. What is stored is what it returns, so that a
-//                   hit needs no editing.
+//   gate.h       before the cache: methods, sizes, redirects, signed URLs, country, rates
+//   serve.h      in the cache: CachePolicy
+//   site.h       on the way to the origin and back: forwarding fields, HeaderPolicy, CompressPolicy. What is stored is what it returns, so that a
+//                hit needs no editing.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,7 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "edge/key.h"
-#include "edge/upstream.h"
+#include "edge/serve.h"
 
 namespace archipel::edge {
 
@@ -26,28 +25,17 @@ bool glob_matches(std::string_view pattern, std::string_view text);
 // What the stars stood for; false: no match.
 bool glob_captures(std::string_view pattern, std::string_view text, std::vector<std::string_view>& stars);
 
-// [[site.ttl]]: the first rule that matches a response replaces its freshness lifetime, whatever the origin said. Rules make nothing storable that
-// RFC 9111 §3 forbids for what it carries (Authorization, Set-Cookie); no-store and private give way only to `override`.
+// [[site.ttl]]: the first rule that matches a response replaces its freshness lifetime, whatever the origin said, as a targeted field does
+// (RFC 9213; kTtlField). What says no-store, private or no-cache is left alone unless the rule says `override`.
 struct TtlRule {
   std::vector<int> statuses;  // empty: those that are heuristically cacheable (RFC 9110 §15.1)
   std::string path = "*";     // glob
   std::string type;           // "text/html", "image/*"; empty: all
   int64_t ttl_ms = 0;         // 0: not stored
-  bool override_ = false;     // also what says no-store, private or no-cache; key `override`
+  bool override_ = false;     // key `override`
 };
-
-// [site.cache]
-struct CachePolicy {
-  bool on = true;
-  std::vector<TtlRule> rules;
-  bool heuristic = true;                       // RFC 9111 §4.2.2
-  std::optional<int64_t> while_revalidate_ms;  // for responses that say nothing about it (RFC 5861)
-  std::optional<int64_t> if_error_ms;          // the same
-  bool client_directives =
-      true;  // Cache-Control and Pragma of requests are heeded; false: clients cannot reach past the cache
-  bool status_field = true;                       // Cache-Status (RFC 9211) in responses
-  uint64_t object_bytes_max = uint64_t{8} << 30;  // larger ones pass through
-};
+// What a rule decided, from edit_response() to the cache: first among CachePolicy::targeted.
+inline constexpr std::string_view kTtlField = "archipel-cache-control";
 
 struct HeaderEdit {
   std::string name, value;  // name in lower case
@@ -127,32 +115,14 @@ struct SitePolicy {
   std::vector<std::string> hosts;  // "www.example.org", "*.example.org", "*"
   bool https_only = false;         // requests without TLS are redirected
   OriginPolicy origin;
-  KeyPolicy key;
-  CachePolicy cache;
+  CachePolicy cache;  // serve.h; with the key
+  std::vector<TtlRule> ttl_rules;
   HeaderPolicy headers;
   std::vector<RedirectRule> redirects;
   SignedPolicy signed_;
   LimitPolicy limit;
   GeoPolicy geo;
   CompressPolicy compress;
-};
-
-// A site as requests see it.
-struct Site {
-  SitePolicy policy;
-  std::shared_ptr<Upstream> upstream;  // any loop: it keeps what belongs to a loop apart
-};
-using SiteRef = std::shared_ptr<const Site>;
-
-// What became of a request, for the access log and the metrics; whoever answers fills it in.
-enum class Verdict : uint8_t { none, hit, miss, stale, revalidated, pass, error };
-std::string_view to_string(Verdict verdict);
-struct Report {
-  Verdict verdict = Verdict::none;
-  bool collapsed = false;     // waited for somebody else's fetch
-  std::string origin;         // who was asked last; empty: nobody
-  int64_t origin_us = -1;     // to the head of its response; -1: not asked
-  uint64_t origin_bytes = 0;  // of bodies read from origins
 };
 
 }  // namespace archipel::edge

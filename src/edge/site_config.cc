@@ -194,17 +194,25 @@ struct SiteLoader {
 
   Result<void> cache(TomlTable& t) {
     CachePolicy& c = site.cache;
-    RETURN_IF_ERROR(t.truth("on", c.on));
+    bool status_field = true;
+    RETURN_IF_ERROR(t.truth("on", c.enabled));
     RETURN_IF_ERROR(t.truth("heuristic", c.heuristic));
-    RETURN_IF_ERROR(t.truth("client_directives", c.client_directives));
-    RETURN_IF_ERROR(t.truth("status_field", c.status_field));
+    RETURN_IF_ERROR(t.truth("client_directives", c.obey_clients));
+    RETURN_IF_ERROR(t.truth("status_field", status_field));
+    RETURN_IF_ERROR(t.truth("slices", c.slices));
+    RETURN_IF_ERROR(t.truth("normalise_languages", c.normalise_languages));
     RETURN_IF_ERROR(take_size(t, "object_max", c.object_bytes_max, 0, uint64_t{1} << 50));
-    for (auto [key, out] :
-         {std::pair{"stale_while_revalidate", &c.while_revalidate_ms}, {"stale_if_error", &c.if_error_ms}}) {
-      Duration time{-1};
+    for (auto [key, out] : {std::pair{"stale_while_revalidate", &c.while_revalidate},
+                            {"stale_if_error", &c.if_error},
+                            {"heuristic_max", &c.heuristic_max},
+                            {"default_ttl", &c.default_fresh},
+                            {"negative_ttl", &c.negative_fresh},
+                            {"hit_for_miss", &c.hit_for_miss}}) {
+      Duration time = std::chrono::milliseconds(*out);
       RETURN_IF_ERROR(take_duration(t, key, time, Duration{0}, kYear));
-      if (time >= Duration{0}) *out = in_ms(time);
+      *out = in_ms(time);
     }
+    if (!status_field) c.status_name.clear();
     return {};
   }
 
@@ -227,12 +235,12 @@ struct SiteLoader {
     if (time < Duration{0}) return t.error("[[site.ttl]] needs the key `ttl`");
     rule.ttl_ms = in_ms(time);
     RETURN_IF_ERROR(t.truth("override", rule.override_));
-    site.cache.rules.push_back(std::move(rule));
+    site.ttl_rules.push_back(std::move(rule));
     return {};
   }
 
   Result<void> key(TomlTable& t) {
-    KeyPolicy& k = site.key;
+    KeyPolicy& k = site.cache.key;
     const TomlValue* query = t.take("query");
     if (query != nullptr && query->is(Kind::text)) {
       if (query->text != "all") return t.error(*query, "`query` must be \"all\" or a list of names");
