@@ -42,7 +42,7 @@ class CollectorRig : public StoreRig {
     if (!keeping && !truncation_delay) snapshots.limit = injected;
     collector =
         store::make_collector(CollectorParts{collecting, *keys, *journal.kv, *journal.committer, placement,
-                                             nullptr, pins_of_collector ? pins_of_collector : options.pins,
+                                             repairs, pins_of_collector ? pins_of_collector : options.pins,
                                              *workers, *io::Loop::current(), clock, std::move(snapshots)});
   }
   void make_compactor() {

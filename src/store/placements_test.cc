@@ -1,17 +1,9 @@
 // Bodies of several placement classes in one store: each lies on the islands of its class, there alone, and lives the whole life there.
-#include "store/placements.h"
-
-#include "store/collector_fixture.h"
+#include "store/placements_fixture.h"
 #include "store/upload_records.h"
 
 namespace archipel::store {
 namespace {
-
-// Four islands of the six, in an order of their own; small bodies stay out of the journal.
-const PlacementChoice kFew{"few", {4, 2}, {5, 0, 3, 2}, false};
-// Five of them, and the journal's islands are good enough for small bodies.
-const PlacementChoice kMost{"most", {5, 3}, {1, 2, 3, 4, 5}, true};
-constexpr uint32_t kFewMask = 0b101101;
 
 std::shared_ptr<extent::Placement> six_islands() {
   auto roster = std::make_shared<extent::Placement>();
@@ -79,79 +71,7 @@ TEST(Placements, DocumentOfABucketIsReadAsWritten) {
   EXPECT_FALSE(check_bucket_placement({"EU only", ""}).has_value());
 }
 
-// What is live in extents of their own, as the registry says.
-std::vector<extent::ExtentRef> live_refs(StoreRig& rig) {
-  std::vector<extent::ExtentRef> refs;
-  auto done = scan_live(*rig.journal.kv->snapshot(), {extent::ExtentRef::Kind::data, {}},
-                        [&](const ExtentKey& key, const LiveRecord& record) {
-                          if (key.kind == extent::ExtentRef::Kind::data) refs.push_back(record.ref);
-                          return true;
-                        });
-  EXPECT_TRUE(done.has_value());
-  return refs;
-}
-
-// Islands on which a shard of this extent lies, under whatever shard number.
-uint32_t islands_with(StoreRig& rig, const extent::ExtentRef& ref) {
-  uint32_t mask = 0;
-  extent::ExtentRef anywhere = ref;
-  anywhere.homes = {};
-  anywhere.geometry.code = {6, 3};
-  for (int i = 0; i < 6; ++i) {
-    auto& island = *rig.islands[static_cast<size_t>(i)];
-    if (island.blobs().contains(extent::shard_name(*rig.keys, island.id(), anywhere, i))) mask |= 1u << i;
-  }
-  return mask;
-}
-
-void with_classes(io::Task<void> (*scenario)(CollectorRig&)) {
-  struct Runner {
-    static io::Task<void> run(io::Task<void> (*body)(CollectorRig&)) {
-      CollectorRig rig;
-      rig.choices = {kFew, kMost};
-      bool started = co_await rig.begin();
-      if (started) {
-        Result<void> made = co_await rig.store->create_bucket("bucket", kAlice);
-        EXPECT_EQ(code_of(made), "ok");
-        bool few = co_await rig.make_bucket("few", "few");
-        bool most = co_await rig.make_bucket("most", "most");
-        if (few && most) co_await body(rig);
-      }
-      for (auto& island : rig.islands) island->up();
-      co_await rig.end();
-    }
-  };
-  io::run_blocking([&] { return Runner::run(scenario); });
-}
-
-#define PLACED_TEST(name)                 \
-  io::Task<void> name(CollectorRig& rig); \
-  TEST(PlacedBodies, name) {              \
-    with_classes(name);                   \
-  }                                       \
-  io::Task<void> name(CollectorRig& rig)
-
-const std::vector<size_t> kSizes = {0, 1, 70'000, 131'072, 131'073, 900'000};
-
-// Of one bucket in the class of four: extents of one stripe, two segments each.
-constexpr size_t kFewExtents = 1 + 1 + 1 + 2 + 7;
-
-io::Task<void> fill(StoreRig& rig, std::string bucket) {
-  for (size_t size : kSizes) {
-    Result<ObjectInfo> put = co_await rig.put(bucket, "o" + std::to_string(size), pattern(size, size));
-    EXPECT_EQ(code_of(put), "ok");
-  }
-}
-
-io::Task<void> expect_filled(StoreRig& rig, std::string bucket) {
-  for (size_t size : kSizes) {
-    Result<std::string> got = co_await rig.get(bucket, "o" + std::to_string(size));
-    EXPECT_EQ(code_of(got), "ok") << bucket << size;
-    if (got) EXPECT_TRUE(*got == pattern(size, size)) << bucket << size;
-  }
-}
-
-PLACED_TEST(LieOnTheIslandsOfTheirClassAndNowhereElse) {
+PLACED_TEST(PlacedBodies, LieOnTheIslandsOfTheirClassAndNowhereElse) {
   co_await fill(rig, "few");
   co_await rig.fanout->drain();
   std::vector<extent::ExtentRef> refs = live_refs(rig);
@@ -181,7 +101,7 @@ PLACED_TEST(LieOnTheIslandsOfTheirClassAndNowhereElse) {
   rig.expect_true_registry();
 }
 
-PLACED_TEST(AreReadWhileTheirClassHasEnoughIslandsWhateverHappensToOthers) {
+PLACED_TEST(PlacedBodies, AreReadWhileTheirClassHasEnoughIslandsWhateverHappensToOthers) {
   co_await fill(rig, "few");
   co_await fill(rig, "bucket");
   for (size_t i : {1u, 4u, 5u, 0u}) rig.islands[i]->down();  // of the class two are left, of all two
@@ -199,7 +119,7 @@ PLACED_TEST(AreReadWhileTheirClassHasEnoughIslandsWhateverHappensToOthers) {
   EXPECT_TRUE(got && *got == pattern(300'000, 9));
 }
 
-PLACED_TEST(AreNotAcknowledgedByTooFewOfTheirOwnIslands) {
+PLACED_TEST(PlacedBodies, AreNotAcknowledgedByTooFewOfTheirOwnIslands) {
   for (size_t i : {0u, 2u})
     rig.islands[i]->down();  // four of six, enough for the journal, but two of the class's four
   Result<ObjectInfo> put = co_await rig.put("few", "o", pattern(300'000, 9));
@@ -208,7 +128,7 @@ PLACED_TEST(AreNotAcknowledgedByTooFewOfTheirOwnIslands) {
   EXPECT_EQ(code_of(put), "ok");
 }
 
-PLACED_TEST(AreSealedAnewWhenCopiedToWhereOthersLie) {
+PLACED_TEST(PlacedBodies, AreSealedAnewWhenCopiedToWhereOthersLie) {
   co_await fill(rig, "few");
   const size_t before = live_refs(rig).size();
   auto copy = [&](std::string from, std::string to, std::string key) {
@@ -248,7 +168,7 @@ PLACED_TEST(AreSealedAnewWhenCopiedToWhereOthersLie) {
   rig.expect_true_registry();
 }
 
-PLACED_TEST(OfABucketThatWasPlacedAnewStayAndAreNotSharedWithNewOnes) {
+PLACED_TEST(PlacedBodies, OfABucketThatWasPlacedAnewStayAndAreNotSharedWithNewOnes) {
   Result<ObjectInfo> put = co_await rig.put("bucket", "o", pattern(300'000, 1));
   EXPECT_EQ(code_of(put), "ok");
   BucketChange change;
@@ -269,30 +189,7 @@ PLACED_TEST(OfABucketThatWasPlacedAnewStayAndAreNotSharedWithNewOnes) {
   EXPECT_EQ(few, 3u);
 }
 
-io::Task<Result<ObjectInfo>> put_parts(CollectorRig& rig, std::string bucket,
-                                       std::vector<std::string> bodies) {
-  CreateUpload begin;
-  begin.bucket = bucket;
-  begin.key = "parts";
-  Result<UploadInfo> upload = co_await rig.store->create_upload(std::move(begin));
-  if (!upload) co_return fail(upload.error());
-  CompleteUpload complete;
-  complete.bucket = bucket;
-  complete.key = "parts";
-  complete.upload = upload->id;
-  for (std::string& bytes : bodies) {
-    StringBody body(std::move(bytes));
-    PartRequest request{bucket,       "parts", upload->id, static_cast<uint32_t>(complete.parts.size()) + 1,
-                        std::nullopt, nullptr};
-    Result<PartInfo> part = co_await rig.store->put_part(std::move(request), body);
-    if (!part) co_return fail(part.error());
-    complete.parts.push_back({part->number, part->etag, {}});
-  }
-  Result<ObjectInfo> done = co_await rig.store->complete_upload(std::move(complete));
-  co_return done;
-}
-
-PLACED_TEST(InPartsFollowTheirBucket) {
+PLACED_TEST(PlacedBodies, InPartsFollowTheirBucket) {
   const std::vector<std::string> parts = {pattern(kPartBytesMin + 1, 1), pattern(70'000, 2)};
   Result<ObjectInfo> done = co_await put_parts(rig, "few", parts);
   EXPECT_EQ(code_of(done), "ok");
@@ -312,7 +209,98 @@ PLACED_TEST(InPartsFollowTheirBucket) {
   }
 }
 
-PLACED_TEST(OfAPolicyThatIsNotConfiguredAreReadAndNotWritten) {
+io::Task<Result<PartInfo>> copy_part(CollectorRig& rig, std::string from, UploadInfo to, uint32_t number) {
+  CopyPartRequest request;
+  request.part = {"few", to.key, to.id, number, std::nullopt, nullptr};
+  request.source_bucket = std::move(from);
+  request.source_key = "o900000";
+  Result<PartInfo> done = co_await rig.store->copy_part(std::move(request));
+  co_return done;
+}
+
+PLACED_TEST(PlacedBodies, ThatBecomePartsLieAsTheBucketOfTheUploadSays) {
+  co_await fill(rig, "few");
+  co_await fill(rig, "bucket");
+  CreateUpload begin;
+  begin.bucket = "few";
+  begin.key = "parts";
+  Result<UploadInfo> upload = co_await rig.store->create_upload(std::move(begin));
+  CO_ASSERT_TRUE(upload);
+  const size_t before = live_refs(rig).size();
+  Result<PartInfo> part = co_await copy_part(rig, "bucket", *upload, 1);
+  EXPECT_EQ(code_of(part), "ok");
+  part = co_await copy_part(rig, "few", *upload, 2);
+  EXPECT_EQ(code_of(part), "ok");
+  co_await rig.fanout->drain();
+  size_t few = 0;
+  for (const extent::ExtentRef& ref : live_refs(rig)) few += islands_with(rig, ref) == kFewMask;
+  EXPECT_EQ(few, kFewExtents + live_refs(rig).size() - before);
+  EXPECT_EQ(live_refs(rig).size(), before + 14);
+  // What was begun and given up goes from where it lies.
+  Result<void> aborted = co_await rig.store->abort_upload("few", "parts", upload->id);
+  EXPECT_EQ(code_of(aborted), "ok");
+  for (int round = 0; round < 3; ++round) {
+    rig.clock.wall_ms += kDayMs + 1;
+    CO_ASSERT_TRUE(co_await rig.collect());
+  }
+  EXPECT_TRUE(co_await rig.only_what_is_referenced());
+  EXPECT_EQ(live_refs(rig).size(), before);
+  co_await expect_filled(rig, "few");
+  rig.expect_true_registry();
+}
+
+PLACED_TEST(PlacedBodies, OfAnUploadWhoseBucketWasPlacedAnewLieEachAsItWasThen) {
+  CreateUpload begin;
+  begin.bucket = "bucket";
+  begin.key = "parts";
+  Result<UploadInfo> upload = co_await rig.store->create_upload(std::move(begin));
+  CO_ASSERT_TRUE(upload);
+  CompleteUpload complete{};
+  complete.bucket = "bucket";
+  complete.key = "parts";
+  complete.upload = upload->id;
+  const std::vector<std::string> bodies = {pattern(kPartBytesMin, 1), pattern(300'000, 2)};
+  for (uint32_t number : {1u, 2u}) {
+    StringBody body(bodies[number - 1]);
+    PartRequest request{"bucket", "parts", upload->id, number, std::nullopt, nullptr};
+    Result<PartInfo> part = co_await rig.store->put_part(std::move(request), body);
+    CO_ASSERT_TRUE(part);
+    complete.parts.push_back({number, part->etag, {}});
+    BucketChange change;
+    change.configs[std::string(kPlacementDocument)] = encode(BucketPlacement{"few", ""});
+    Result<BucketInfo> placed = co_await rig.store->configure_bucket("bucket", std::move(change));
+    EXPECT_EQ(code_of(placed), "ok");
+  }
+  Result<ObjectInfo> done = co_await rig.store->complete_upload(std::move(complete));
+  EXPECT_EQ(code_of(done), "ok");
+  co_await rig.fanout->drain();
+  size_t few = 0;
+  for (const extent::ExtentRef& ref : live_refs(rig)) few += islands_with(rig, ref) == kFewMask;
+  EXPECT_EQ(few, 3u);
+  Result<std::string> got =
+      co_await rig.get("bucket", "parts", Store::Range{kPartBytesMin - 10, kPartBytesMin + 99});
+  EXPECT_TRUE(got && *got == (bodies[0] + bodies[1]).substr(kPartBytesMin - 10, 110));
+  // Copied onto itself it follows its bucket as a whole.
+  CopyRequest request;
+  request.source_bucket = request.bucket = "bucket";
+  request.source_key = request.key = "parts";
+  request.replace_metadata = true;
+  Result<ObjectInfo> copied = co_await rig.store->copy(std::move(request));
+  EXPECT_EQ(code_of(copied), "ok");
+  // The parts are dropped by later commits.
+  for (int round = 0; round < 5; ++round) {
+    rig.clock.wall_ms += kDayMs + 1;
+    CO_ASSERT_TRUE(co_await rig.collect());
+  }
+  co_await rig.fanout->drain();
+  for (const extent::ExtentRef& ref : live_refs(rig)) EXPECT_EQ(islands_with(rig, ref), kFewMask);
+  EXPECT_EQ(rig.data_blobs(1), 0u);
+  got = co_await rig.get("bucket", "parts");
+  EXPECT_TRUE(got && *got == bodies[0] + bodies[1]);
+  rig.expect_true_registry();
+}
+
+PLACED_TEST(PlacedBodies, OfAPolicyThatIsNotConfiguredAreReadAndNotWritten) {
   co_await fill(rig, "few");
   Result<ObjectInfo> parts = co_await put_parts(rig, "few", {pattern(1000, 1)});
   EXPECT_EQ(code_of(parts), "ok");
@@ -335,12 +323,33 @@ PLACED_TEST(OfAPolicyThatIsNotConfiguredAreReadAndNotWritten) {
   EXPECT_EQ(code_of(removed), "ok");
 }
 
-PLACED_TEST(AreDeletedWhereTheyLieAndOrphansWhereverTheyMayLie) {
+PLACED_TEST(PlacedBodies, ThatBrokeOffAreCollectedWhereTheyLay) {
+  for (size_t at : {70'000u, 300'000u}) {
+    StringBody body(pattern(400'000, 3), 10'000);
+    body.breaks_at = at;
+    PutRequest request;
+    request.bucket = "few";
+    request.key = "broken";
+    request.length = 400'000;
+    Result<ObjectInfo> put = co_await rig.store->put(std::move(request), body);
+    EXPECT_EQ(code_of(put), "BadDigest");
+  }
+  co_await rig.fanout->drain();
+  bool restarted = co_await rig.restart(true);
+  CO_ASSERT_TRUE(restarted);
+  for (int round = 0; round < 3; ++round) {
+    rig.clock.wall_ms += kDayMs + 1;
+    CO_ASSERT_TRUE(co_await rig.collect());
+  }
+  for (size_t i = 0; i < 6; ++i) EXPECT_EQ(rig.data_blobs(i), 0u) << i;
+}
+
+PLACED_TEST(PlacedBodies, AreDeletedWhereTheyLieAndOrphansWhereverTheyMayLie) {
   co_await fill(rig, "few");
   co_await fill(rig, "bucket");
   co_await rig.fanout->drain();
   const std::vector<extent::ExtentRef> refs = live_refs(rig);
-  for (size_t size : kSizes) {
+  for (size_t size : kPlacedSizes) {
     Result<std::vector<DeleteOutcome>> removed =
         co_await rig.store->remove("few", {"o" + std::to_string(size)});
     EXPECT_EQ(code_of(removed), "ok");
@@ -381,7 +390,7 @@ PLACED_TEST(AreDeletedWhereTheyLieAndOrphansWhereverTheyMayLie) {
   co_await expect_filled(rig, "bucket");
 }
 
-PLACED_TEST(WhoseIslandIsDownAreDeletedThereLater) {
+PLACED_TEST(PlacedBodies, WhoseIslandIsDownAreDeletedThereLater) {
   co_await fill(rig, "few");
   rig.islands[3]->down();
   Result<std::vector<DeleteOutcome>> removed = co_await rig.store->remove("few", {"o900000", "o1"});
@@ -399,7 +408,7 @@ PLACED_TEST(WhoseIslandIsDownAreDeletedThereLater) {
   EXPECT_EQ(rig.data_blobs(3), kept.size());
 }
 
-PLACED_TEST(StayWhereTheyAreWhenTheJournalIsCompacted) {
+PLACED_TEST(PlacedBodies, StayWhereTheyAreWhenTheJournalIsCompacted) {
   co_await fill(rig, "few");
   co_await fill(rig, "bucket");
   co_await fill(rig, "most");
@@ -428,7 +437,7 @@ PLACED_TEST(StayWhereTheyAreWhenTheJournalIsCompacted) {
 }
 
 // Of four islands two are gone, and the journal can spare them: nothing but the keys and the islands is needed.
-PLACED_TEST(AreAllThereAfterTheIndexAndAsManyIslandsAsTheirCodeSpares) {
+PLACED_TEST(PlacedBodies, AreAllThereAfterTheIndexAndAsManyIslandsAsTheirCodeSpares) {
   co_await fill(rig, "few");
   co_await fill(rig, "most");
   co_await rig.fanout->drain();
@@ -441,6 +450,26 @@ PLACED_TEST(AreAllThereAfterTheIndexAndAsManyIslandsAsTheirCodeSpares) {
   co_await expect_filled(rig, "most");
   Result<ObjectInfo> put = co_await rig.put("few", "later", pattern(300'000, 9));
   EXPECT_EQ(code_of(put), "ok");
+}
+
+// The view is read from a snapshot, whose chunks lie on all islands, and what it tells of others is where they lie.
+PLACED_TEST(PlacedBodies, AreFoundAgainThroughASnapshot) {
+  co_await fill(rig, "few");
+  co_await fill(rig, "bucket");
+  rig.keeping.emplace();
+  bool restarted = co_await rig.restart(false);
+  CO_ASSERT_TRUE(restarted);
+  Result<void> written = co_await rig.keeper->snapshot_now();
+  EXPECT_EQ(code_of(written), "ok");
+  Result<ObjectInfo> put = co_await rig.put("few", "later", pattern(100, 3));
+  EXPECT_EQ(code_of(put), "ok");
+  restarted = co_await rig.restart(true);
+  CO_ASSERT_TRUE(restarted);
+  CO_ASSERT_TRUE(rig.journal.slot && !rig.journal.slot->snapshots.empty());
+  co_await expect_filled(rig, "few");
+  co_await expect_filled(rig, "bucket");
+  for (const extent::ExtentRef& ref : live_refs(rig))
+    EXPECT_EQ(islands_with(rig, ref), ref.homes.mask(ref.geometry.code.n));
 }
 
 }  // namespace

@@ -47,16 +47,18 @@ class CellsOnly : public testing::Test {
   std::string path(int island) const { return dir_ + "/" + std::to_string(island); }
 
   // The gateway's part: it has the keyring, stores an extent and a journal blob, and writes down what is to be looked at.
-  WorkItem store_extent(std::string_view bytes) {
+  WorkItem store_extent(std::string_view bytes, erasure::Code code = {6, 3}, Homes homes = {}) {
     WorkItem item;
     item.ref.id = {1, ++counter_};
     item.ref.attempt = random_->bytes<16>();
-    item.ref.geometry = {{6, 3}, 1000, bytes.size()};
+    item.ref.geometry = {code, 1000, bytes.size()};
+    item.ref.homes = homes;
     name(item);
-    for (int i = 0; i < 6; ++i)
-      item.next_names.push_back(shard_name(*keys_, islands_[static_cast<size_t>(i)]->id(), item.ref, i, 1));
-    auto coded = encode_extent(*keys_, coder_, item.ref, as_bytes(bytes), item.names);
-    for (size_t i = 0; i < 6; ++i) put(i, item.names[i], std::string(as_text(coded->shards[i])));
+    for (int i = 0; i < code.n; ++i) item.next_names.push_back(name_of(item.ref, i, 1));
+    auto coded = encode_extent(*keys_, erasure::Coder(code), item.ref, as_bytes(bytes), item.names);
+    for (size_t i = 0; i < item.names.size(); ++i)
+      put(static_cast<size_t>(item.ref.home(static_cast<int>(i))), item.names[i],
+          std::string(as_text(coded->shards[i])));
     return item;
   }
   WorkItem store_journal_blob(std::string_view record, std::string_view section) {
@@ -80,8 +82,10 @@ class CellsOnly : public testing::Test {
     return item;
   }
   void name(WorkItem& item) {
-    for (int i = 0; i < 6; ++i)
-      item.names.push_back(shard_name(*keys_, islands_[static_cast<size_t>(i)]->id(), item.ref, i));
+    for (int i = 0; i < item.n(); ++i) item.names.push_back(name_of(item.ref, i));
+  }
+  std::string name_of(const ExtentRef& ref, int shard, uint32_t repair = 0) {
+    return shard_name(*keys_, islands_[static_cast<size_t>(ref.home(shard))]->id(), ref, shard, repair);
   }
   void put(size_t island, const std::string& name, const std::string& bytes) {
     const std::vector<ByteView> parts = {as_bytes(bytes)};
@@ -145,6 +149,29 @@ TEST_F(CellsOnly, ScrubsAndRepairsBitForBit) {
   extent.names[3] = extent.next_names[3];  // the gateway notes where it lies now
   EXPECT_EQ(get(3, extent.names[3]).substr(kShardHeaderBytes), right[3].substr(kShardHeaderBytes));
   EXPECT_EQ(cells_only({extent, commit}).code, 0);
+}
+
+TEST_F(CellsOnly, FindsEachShardOnTheIslandThatItsWorkItemNames) {
+  const Homes homes = *Homes::of(std::vector<uint8_t>{5, 0, 3, 2});
+  WorkItem extent = store_extent(std::string(20'000, 'x'), {4, 2}, homes);
+  EXPECT_EQ(cells_only({extent}).text, "items 1 faults 0 unrepaired 0\n");
+  const std::string lost = get(5, extent.names[0]), spoilt = get(3, extent.names[2]);
+  io::run_blocking([&] { return islands_[5]->remove(extent.names[0], deadline()); });
+  damage(3, extent.names[2]);
+  Said repaired = cells_only({extent}, "--repair");
+  EXPECT_EQ(repaired.code, 0) << repaired.text;
+  EXPECT_NE(repaired.text.find("extent 1/1 repaired 0 in place"), std::string::npos) << repaired.text;
+  EXPECT_EQ(get(5, extent.names[0]), lost);
+  EXPECT_EQ(get(3, extent.next_names[2]).substr(kShardHeaderBytes), spoilt.substr(kShardHeaderBytes));
+}
+
+// Who writes the list is not believed: homes beyond the directories given are refused.
+TEST_F(CellsOnly, RefusesAListForMoreIslands) {
+  WorkItem extent = store_extent(std::string(5'000, 'x'), {4, 2});
+  extent.ref.homes = *Homes::of(std::vector<uint8_t>{5, 0, 6, 2});
+  Said said = cells_only({extent});
+  EXPECT_EQ(said.code, 1);
+  EXPECT_NE(said.text.find("more islands"), std::string::npos) << said.text;
 }
 
 TEST_F(CellsOnly, AnotherKeySeesOnlyWrongBytes) {
