@@ -59,6 +59,40 @@ std::unexpected<Error> listener_closed() {
 SocketStream::SocketStream(Loop& loop, int fd, std::string peer)
     : descriptor_(loop, fd), peer_(std::move(peer)) {}
 
+std::unexpected<Error> cannot_connect(int error, const std::string& where) {
+  switch (error) {
+    case ECONNREFUSED:
+      return fail(Code::unavailable, "nobody listens on " + where);
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case ENETDOWN:
+    case EADDRNOTAVAIL:
+      return fail(Code::unavailable, "no way leads to " + where);
+    case ETIMEDOUT:
+      return fail(Code::timeout, where + " did not answer");
+    default:
+      return fail_errno(error, "connecting to " + where);
+  }
+}
+
+Task<Result<void>> SocketStream::connected(Deadline deadline) {
+  for (;;) {
+    if (descriptor_.closed()) co_return closed_here();
+    Wake wake = co_await descriptor_.ready(Direction::write, deadline);
+    if (wake == Wake::timeout) co_return fail(Code::timeout, peer_ + " did not answer in time");
+    if (wake == Wake::cancelled) co_return closed_here();
+    int error = 0;
+    socklen_t size = sizeof error;
+    if (::getsockopt(descriptor_.fd(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+    if (error != 0) co_return cannot_connect(error, peer_);
+    // Woken without a reason: there is no peer yet.
+    sockaddr_storage peer{};
+    socklen_t peer_size = sizeof peer;
+    if (::getpeername(descriptor_.fd(), reinterpret_cast<sockaddr*>(&peer), &peer_size) == 0) co_return {};
+    if (errno != ENOTCONN) co_return cannot_connect(errno, peer_);
+  }
+}
+
 Task<Result<void>> SocketStream::wait_readable(Deadline deadline) {
   if (descriptor_.closed()) co_return closed_here();
   // Asio looks at the socket once more when it starts to wait, so nothing that came before is missed.

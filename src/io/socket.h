@@ -21,6 +21,9 @@ class SocketStream final : public Stream {
   // False if the kernel had no room to watch the socket, which is closed then.
   bool watched() const { return !descriptor_.closed(); }
 
+  // Waits for the connection that connect(2) began.
+  Task<Result<void>> connected(Deadline deadline);
+
   Task<Result<void>> wait_readable(Deadline deadline) override;
   Task<Result<size_t>> read(MutableBytes out, Deadline deadline) override;
   Task<Result<void>> write(std::span<const ByteView> parts, Deadline deadline) override;
@@ -65,6 +68,9 @@ class SocketListener final : public Listener {
   bool short_of_ = false;
   Pause* pausing_ = nullptr;
 };
+
+// A connection that cannot be made: unavailable if nobody is there or no way leads there, timeout, io.
+std::unexpected<Error> cannot_connect(int error, const std::string& where);
 
 // Closes the socket unless it is released: listen() has many ways to fail.
 struct FdGuard {

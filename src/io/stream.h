@@ -5,6 +5,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -36,6 +37,8 @@ class Stream {
   virtual void close(bool reset = false) = 0;
   // "127.0.0.1:51234"
   virtual std::string peer() const = 0;
+  // What the two sides agreed to speak (ALPN): "h2", "http/1.1"; empty if they did not, or not yet: TLS agrees in its first operation.
+  virtual std::string_view protocol() const { return {}; }
   // Nobody on the way can read or change the bytes: TLS.
   virtual bool secure() const { return false; }
 };
@@ -56,6 +59,10 @@ class Network {
   // "ADDR:PORT" or "[ADDR6]:PORT"; port 0 picks a free one. `reuse_port` lets several loops listen on one port.
   virtual Result<std::unique_ptr<Listener>> listen(Loop& loop, const std::string& address,
                                                    bool reuse_port) = 0;
+  // A connection to "ADDR:PORT" or "[ADDR6]:PORT" (names: io/dns.h) or "unix:PATH", on `loop`, which is the calling one. Errors: invalid (no such address),
+  // unavailable (refused, or no way there), timeout, io.
+  virtual Task<Result<std::unique_ptr<Stream>>> connect(Loop& loop, std::string address,
+                                                        Deadline deadline) = 0;
 };
 
 Network& tcp_network();

@@ -1,4 +1,4 @@
-// TCP: addresses, and listening on them. What streams and listeners do with their sockets is in socket.cc.
+// TCP: addresses, listening on them and connecting to them. What streams and listeners do with their sockets is in socket.cc.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -11,6 +11,7 @@
 #include <charconv>
 
 #include "io/socket.h"
+#include "io/unix_socket.h"
 
 namespace archipel::io {
 namespace {
@@ -35,10 +36,10 @@ struct Address {
     return std::string(host) + ":" + std::to_string(ntohs(v4.sin_port));
   }
 
-  static Result<Address> parse(const std::string& text) {
-    auto bad = [&text] {
-      return fail(Code::invalid, "'" + text +
-                                     "' is not an address to listen on; write ADDR:PORT such as "
+  static Result<Address> parse(const std::string& text, const char* what_for) {
+    auto bad = [&text, what_for] {
+      return fail(Code::invalid, "'" + text + "' is not an address to " + what_for +
+                                     "; write ADDR:PORT such as "
                                      "127.0.0.1:9000, or [ADDR6]:PORT such as [::1]:9000");
     };
     size_t colon = text.rfind(':');
@@ -85,7 +86,7 @@ void send_at_once(int fd) {
 class TcpNetwork final : public Network {
  public:
   Result<std::unique_ptr<Listener>> listen(Loop& loop, const std::string& text, bool reuse_port) override {
-    ASSIGN_OR_RETURN(Address address, Address::parse(text));
+    ASSIGN_OR_RETURN(Address address, Address::parse(text, "listen on"));
     FdGuard guard{::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
     if (guard.fd < 0) return fail_errno(errno, "opening a socket for " + text);
     set_option(guard.fd, SOL_SOCKET, SO_REUSEADDR);
@@ -102,6 +103,20 @@ class TcpNetwork final : public Network {
         std::make_unique<SocketListener>(loop, guard.release(), bound.text(), peer_text, send_at_once);
     if (!listener->watched()) return fail_errno(ENOMEM, "watching the socket on " + bound.text());
     return listener;
+  }
+
+  Task<Result<std::unique_ptr<Stream>>> connect(Loop& loop, std::string text, Deadline deadline) override {
+    if (text.starts_with("unix:")) co_return connect_unix(loop, text.substr(5));
+    CO_ASSIGN_OR_RETURN(Address address, Address::parse(text, "connect to"));
+    FdGuard guard{::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
+    if (guard.fd < 0) co_return fail_errno(errno, "opening a socket for " + text);
+    send_at_once(guard.fd);
+    const bool waiting = ::connect(guard.fd, address.raw(), address.size) != 0;
+    if (waiting && errno != EINPROGRESS) co_return cannot_connect(errno, text);
+    auto stream = std::make_unique<SocketStream>(loop, guard.release(), text);
+    if (!stream->watched()) co_return fail_errno(ENOMEM, "watching the socket to " + text);
+    if (waiting) CO_RETURN_IF_ERROR(co_await stream->connected(deadline));
+    co_return std::unique_ptr<Stream>(std::move(stream));
   }
 
  private:

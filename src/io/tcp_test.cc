@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cstdlib>
 #include <thread>
@@ -502,6 +503,68 @@ TEST(TcpStream, ServesOnePortFromSeveralLoops) {
   for (size_t i = 0; i < kLoops; ++i) loops[i]->post([&, i] { listeners[i]->close(); });
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(good, kClients);
+}
+
+// --- connecting ----------------------------------------------------------------------------------------------------------
+
+Task<void> talk_to_self(const std::string& address) {
+  auto listener = tcp_network().listen(*Loop::current(), address, false);
+  EXPECT_TRUE(listener.has_value());
+  if (!listener) co_return;
+  auto near =
+      co_await tcp_network().connect(*Loop::current(), (*listener)->address(), in(std::chrono::seconds(60)));
+  EXPECT_TRUE(near.has_value()) << near.error().describe();
+  if (!near) co_return;
+  EXPECT_EQ((*near)->peer(), (*listener)->address());
+  auto far = co_await (*listener)->accept();
+  EXPECT_TRUE(far.has_value());
+  std::array<ByteView, 2> parts = {as_bytes("hello "), as_bytes("there")};
+  auto written = co_await (*near)->write(parts, in(std::chrono::seconds(60)));
+  EXPECT_TRUE(written.has_value());
+  (*near)->shutdown_write();
+  std::string got = co_await read_to_end(**far);
+  EXPECT_EQ(got, "hello there");
+}
+
+TEST(TcpConnect, ReachesAListenerOverBothFamilies) {
+  run_blocking([] { return talk_to_self("127.0.0.1:0"); });
+  auto loop = make_loop();
+  if (tcp_network().listen(*loop, "[::1]:0", false)) run_blocking([] { return talk_to_self("[::1]:0"); });
+}
+
+Task<Code> code_of(std::string address, Duration patience) {
+  auto stream = co_await tcp_network().connect(*Loop::current(), address, in(patience));
+  EXPECT_FALSE(stream.has_value());
+  co_return stream ? Code::internal : stream.error().code;
+}
+
+TEST(TcpConnect, SaysWhyItCannot) {
+  std::string free_port = run_blocking([]() -> Task<std::string> {
+    auto listener = listen_here();
+    co_return listener->address();
+  });
+  EXPECT_EQ(run_blocking([&] { return code_of(free_port, std::chrono::seconds(60)); }), Code::unavailable);
+  EXPECT_EQ(run_blocking([] { return code_of("example.org:80", std::chrono::seconds(60)); }), Code::invalid);
+  EXPECT_EQ(run_blocking([] { return code_of("unix:/nonexistent/s", std::chrono::seconds(60)); }),
+            Code::not_found);
+}
+
+// A listener whose queue is full answers nobody.
+TEST(TcpConnect, GivesUpAtItsDeadline) {
+  int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in here{};
+  here.sin_family = AF_INET;
+  here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof here;
+  ASSERT_EQ(::bind(fd, reinterpret_cast<sockaddr*>(&here), size), 0);
+  ASSERT_EQ(::listen(fd, 0), 0);
+  ASSERT_EQ(::getsockname(fd, reinterpret_cast<sockaddr*>(&here), &size), 0);
+  const std::string address = "127.0.0.1:" + std::to_string(ntohs(here.sin_port));
+  Client first(address);
+  ASSERT_TRUE(first.connected());
+  Code code = run_blocking([&] { return code_of(address, milliseconds(50)); });
+  EXPECT_EQ(code, Code::timeout);
+  ::close(fd);
 }
 
 }  // namespace
