@@ -73,6 +73,8 @@ std::optional<Refusal> check_method_prefix(std::string_view line) {
   return std::nullopt;
 }
 
+}  // namespace
+
 std::optional<Refusal> parse_content_length(std::string_view text, uint64_t& out) {
   if (text.empty()) return Refusal::bad_content_length;
   uint64_t value = 0;
@@ -89,11 +91,15 @@ std::optional<Refusal> parse_content_length(std::string_view text, uint64_t& out
   return std::nullopt;
 }
 
-}  // namespace
-
 bool is_token(std::string_view text) {
   for (char c : text)
     if (token_lower(c) == 0) return false;
+  return !text.empty();
+}
+
+bool is_target(std::string_view text) {
+  for (char c : text)
+    if (!is_target_byte(c)) return false;
   return !text.empty();
 }
 
@@ -211,8 +217,7 @@ std::optional<Refusal> RequestParser::take_request_line(std::string_view line) {
 // RFC 9112 §3.2. Authority form belongs to CONNECT, which is not served here.
 std::optional<Refusal> RequestParser::take_target(std::string_view target) {
   if (target.empty()) return Refusal::bad_target;
-  for (char c : target)
-    if (!is_target_byte(c)) return Refusal::bad_target;
+  if (!is_target(target)) return Refusal::bad_target;
   Request& request = head_.request;
   if (target.front() == '/' || (target == "*" && request.method == "OPTIONS")) {
     request.target.assign(target);

@@ -63,7 +63,11 @@ class RequestParser {
 // One field line without its CRLF, appended to `out` (name in lower case, value trimmed). Shared with trailers.
 std::optional<Refusal> parse_field(std::string_view line, Headers& out);
 
+// A Content-Length: decimal digits alone, at most 2^63-1.
+std::optional<Refusal> parse_content_length(std::string_view text, uint64_t& out);
+
 bool is_token(std::string_view text);
+bool is_target(std::string_view text);       // bytes that may stand in a request target, and at least one
 bool is_field_value(std::string_view text);  // no control characters but HTAB; 0x80-0xff pass
 bool equals_ignoring_case(std::string_view a, std::string_view lower);
 // Does the comma-separated list `value` contain the token `lower`?

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "http/h1_body.h"
 #include "http/h1_parser.h"
+#include "http/h1_response.h"
 
 namespace archipel::http::testing {
 
@@ -105,6 +106,76 @@ inline void check_request(std::string_view input, const Limits& limits, uint64_t
   HeadOutcome again = parse_head(write_head(request), wide);
   again.bytes = whole.bytes;
   CHECK(same(whole, again));
+}
+
+struct ResponseOutcome {
+  ResponseParser::Progress progress = ResponseParser::Progress::need_more;
+  Refusal refusal{};
+  ResponseHead head;
+  BodyEnd body_end{};
+  bool keep_alive = false;
+  size_t bytes = 0;
+};
+
+inline ResponseOutcome parse_response(std::string_view input, const Limits& limits, bool to_head,
+                                      size_t step_max = 0, uint64_t seed = 0) {
+  ResponseParser parser(limits, to_head);
+  Splits splits(seed);
+  ResponseOutcome out;
+  for (size_t have = 0; out.progress == ResponseParser::Progress::need_more && have < input.size();) {
+    have = step_max == 0 ? input.size() : std::min(input.size(), have + splits.next(step_max));
+    out.progress = parser.parse(input.substr(0, have));
+  }
+  if (out.progress == ResponseParser::Progress::refused) out.refusal = parser.refusal();
+  if (out.progress == ResponseParser::Progress::done) {
+    out.head = parser.head();
+    out.body_end = parser.body_end();
+    out.keep_alive = parser.keep_alive();
+    out.bytes = parser.head_bytes();
+  }
+  return out;
+}
+
+inline bool same(const ResponseOutcome& a, const ResponseOutcome& b) {
+  return a.progress == b.progress && a.refusal == b.refusal && a.bytes == b.bytes &&
+         a.head.status == b.head.status && a.head.minor_version == b.head.minor_version &&
+         a.head.content_length == b.head.content_length && same_fields(a.head.headers, b.head.headers) &&
+         a.body_end == b.body_end && a.keep_alive == b.keep_alive;
+}
+
+// The verdict does not depend on the split; an accepted head says one thing about its body; written and read again it says the same.
+inline void check_response(std::string_view input, const Limits& limits, bool to_head, uint64_t seed) {
+  ResponseOutcome whole = parse_response(input, limits, to_head);
+  CHECK(same(whole, parse_response(input, limits, to_head, 1)));
+  CHECK(same(whole, parse_response(input, limits, to_head, 7, seed)));
+  CHECK(same(whole, parse_response(input, limits, to_head, 100, seed)));
+  if (whole.progress != ResponseParser::Progress::done) return;
+
+  const ResponseHead& head = whole.head;
+  CHECK(whole.bytes <= input.size() && input.substr(0, whole.bytes).ends_with("\r\n\r\n"));
+  CHECK(head.status >= 100 && head.status <= 599);
+  CHECK(head.headers.size() <= limits.headers_max);
+  for (const auto& [name, value] : head.headers) {
+    CHECK(is_token(name) && is_field_value(value));
+    CHECK(std::none_of(name.begin(), name.end(), [](char c) { return c >= 'A' && c <= 'Z'; }));
+  }
+  CHECK(head.headers.count("content-length") <= 1 && head.headers.count("transfer-encoding") == 0);
+  const bool bodyless = to_head || head.status < 200 || head.status == 204 || head.status == 304;
+  CHECK(!bodyless || (whole.body_end == BodyEnd::none && head.content_length == 0u));
+  CHECK(whole.body_end != BodyEnd::chunked || (head.minor_version == 1 && !head.content_length));
+  CHECK(whole.body_end != BodyEnd::close || !whole.keep_alive);
+
+  std::string again =
+      "HTTP/1." + std::to_string(head.minor_version) + " " + std::to_string(head.status) + "\r\n";
+  for (const auto& [name, value] : head.headers) again += name + ": " + value + "\r\n";
+  if (whole.body_end == BodyEnd::chunked) again += "transfer-encoding: chunked\r\n";
+  Limits wide = limits;
+  wide.request_line_bytes_max += 64;
+  wide.header_bytes_max = wide.header_bytes_max * 2 + 4096;
+  wide.headers_max += 1;
+  ResponseOutcome second = parse_response(again + "\r\n", wide, to_head);
+  CHECK(second.progress == ResponseParser::Progress::done && second.body_end == whole.body_end);
+  CHECK(second.head.content_length == head.content_length && same_fields(second.head.headers, head.headers));
 }
 
 struct BodyOutcome {

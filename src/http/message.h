@@ -35,6 +35,9 @@ class Headers {
     std::erase_if(fields_, [&](const auto& f) { return f.first == name; });
     fields_.emplace_back(std::string(name), std::move(value));
   }
+  void remove(std::string_view name) {
+    std::erase_if(fields_, [&](const auto& f) { return f.first == name; });
+  }
   auto begin() const { return fields_.begin(); }
   auto end() const { return fields_.end(); }
   size_t size() const { return fields_.size(); }

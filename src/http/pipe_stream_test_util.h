@@ -116,6 +116,16 @@ class PipeStream final : public io::Stream {
     }
     co_return {};
   }
+  std::optional<Result<size_t>> try_read(MutableBytes out) override {
+    if (closed_) return fail(Code::cancelled, "closed here");
+    if (in_->reset) return fail(Code::io, "reset by the peer");
+    if (in_->bytes.empty() && !in_->ended) return std::nullopt;
+    size_t n = std::min({out.size(), in_->bytes.size(), read_max_});
+    std::copy_n(in_->bytes.begin(), n, out.begin());
+    in_->bytes.erase(0, n);
+    in_->changed.notify_all();
+    return n;
+  }
   void shutdown_write() override { out_->ended = true; }
   void close(bool reset) override {
     if (closed_) return;

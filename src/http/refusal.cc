@@ -30,6 +30,7 @@ const RefusalInfo& info(Refusal refusal) {
       {400, "bad_trailer", "a trailer field is malformed or may not be a trailer"},
       {431, "trailers_too_large", "the trailer fields are too many or too long"},
       {408, "header_timeout", "the request head did not arrive in time"},
+      {502, "bad_status_line", "the status line is not VERSION SP STATUS SP REASON"},
   }};
   auto i = static_cast<size_t>(refusal);
   CHECK(i < kTable.size());

@@ -29,8 +29,9 @@ enum class Refusal : uint8_t {
   bad_trailer,
   trailers_too_large,
   header_timeout,
+  bad_status_line,  // of a server that we ask
 };
-inline constexpr int kRefusals = static_cast<int>(Refusal::header_timeout) + 1;
+inline constexpr int kRefusals = static_cast<int>(Refusal::bad_status_line) + 1;
 
 struct RefusalInfo {
   int status;
