@@ -182,8 +182,10 @@ std::vector<Placing> placings_as_stored(const ReportInput& input) {
     bool as_said = policy != said.end() && policy->second->code == holding.code &&
                    policy->second->islands == holding.islands && (holding.confirmed & all) == all;
     if (as_said || holding.objects == 0) continue;
-    buckets[{holding.code.n, holding.code.k, holding.islands, holding.confirmed | ~all}].push_back(
-        holding.bucket.empty() ? "(journal)" : holding.bucket);
+    std::vector<std::string>& names =
+        buckets[{holding.code.n, holding.code.k, holding.islands, holding.confirmed | ~all}];
+    const std::string name = holding.bucket.empty() ? "(journal)" : holding.bucket;
+    if (std::ranges::find(names, name) == names.end()) names.push_back(name);
   }
   std::vector<Placing> out;
   for (const auto& [placed, names] : buckets) {

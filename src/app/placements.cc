@@ -178,8 +178,23 @@ Result<std::vector<exposure::Move>> moves_of(const SolvedPolicies& solved,
     auto choice = std::ranges::find(solved.choices, holding.policy, &store::PlacementChoice::policy);
     return choice == solved.choices.end() ? holding.policy == kStandardPolicy : choice->in_commits;
   };
-  exposure::Inventory elsewhere = inventory;
-  std::erase_if(elsewhere.holdings, well);
+  exposure::Inventory elsewhere;
+  elsewhere.journal = inventory.journal;
+  for (const exposure::Holding& holding : inventory.holdings) {
+    if (well(holding)) continue;
+    // In commits or not: the same islands by the same code move alike.
+    auto same = std::ranges::find_if(elsewhere.holdings, [&](const exposure::Holding& one) {
+      return one.bucket == holding.bucket && one.code == holding.code && one.islands == holding.islands;
+    });
+    if (same == elsewhere.holdings.end()) {
+      elsewhere.holdings.push_back(holding);
+      continue;
+    }
+    same->confirmed &= holding.confirmed;
+    same->objects += holding.objects;
+    same->bytes += holding.bytes;
+    same->stored_bytes += holding.stored_bytes;
+  }
   auto moves = exposure::plan_moves(solved.file.facts, elsewhere, solved.policies, solved.solutions,
                                     *solved.file.world);
   return moves;
