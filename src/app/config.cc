@@ -247,13 +247,16 @@ struct Loader {
   Result<void> tls(Table& root) {
     const toml::node* node = root.take("tls");
     if (node == nullptr) {
-      if (config.tls_listen)
-        return root.error("[listen] https needs a certificate: add a [[tls]] table with hosts, cert and key");
+      if (config.tls_listen || config.website.https)
+        return root.error(
+            fmt::format("[{}] https needs a certificate: add a [[tls]] table with hosts, cert and key",
+                        config.tls_listen ? "listen" : "website"));
       return {};
     }
     const toml::array* list = node->as_array();
     if (list == nullptr) return root.error(*node, "`tls` must be tables: [[tls]]");
-    if (!config.tls_listen) return root.error(*node, "[[tls]] is for [listen] https, which is not set");
+    if (!config.tls_listen && !config.website.https)
+      return root.error(*node, "[[tls]] is for [listen] https or [website] https, and neither is set");
     if (list->size() > kTlsTablesMax)
       return root.error(*node, fmt::format("at most {} [[tls]] tables are read", kTlsTablesMax));
     for (const toml::node& item : *list) {
@@ -295,6 +298,15 @@ struct Loader {
       RETURN_IF_ERROR(t.text("region", config.region));
       RETURN_IF_ERROR(t.text("virtual_host_base", config.virtual_host_base));
       RETURN_IF_ERROR(t.truth("sigv2", config.sigv2));
+      return {};
+    }));
+    RETURN_IF_ERROR(section(root, "website", [&](Table& t) -> Result<void> {
+      std::string clear, secure;
+      RETURN_IF_ERROR(t.text("http", clear));
+      RETURN_IF_ERROR(t.text("https", secure));
+      RETURN_IF_ERROR(t.text("domain", config.website.domain));
+      if (!clear.empty()) config.website.http = clear;
+      if (!secure.empty()) config.website.https = secure;
       return {};
     }));
     RETURN_IF_ERROR(section(root, "owner", [&](Table& t) -> Result<void> {

@@ -38,6 +38,10 @@ struct Config {
   std::string region = "archipel-1";               // [s3] region
   std::string virtual_host_base = "s3.localhost";  // [s3] virtual_host_base
   bool sigv2 = false;                              // [s3] sigv2: take Signature Version 2 too
+  struct Website {                                 // [website]: buckets as websites (door/site)
+    std::optional<std::string> http, https;        // addresses; none: no websites
+    std::string domain = "website.localhost";      // BUCKET.DOMAIN; other hosts are buckets of that name
+  } website;
   std::optional<std::string>
       credentials_file;  // [owner] credentials_file: the first account, in the form of an AWS credentials file
   int threads = 0;       // [limits] threads: loops; 0 = one per core (at most 64)

@@ -22,6 +22,7 @@
 #include "app/mending.h"
 #include "app/own_port.h"
 #include "app/placements.h"
+#include "app/ports.h"
 #include "app/private_file.h"
 #include "app/tls_files.h"
 #include "base/log.h"
@@ -30,6 +31,7 @@
 #include "door/s3/access_log.h"
 #include "door/s3/door.h"
 #include "door/s3/settings.h"
+#include "door/site/site.h"
 #include "extent/extent.h"
 #include "http/server.h"
 #include "index/journal.h"
@@ -106,12 +108,9 @@ class Gateway {
   Result<void> run();
 
  private:
-  // One event loop with its thread (loop 0 runs on the main thread), its listeners and its server.
+  // One event loop with its thread; loop 0 runs on the main thread.
   struct Core {
     std::unique_ptr<io::Loop> loop;
-    std::unique_ptr<io::Listener> listener, tls_listener;
-    std::unique_ptr<http::Server> server;
-    std::optional<io::Task<void>> serving, tls_serving;
     std::thread thread;
   };
 
@@ -136,9 +135,9 @@ class Gateway {
   static io::Task<void> tell_islands(Gateway* self, AdminReply& reply);
   static io::Task<void> rejoin(Gateway* self, AdminReply& reply);
   Result<void> listen();
-  Result<std::string> listen_on(const std::string& wanted, std::unique_ptr<io::Listener> Core::* which);
-  static io::Task<void> serve_on(Gateway* gateway, http::Server* server, io::Listener* listener);
+  Result<void> listen_for_sites(const http::Limits& limits);
   static io::Task<void> handle(Gateway* gateway, http::Exchange& exchange);
+  static io::Task<void> handle_site(Gateway* gateway, http::Exchange& exchange);
   static io::Task<void> handle_admin(Gateway* gateway, http::Exchange& exchange);
   void on_signal(int signal);
   static io::Task<void> reload(Gateway* self);
@@ -170,11 +169,12 @@ class Gateway {
   std::unique_ptr<store::Lifecycle> lifecycle_;
   std::shared_ptr<door::s3::AccessLog> access_log_;
   std::unique_ptr<door::s3::Door> door_;
+  std::unique_ptr<door::site::Site> site_;  // with [website] http or https
   std::unique_ptr<io::SignalWatch> signals_;
   std::shared_ptr<io::TlsContext> tls_;  // with [listen] https
   std::unique_ptr<TlsFiles> tls_files_;
-  std::optional<Core> admin_;  // shares loop 0; only listener and server are used
   std::unique_ptr<Admin> commands_;
+  std::unique_ptr<Ports> ports_;
 
   std::atomic<int> requests_{0};      // of clients, under way on all loops
   std::atomic<bool> serving_{false};  // /readyz
@@ -183,8 +183,7 @@ class Gateway {
   bool reload_wanted_ = false;        // home loop only: told to while it could not
   io::TaskScope reloads_;             // one at a time
   bool account_pending_ = false;      // home loop only
-  size_t cores_serving_ = 0;          // home loop only
-  io::Event changed_;                 // stop_ or cores_serving_ changed; home loop only
+  io::Event changed_;                 // stop_ changed; home loop only
 };
 
 Result<void> Gateway::run() {
@@ -240,13 +239,11 @@ io::Task<void> Gateway::live() {
     log::info("gateway.draining");
     if (account) co_await std::move(*account);
   }
-  for (Core& core : cores_)
-    if (core.server) core.server->drain();
-  if (admin_) admin_->server->drain();
+  if (ports_) ports_->drain();
   if (stop_ && mending_) co_await mending_->close();  // a pass that a command waits for ends here
   if (commands_) co_await commands_->close();
   if (tls_files_) co_await tls_files_->close();
-  while (cores_serving_ > 0) co_await changed_.wait();
+  if (ports_) co_await ports_->join();
   co_await reloads_.join();
   if (lifecycle_) co_await lifecycle_->close();
   if (access_log_) co_await access_log_->close();
@@ -596,69 +593,58 @@ io::Task<void> Gateway::rejoin(Gateway* self, AdminReply& reply) {
   [[maybe_unused]] Result<void> said = co_await reply.line(line.str());
 }
 
-// All loops on one address; returns it with the real port.
-Result<std::string> Gateway::listen_on(const std::string& wanted,
-                                       std::unique_ptr<io::Listener> Core::* which) {
-  std::string address = wanted;
-  // With SO_REUSEPORT another gateway of this user would share the port in silence, and each would get half of the requests: a plain bind
-  // says first whether somebody has it.
-  if (!address.ends_with(":0")) {
-    ASSIGN_OR_RETURN(auto probe, io::tcp_network().listen(home(), address, false));
-    probe->close();
-  }
-  for (Core& core : cores_) {
-    ASSIGN_OR_RETURN(core.*which, io::tcp_network().listen(*core.loop, address, true));
-    address = (core.*which)->address();  // with the real port, for the other cores
-  }
-  return address;
-}
-
 Result<void> Gateway::listen() {
+  std::vector<io::Loop*> loops;
+  for (Core& core : cores_) loops.push_back(core.loop.get());
+  ports_ = std::make_unique<Ports>(std::move(loops));
   http::Limits limits;
   limits.body_rate_min = static_cast<uint32_t>(config().upload_rate_min);
   limits.connections_max = std::max(1, config().connections_max / static_cast<int>(cores_.size()));
-  ASSIGN_OR_RETURN(ready_.address, listen_on(config().listen, &Core::listener));
-  if (config().tls_listen) {
+  if (!config().tls.empty()) {
     tls_ = io::make_tls_context(system_random(), system_clock());
     tls_files_ = std::make_unique<TlsFiles>(*tls_, *workers_, system_clock());
     RETURN_IF_ERROR(tls_files_->load(config().tls));
-    ASSIGN_OR_RETURN(ready_.tls_address, listen_on(*config().tls_listen, &Core::tls_listener));
   }
-  for (Core& core : cores_) {
-    if (tls_) core.tls_listener = io::make_tls_listener(*core.loop, std::move(core.tls_listener), tls_);
-    core.server = http::make_server(
-        *core.loop, [this](http::Exchange& exchange) { return handle(this, exchange); }, limits,
-        system_clock(), [this](int status, std::string_view why) { return door_->page(status, why); });
+  Ports::Service s3 =
+      ports_->add([this](http::Exchange& exchange) { return handle(this, exchange); }, limits,
+                  [this](int status, std::string_view why) { return door_->page(status, why); });
+  ASSIGN_OR_RETURN(ready_.address, ports_->listen(s3, config().listen));
+  if (config().tls_listen) {
+    ASSIGN_OR_RETURN(ready_.tls_address, ports_->listen(s3, *config().tls_listen, tls_));
   }
+  RETURN_IF_ERROR(listen_for_sites(limits));
   if (config().admin_listen) {
-    admin_.emplace();
-    ASSIGN_OR_RETURN(admin_->listener, io::tcp_network().listen(home(), *config().admin_listen, false));
-    admin_->server = http::make_server(
-        home(), [this](http::Exchange& exchange) { return handle_admin(this, exchange); }, limits);
+    Ports::Service admin =
+        ports_->add([this](http::Exchange& exchange) { return handle_admin(this, exchange); }, limits,
+                    http::plain_page, Ports::Where::home_loop);
+    ASSIGN_OR_RETURN(std::string address, ports_->listen(admin, *config().admin_listen));
+    log::info("admin.listening", {{"address", address}});
   }
   RETURN_IF_ERROR(commands_->listen(config().dir));
-  cores_serving_ = cores_.size() * (tls_ ? 2 : 1) + (admin_ ? 1 : 0);
-  for (Core& core : cores_)
-    core.loop->post([this, &core] {
-      core.serving.emplace(serve_on(this, core.server.get(), core.listener.get()));
-      if (tls_) core.tls_serving.emplace(serve_on(this, core.server.get(), core.tls_listener.get()));
-    });
-  if (admin_) admin_->serving.emplace(serve_on(this, admin_->server.get(), admin_->listener.get()));
+  ports_->serve();
   ready_.region = config().region;
   return {};
 }
 
-io::Task<void> Gateway::serve_on(Gateway* gateway, http::Server* server, io::Listener* listener) {
-  co_await server->serve(*listener);
-  gateway->home().post([gateway] {
-    --gateway->cores_serving_;
-    gateway->changed_.notify_all();
-  });
+// Buckets as websites, on ports of their own: browsers there must never meet the S3 door's errors, nor its other methods.
+Result<void> Gateway::listen_for_sites(const http::Limits& limits) {
+  const Config::Website& wanted = config().website;
+  if (!wanted.http && !wanted.https) return {};
+  site_ = std::make_unique<door::site::Site>(door::site::Options{.domain = wanted.domain}, *store_, *door_);
+  Ports::Service sites = ports_->add([this](http::Exchange& exchange) { return handle_site(this, exchange); },
+                                     limits, &door::site::Site::page);
+  if (wanted.http) {
+    ASSIGN_OR_RETURN(ready_.website_address, ports_->listen(sites, *wanted.http));
+  }
+  if (wanted.https) {
+    ASSIGN_OR_RETURN(ready_.website_tls_address, ports_->listen(sites, *wanted.https, tls_));
+  }
+  return {};
 }
 
 io::Task<void> Gateway::handle(Gateway* gateway, http::Exchange& exchange) {
-  bool admin =
-      !gateway->admin_ && is_admin_on_own_port(exchange.request(), gateway->config().virtual_host_base);
+  bool admin = !gateway->config().admin_listen &&
+               is_admin_on_own_port(exchange.request(), gateway->config().virtual_host_base);
   if (admin) {
     co_await handle_admin(gateway, exchange);
   } else if (!gateway->journal_.committer->may_read()) {
@@ -672,6 +658,18 @@ io::Task<void> Gateway::handle(Gateway* gateway, http::Exchange& exchange) {
     co_await gateway->door_->handle(exchange);
     gateway->requests_.fetch_sub(1, std::memory_order_relaxed);
   }
+}
+
+io::Task<void> Gateway::handle_site(Gateway* gateway, http::Exchange& exchange) {
+  if (!gateway->journal_.committer->may_read()) {
+    http::Page page = door::site::Site::page(503, "this gateway's lease is stale");
+    [[maybe_unused]] Result<void> sent =
+        co_await exchange.respond(std::move(page.response), std::move(page.body));
+    co_return;
+  }
+  gateway->requests_.fetch_add(1, std::memory_order_relaxed);
+  co_await gateway->site_->handle(exchange);
+  gateway->requests_.fetch_sub(1, std::memory_order_relaxed);
 }
 
 io::Task<void> Gateway::handle_admin(Gateway* gateway, http::Exchange& exchange) {

@@ -43,6 +43,8 @@ std::string ready_line(const Ready& ready, bool with_keys) {
   JsonObject line;
   line.text("event", "ready").text("s3", "http://" + ready.address);
   if (!ready.tls_address.empty()) line.text("s3_tls", "https://" + ready.tls_address);
+  if (!ready.website_address.empty()) line.text("website", "http://" + ready.website_address);
+  if (!ready.website_tls_address.empty()) line.text("website_tls", "https://" + ready.website_tls_address);
   line.text("region", ready.region);
   if (with_keys) line.text("access_key", ready.access_key).text("secret_key", ready.secret_key);
   line.number("pid", getpid());

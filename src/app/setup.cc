@@ -97,6 +97,11 @@ http = "127.0.0.1:9000"       # S3
 # virtual_host_base = "s3.localhost"
 # sigv2 = false               # take Signature Version 2 too, for clients that know nothing newer
 
+[website]                     # buckets with a website configuration, for browsers: index and error documents, redirects
+# http = "0.0.0.0:8080"
+# https = "0.0.0.0:8443"      # with a [[tls]] table below
+# domain = "website.localhost"   # BUCKET.website.localhost; any other host is the site of the bucket of that name
+
 [owner]
 credentials_file = "credentials"   # the first account, in the form of an AWS credentials file
 # home = ["DE"]               # states whose own law is not held against a policy

@@ -1,0 +1,52 @@
+// Ports: what a process listens on. A service is a handler; each of its addresses is open on every loop (SO_REUSEPORT), or on the home loop alone.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "http/server.h"
+#include "io/stream.h"
+#include "io/sync.h"
+#include "io/tls.h"
+
+namespace archipel::app {
+
+// Lives on the home loop, the first of `loops`, which must outlive it. Add, listen, serve, drain, join: in this order.
+class Ports {
+ public:
+  explicit Ports(std::vector<io::Loop*> loops) : loops_(std::move(loops)) {}
+  ~Ports();
+
+  using Service = size_t;
+  enum class Where : uint8_t { every_loop, home_loop };
+  // One server a loop for all addresses of the service: limits.connections_max is of each of them.
+  Service add(http::Handler handler, http::Limits limits, http::MakePage page = http::plain_page,
+              Where where = Where::every_loop);
+  // Returns the address with its real port. Errors: invalid, io (in use, not ours to use).
+  Result<std::string> listen(Service service, const std::string& address,
+                             std::shared_ptr<io::TlsContext> tls = nullptr);
+  void serve();
+  // Stops accepting; requests under way may finish (http::Server::drain).
+  void drain();
+  // Until the last connection has ended.
+  io::Task<void> join();
+
+ private:
+  struct Door {  // of a service, on a loop
+    io::Loop* loop = nullptr;
+    std::vector<std::unique_ptr<io::Listener>> listeners;
+    std::unique_ptr<http::Server> server;
+    std::vector<io::Task<void>> serving;
+  };
+  static io::Task<void> serve_on(Ports* ports, http::Server* server, io::Listener* listener);
+
+  const std::vector<io::Loop*> loops_;
+  std::vector<std::vector<Door>> services_;
+  size_t serving_ = 0;  // listeners
+  io::Event ended_;
+};
+
+}  // namespace archipel::app
