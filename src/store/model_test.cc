@@ -1,5 +1,5 @@
 // Random programs: the store and the reference model must say the same, operation by operation, through restarts that rebuild the view
-// from the journal.
+// from the journal, in buckets of several placement classes.
 #include "store/model_test_util.h"
 
 #include "store/store_fixture.h"
@@ -140,6 +140,11 @@ class Program {
     if (pick(4) == 0) c.if_unmodified_since_ms = around;
     return c;
   }
+  // Which class a bucket's bodies go to makes no difference to a client, nor that it changes under what is there.
+  std::map<std::string, std::string> placed_anywhere() {
+    static const std::vector<std::string> policies = {"", "default", "few", "most"};
+    return {{std::string(kPlacementDocument), encode(BucketPlacement{policies[pick(policies.size())], ""})}};
+  }
   std::map<std::string, std::string> metadata() {
     std::map<std::string, std::string> out;
     if (pick(3) == 0) out["colour"] = "blue " + std::to_string(pick(100));
@@ -166,7 +171,9 @@ class Program {
   io::Task<void> create_bucket() {
     std::string name = bucket(), by = owner();
     bool lock = pick(4) == 0;
-    Result<void> done = co_await rig_.store->create_bucket(CreateBucket{name, by, lock, {}});
+    CreateBucket request{name, by, lock, {}};
+    if (pick(2) == 0) request.configs = placed_anywhere();
+    Result<void> done = co_await rig_.store->create_bucket(std::move(request));
     agree("create " + name, code_of(done), model_.create_bucket(name, by, lock));
   }
   io::Task<void> delete_bucket() {
@@ -182,6 +189,8 @@ class Program {
     if (pick(3) != 0) change.versioning = pick(3) == 0 ? Versioning::suspended : Versioning::enabled;
     if (pick(3) == 0) change.quota = Quota{pick(2) * 800'000, pick(2) * 30};
     change.enable_object_lock = pick(12) == 0;
+    if (pick(2) == 0)
+      for (auto& [document, value] : placed_anywhere()) change.configs[document] = value;
     Result<BucketInfo> done = co_await rig_.store->configure_bucket(name, change);
     agree("configure", code_of(done), model_.configure(name, change));
     if (!done) co_return;
@@ -455,6 +464,7 @@ TEST_P(Programs, SayWhatTheModelSays) {
     static io::Task<void> go(uint64_t seed) {
       StoreRig rig(seed);
       rig.options.extent_plain_bytes = kExtentPlain;
+      rig.choices = {{"few", {4, 2}, {5, 0, 3, 2}, false}, {"most", {5, 3}, {1, 2, 3, 4, 5}, true}};
       bool started = co_await rig.start();
       if (started) {
         Program program(rig, seed);

@@ -11,6 +11,7 @@
 #include "io/sync.h"
 #include "sim/oracle.h"
 #include "sim/world.h"
+#include "store/placements.h"
 
 namespace archipel::sim {
 namespace {
@@ -562,6 +563,9 @@ io::Task<void> History::create_bucket(Op op, std::shared_ptr<Process> p) {
   const Moment from = oracle_.tick();
   Oracle::Ref ref = begin(past, event, op, from, p->number());
   store::CreateBucket request{name, owner_of(op.bucket), is_versioned(plan_.seed, op.bucket), {}};
+  if (plan_.placed.buckets[op.bucket] != (op.salt % 2 == 1))
+    request.configs[std::string(store::kPlacementDocument)] =
+        encode(store::BucketPlacement{kPlacedPolicy, ""});
   Result<void> done = co_await p->store().create_bucket(std::move(request));
   if (!p->alive()) {
     count(op, 3);
@@ -1033,6 +1037,11 @@ io::Task<void> History::audit(std::string when) {
     Process::Use use(*p);
     co_await audit_bucket(p, bucket, when);
   }
+  if (!current_ || !current_->open()) co_return;
+  Process::Extents extents = current_->extents();
+  stats_.placed_extents += extents.placed;
+  stats_.other_extents += extents.elsewhere;
+  for (std::string& stray : extents.strays) violation(when + ": " + stray);
 }
 
 io::Task<void> History::audit_bucket(std::shared_ptr<Process> p, size_t bucket, std::string when) {
@@ -1255,6 +1264,8 @@ void Stats::add(const Stats& o) {
   snapshots += o.snapshots;
   starts_from_snapshots += o.starts_from_snapshots;
   streams_moved += o.streams_moved;
+  placed_extents += o.placed_extents;
+  other_extents += o.other_extents;
   shards_repaired += o.shards_repaired;
   second_losses += o.second_losses;
   streams_left_behind += o.streams_left_behind;

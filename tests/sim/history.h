@@ -24,6 +24,8 @@ struct Stats {
   uint64_t doomed_deleted = 0, orphans_deleted = 0, commits_deleted = 0, deleted_twice = 0;
   uint64_t snapshots = 0, starts_from_snapshots = 0, streams_moved = 0, streams_left_behind = 0;
   uint64_t shards_repaired = 0, second_losses = 0;
+  uint64_t placed_extents = 0,
+           other_extents = 0;  // that audits saw: of the second placement class, of the journal's
   uint64_t epochs = 0, wrong_answers = 0, wrong_cells_named = 0, lies_named = 0;
   uint64_t events_checked = 0, registers_unchecked = 0, turns = 0, virtual_ms = 0;
 

@@ -109,6 +109,8 @@ void print_table(const Stats& s, double seconds) {
   fmt::print(
       "snapshots written: {}, starts from one: {}; compaction moved {} streams, {} changed meanwhile\n",
       s.snapshots, s.starts_from_snapshots, s.streams_moved, s.streams_left_behind);
+  fmt::print("extents that audits saw: {} of the second placement class, {} of the journal's\n",
+             s.placed_extents, s.other_extents);
   fmt::print("asked for at the end: {} shards repaired, then another island lost in {} histories\n",
              s.shards_repaired, s.second_losses);
   fmt::print("undecided until the liar spoke true: {}, until it was declared lost: {}\n",
@@ -161,6 +163,7 @@ int run_one(const Options& options, uint64_t seed) {
   if (options.trace) {
     fmt::print("n={} k={} in_flight={} clients={} liar={} lies_at_end={} rejoin_wiped={}\n", plan.code.n,
                plan.code.k, plan.in_flight, plan.clients, plan.liar, plan.lies_at_end, plan.rejoin_wiped);
+    fmt::print("{}\n", describe(plan.placed));
     for (const Happening& h : plan.happenings) fmt::print("{}\n", describe(h));
   }
   Outcome outcome = run_history(plan, options.trace);

@@ -170,6 +170,25 @@ void add_lies(Dice& dice, Plan& plan, size_t ops, const auto& add) {
   add(event);
 }
 
+// With dice of its own, so that what else happens under a seed does not depend on it.
+Placed make_placed(uint64_t seed, erasure::Code journal) {
+  Dice dice(seed ^ 0xb0d1e5'0f'c1a55e5u);
+  static constexpr erasure::Code kCodes[] = {{4, 2}, {5, 3}, {6, 3}};
+  Placed placed;
+  do placed.code = kCodes[dice.pick(std::size(kCodes))];
+  while (placed.code.n > journal.n);
+  std::vector<uint8_t> islands;
+  for (int i = 0; i < journal.n; ++i) islands.push_back(static_cast<uint8_t>(i));
+  for (int i = 0; i < placed.code.n; ++i) {
+    const auto at = static_cast<std::ptrdiff_t>(dice.pick(islands.size()));
+    placed.homes.push_back(islands[static_cast<size_t>(at)]);
+    islands.erase(islands.begin() + at);
+  }
+  placed.in_commits = dice.chance(1, 4);
+  for (bool& bucket : placed.buckets) bucket = dice.chance(1, 2);
+  return placed;
+}
+
 }  // namespace
 
 std::string bucket_name(size_t bucket) {
@@ -227,12 +246,23 @@ std::string describe(const Happening& h) {
   return out;
 }
 
+std::string describe(const Placed& placed) {
+  std::string out =
+      "placed: " + std::to_string(placed.code.k) + " of " + std::to_string(placed.code.n) + " on islands";
+  for (uint8_t home : placed.homes) out += " " + std::to_string(home);
+  out += placed.in_commits ? ", small bodies in commits; buckets" : "; buckets";
+  for (size_t i = 0; i < kBuckets; ++i)
+    if (placed.buckets[i]) out += " " + bucket_name(i);
+  return out;
+}
+
 Plan make_plan(uint64_t seed, size_t ops) {
   Dice dice(seed ^ 0x5eed'0f'a'71a'2026u);
   Plan plan;
   plan.seed = seed;
   static constexpr erasure::Code kCodes[] = {{4, 2}, {5, 3}, {6, 3}};
   plan.code = kCodes[dice.pick(std::size(kCodes))];
+  plan.placed = make_placed(seed, plan.code);
   plan.in_flight = static_cast<int>(dice.chance(1, 2) ? 2 : 1 + dice.pick(8));
   plan.clients = static_cast<int>(1 + dice.pick(6));
   plan.liar = dice.chance(3, 4) ? static_cast<int>(dice.pick(static_cast<uint64_t>(plan.code.n))) : -1;

@@ -2,6 +2,7 @@
 // shrink what fails.
 #pragma once
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -69,9 +70,20 @@ struct Happening {
 };
 std::string describe(const Happening& happening);
 
+// A second placement class beside the journal's, and the buckets that begin in it: some of the islands, in an order of their own.
+struct Placed {
+  erasure::Code code{4, 2};
+  std::vector<uint8_t> homes;
+  bool in_commits = false;               // small bodies ride in the journal all the same
+  std::array<bool, kBuckets> buckets{};  // a bucket that is made again may be placed the other way
+};
+inline constexpr const char* kPlacedPolicy = "placed";
+std::string describe(const Placed& placed);
+
 struct Plan {
   uint64_t seed = 0;
   erasure::Code code{6, 3};
+  Placed placed;
   int in_flight = 2;
   int clients = 4;
   int liar = -1;             // the island that may lie; -1: none does

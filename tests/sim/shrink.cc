@@ -61,6 +61,7 @@ void print_shrunk(Plan plan) {
       "{}):\n",
       plan.ops.size(), plan.happenings.size(), tries, plan.code.n, plan.code.k, plan.clients, plan.in_flight,
       plan.liar);
+  fmt::print("    {}\n", describe(plan.placed));
   for (const Happening& h : plan.happenings) fmt::print("    {}\n", describe(h));
   for (const Op& op : plan.ops) fmt::print("    {}\n", describe(op));
   std::fflush(stdout);

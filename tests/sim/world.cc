@@ -1,5 +1,7 @@
 #include "sim/world.h"
 
+#include "store/placements.h"
+#include "store/registry.h"
 #include "store/snapshot_hooks.h"
 
 namespace archipel::sim {
@@ -79,6 +81,11 @@ io::Task<Result<void>> Process::start() {
   store_options.memory_budget_bytes = 32u << 20;
   store_options.pins = std::make_shared<store::Pins>();
   store_options.ledger = ledger_;
+  const Placed& placed = world_.plan.placed;
+  CO_ASSIGN_OR_RETURN(
+      store_options.placements,
+      store::Placements::make(placement_, world_.plan.code, ack,
+                              {{kPlacedPolicy, placed.code, placed.homes, placed.in_commits}}));
   auto store = co_await store::open_store(store_options, *world_.keys, *journal_.kv, *journal_.committer,
                                           *fanout_, *reader_, placement_, world_.plan.code, ack, workers_,
                                           *random_, world_.clock);
@@ -189,6 +196,30 @@ io::Task<Result<store::ScrubReport>> Process::scrub() {
   Result<store::ScrubReport> report = co_await scrubber_->pass(true, progress);
   if (report) world_.shards_repaired += report->repaired();
   co_return report;
+}
+
+Process::Extents Process::extents() const {
+  Extents out;
+  auto look = [&](const store::ExtentKey& key, const store::LiveRecord& record) {
+    if (key.kind != extent::ExtentRef::Kind::data) return true;
+    ++(record.ref.homes.standard() ? out.elsewhere : out.placed);
+    // The name that a shard would have at a place it has no business at; geometry is not in it.
+    extent::ExtentRef anywhere = record.ref;
+    anywhere.homes = {};
+    anywhere.geometry.code = {9, 6};
+    const uint32_t homes = record.ref.homes.mask(record.ref.geometry.code.n);
+    for (size_t i = 0; i < world_.places.size(); ++i) {
+      if ((homes >> i & 1) != 0) continue;
+      island::SimPlace& place = *world_.places[i];
+      if (place.blobs().contains(extent::shard_name(*world_.keys, place.id(), anywhere, static_cast<int>(i))))
+        out.strays.push_back(place.id() + " holds a shard of extent " + std::to_string(key.id.epoch) + "/" +
+                             std::to_string(key.id.counter) + ", which has no home there");
+    }
+    return true;
+  };
+  Result<void> done = store::scan_live(*journal_.kv->snapshot(), {extent::ExtentRef::Kind::data, {}}, look);
+  CHECK(done.has_value());
+  return out;
 }
 
 io::Task<void> Process::refresh(Process* self) {

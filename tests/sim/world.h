@@ -67,6 +67,12 @@ class Process {
   uint64_t number() const { return number_; }
   // A pass over everything that mends what it finds.
   io::Task<Result<store::ScrubReport>> scrub();
+  // Live extents on the islands of the second class, and on the journal's; and what lies where no class puts it.
+  struct Extents {
+    uint64_t placed = 0, elsewhere = 0;
+    std::vector<std::string> strays;
+  };
+  Extents extents() const;
   // Cells that the gateway found wrong, by island.
   uint64_t wrong_cells(size_t island) const { return islands_[island]->health().wrong_cells(); }
 
