@@ -15,6 +15,8 @@ constexpr uint32_t kSweepStep = 512;  // nodes under one lock
 constexpr size_t kSliceExtra = sizeof(Slice) + 48;
 // The count of a shared pointer.
 constexpr size_t kSharedExtra = 16;
+// Held with its count.
+constexpr size_t kHeldExtra = 64;
 
 // Fresh no more, not to be served stale, and the origin could not say that it is still good.
 bool useless(const Node& node, UnixMs now) {
@@ -33,8 +35,19 @@ size_t cost_of(const Variants& variants) {
   return all;
 }
 
-SliceRef slice_of(const Node& node) {
-  return std::static_pointer_cast<const Slice>(node.body);
+using Gone = S3Fifo::Gone;
+using Held = S3Fifo::Held;
+
+std::shared_ptr<const Held> held_of(const Node& node) {
+  return std::static_pointer_cast<const Held>(node.payload);
+}
+
+// What was held goes to `gone`.
+void hold(Node& node, EntryRef entry, SliceRef first, Gone& gone) {
+  node.entry = entry.get();
+  node.text = entry->key.data();
+  gone.push_back(
+      std::exchange(node.payload, std::make_shared<const Held>(std::move(entry), std::move(first))));
 }
 
 }  // namespace
@@ -48,7 +61,7 @@ size_t MemoryTier::cost_of(const Slice& slice) {
 }
 
 size_t MemoryTier::cost_of(const Entry& entry, const Slice* first) {
-  return S3Fifo::kOverhead + entry.cost() + (first == nullptr ? 0 : kSliceExtra + first->bytes.capacity());
+  return S3Fifo::kOverhead + kHeldExtra + entry.cost() + (first == nullptr ? 0 : kSliceExtra + first->bytes.capacity());
 }
 
 MemoryTier::MemoryTier(size_t bytes, const PurgeBook& book, Clock& clock, ReuseSink* sink)
@@ -66,6 +79,7 @@ uint64_t MemoryTier::number_of(uint32_t low_bits) const {
 
 Found MemoryTier::find(const Key& key, std::string_view text) {
   Found found;
+  std::shared_ptr<const Held> held;
   uint32_t checked = 0;
   bool offer = false, varied = true;
   {
@@ -74,10 +88,12 @@ Found MemoryTier::find(const Key& key, std::string_view text) {
     const uint32_t index = shard.fifo.find(key);
     if (index != S3Fifo::kNone) {
       Node& node = shard.fifo.at(index);
-      __builtin_prefetch(node.entry.get());
+      // All three are elsewhere in memory: the ways there are gone at once.
+      __builtin_prefetch(node.payload.get());
+      __builtin_prefetch(node.entry);
+      __builtin_prefetch(node.text);
       shard.fifo.use(node);
-      found.entry = node.entry;
-      found.first = slice_of(node);
+      held = held_of(node);
       found.purged_softly = node.soft;
       checked = node.checked;
       varied = node.varied;
@@ -88,22 +104,20 @@ Found MemoryTier::find(const Key& key, std::string_view text) {
       if (other != S3Fifo::kNone) {
         Node& node = shard.fifo.at(other);
         shard.fifo.use(node);
-        found.variants = std::static_pointer_cast<const Variants>(node.body);
+        found.variants = std::static_pointer_cast<const Variants>(node.payload);
       }
     }
   }
   if (found.variants != nullptr && found.variants->key != text) found.variants = nullptr;
-  if (found.entry == nullptr) return found;
-  if (found.entry->key != text) {
-    found.entry = nullptr;
-    found.first = nullptr;
-    return found;
-  }
+  if (held == nullptr || held->entry->key != text) return found;
+  found.entry = EntryRef(held, held->entry.get());
+  if (held->first != nullptr) found.first = SliceRef(std::move(held), held->first.get());
   const uint64_t latest = book_.latest();
   if (static_cast<uint32_t>(latest) != checked &&
       !hold_against_purges(key, found, number_of(checked), latest)) {
     found.entry = nullptr;
     found.first = nullptr;
+    found.purged_softly = false;
     return found;
   }
   if (offer && !found.purged_softly) sink_->reused_entry(key, found.entry, found.first, latest);
@@ -122,7 +136,7 @@ bool MemoryTier::hold_against_purges(const Key& key, Found& found, uint64_t sinc
   const uint32_t index = shard.fifo.find(key);
   if (index == S3Fifo::kNone) return true;
   Node& node = shard.fifo.at(index);
-  if (node.entry != found.entry) return true;
+  if (node.entry != found.entry.get()) return true;
   node.checked = static_cast<uint32_t>(latest);
   node.soft = found.purged_softly;
   return true;
@@ -139,7 +153,7 @@ SliceRef MemoryTier::find_slice(const Key& key, uint64_t id, uint32_t index) {
     Node& node = shard.fifo.at(at);
     if (node.kind != Kind::slice) return nullptr;
     shard.fifo.use(node);
-    slice = slice_of(node);
+    slice = std::static_pointer_cast<const Slice>(node.payload);
     if (!node.offered && sink_ != nullptr) node.offered = offer = true;
   }
   if (slice->entry != id || slice->index != index) return nullptr;
@@ -156,7 +170,7 @@ std::shared_ptr<const Variants> MemoryTier::find_variants(const Key& key, std::s
     if (index == S3Fifo::kNone) return nullptr;
     Node& node = shard.fifo.at(index);
     shard.fifo.use(node);
-    variants = std::static_pointer_cast<const Variants>(node.body);
+    variants = std::static_pointer_cast<const Variants>(node.payload);
   }
   return variants->key == text ? variants : nullptr;
 }
@@ -172,9 +186,9 @@ MemoryTier::Put MemoryTier::put(const Key& key, EntryRef entry, SliceRef first, 
   if (old != S3Fifo::kNone) {
     const Node& node = shard.fifo.at(old);
     if (node.entry->id != entry->id)
-      out.replaced = node.entry;
+      out.replaced = held_of(node)->entry;
     else if (first == nullptr)
-      first = slice_of(node);
+      first = held_of(node)->first;
   }
   if (!admits(entry->cost()) || (first != nullptr && !admits(first->bytes.capacity()))) {
     ++shard.not_stored;
@@ -186,7 +200,7 @@ MemoryTier::Put MemoryTier::put(const Key& key, EntryRef entry, SliceRef first, 
       old != S3Fifo::kNone ? old : shard.fifo.insert(key, Kind::entry, cost, gone, useless, now);
   if (index == S3Fifo::kNone) return out;
   Node& node = shard.fifo.at(index);
-  gone.push_back({std::exchange(node.entry, std::move(entry)), std::exchange(node.body, std::move(first))});
+  hold(node, std::move(entry), std::move(first), gone);
   node.checked = static_cast<uint32_t>(since);
   node.soft = soft;
   node.offered = on_disk;
@@ -212,7 +226,7 @@ bool MemoryTier::put_slice(const Key& key, SliceRef slice, bool on_disk) {
     return false;
   }
   Node& node = shard.fifo.at(index);
-  node.body = std::move(slice);
+  node.payload = std::move(slice);
   node.offered = on_disk;
   return true;
 }
@@ -229,7 +243,7 @@ void MemoryTier::put_variants(const Key& key, std::shared_ptr<const Variants> va
       old != S3Fifo::kNone ? old : shard.fifo.insert(name, Kind::variants, cost, gone, useless, now);
   if (index == S3Fifo::kNone) return;
   Node& node = shard.fifo.at(index);
-  gone.push_back({nullptr, std::exchange(node.body, std::move(variants))});
+  gone.push_back(std::exchange(node.payload, std::move(variants)));
   if (old != S3Fifo::kNone) shard.fifo.resize(old, cost, gone, useless, now);
   const uint32_t entry = shard.fifo.find(key);
   if (entry != S3Fifo::kNone) shard.fifo.at(entry).varied = true;
@@ -243,9 +257,10 @@ void MemoryTier::adopt(const Key& key, const Entry& entry, SliceRef first) {
   const uint32_t index = shard.fifo.find(key);
   if (index == S3Fifo::kNone) return;
   Node& node = shard.fifo.at(index);
-  if (node.entry->id != entry.id || node.body != nullptr) return;
-  const size_t cost = cost_of(*node.entry, first.get());
-  node.body = std::move(first);
+  std::shared_ptr<const Held> held = held_of(node);
+  if (held->entry->id != entry.id || held->first != nullptr) return;
+  const size_t cost = cost_of(*held->entry, first.get());
+  hold(node, held->entry, std::move(first), gone);
   shard.fifo.resize(index, cost, gone, useless, now);
 }
 
@@ -255,7 +270,7 @@ EntryRef MemoryTier::erase(const Key& key) {
   std::lock_guard lock(shard.mutex);
   const uint32_t index = shard.fifo.find(key);
   if (index == S3Fifo::kNone) return nullptr;
-  EntryRef entry = shard.fifo.at(index).entry;
+  EntryRef entry = held_of(shard.fifo.at(index))->entry;
   shard.fifo.erase(index, gone);
   return entry;
 }
@@ -273,7 +288,7 @@ void MemoryTier::erase_if(const Key& key, const Entry* entry) {
   Shard& shard = shard_of(key);
   std::lock_guard lock(shard.mutex);
   const uint32_t index = shard.fifo.find(key);
-  if (index != S3Fifo::kNone && shard.fifo.at(index).entry.get() == entry) shard.fifo.erase(index, gone);
+  if (index != S3Fifo::kNone && shard.fifo.at(index).entry == entry) shard.fifo.erase(index, gone);
 }
 
 void MemoryTier::not_taken(const Key& key) {

@@ -73,7 +73,6 @@ class MemoryTier {
     S3Fifo fifo;
     uint64_t not_stored = 0;
   };
-  using Gone = std::vector<S3Fifo::Gone>;
 
   Shard& shard_of(const Key& key) const { return *shards_[key.high & (shards_.size() - 1)]; }
   // The entry found under `key` has not been held against the newest purges.

@@ -32,8 +32,8 @@ void S3Fifo::table_insert(uint32_t print, uint32_t node) {
 }
 
 void S3Fifo::table_grow() {
-  std::vector<Place> old(table_.size() * 2);
-  old.swap(table_);
+  LargePages<Place> old(table_.size() * 2);
+  std::swap(old, table_);
   for (const Place& place : old)
     if (place.node != kNone) table_insert(place.print, place.node);
 }
@@ -58,7 +58,7 @@ uint32_t S3Fifo::take_node() {
     free_ = at(index).newer;
     return index;
   }
-  if (next_new_ % kChunk == 0) chunks_.push_back(std::make_unique<Node[]>(kChunk));
+  if (next_new_ % kChunk == 0) chunks_.emplace_back(kChunk);
   return next_new_++;
 }
 
@@ -83,10 +83,10 @@ void S3Fifo::unlink(uint32_t index) {
   --list.nodes;
 }
 
-void S3Fifo::release(uint32_t index, std::vector<Gone>& gone) {
+void S3Fifo::release(uint32_t index, Gone& gone) {
   Node& node = at(index);
   table_erase(node.key, index);
-  gone.push_back({std::move(node.entry), std::move(node.body)});
+  gone.push_back(std::move(node.payload));
   --of_kind_[static_cast<size_t>(node.kind)];
   node = Node();
   node.newer = free_;
@@ -94,12 +94,12 @@ void S3Fifo::release(uint32_t index, std::vector<Gone>& gone) {
   --used_;
 }
 
-void S3Fifo::erase(uint32_t index, std::vector<Gone>& gone) {
+void S3Fifo::erase(uint32_t index, Gone& gone) {
   unlink(index);
   release(index, gone);
 }
 
-void S3Fifo::resize(uint32_t index, size_t cost, std::vector<Gone>& gone, Useless useless, UnixMs now) {
+void S3Fifo::resize(uint32_t index, size_t cost, Gone& gone, Useless useless, UnixMs now) {
   Node& node = at(index);
   List& list = list_of(node);
   list.bytes -= node.units * kUnit;
@@ -108,8 +108,7 @@ void S3Fifo::resize(uint32_t index, size_t cost, std::vector<Gone>& gone, Useles
   while (bytes() > bytes_max_) evict(gone, useless, now);
 }
 
-uint32_t S3Fifo::insert(const Key& key, Kind kind, size_t cost, std::vector<Gone>& gone, Useless useless,
-                        UnixMs now) {
+uint32_t S3Fifo::insert(const Key& key, Kind kind, size_t cost, Gone& gone, Useless useless, UnixMs now) {
   const size_t rounded = (cost + kUnit - 1) / kUnit * kUnit;
   if (rounded > bytes_max_ || rounded > kCostMax) return kNone;
   while (bytes() + rounded > bytes_max_) evict(gone, useless, now);
@@ -129,7 +128,7 @@ uint32_t S3Fifo::insert(const Key& key, Kind kind, size_t cost, std::vector<Gone
   return index;
 }
 
-void S3Fifo::evict(std::vector<Gone>& gone, Useless useless, UnixMs now) {
+void S3Fifo::evict(Gone& gone, Useless useless, UnixMs now) {
   const bool small_is_full = small_.bytes * kSmallShare >= bytes_max_;
   if (main_.nodes == 0 || (small_is_full && small_.nodes > 0))
     evict_from_small(gone, useless, now);
@@ -137,7 +136,7 @@ void S3Fifo::evict(std::vector<Gone>& gone, Useless useless, UnixMs now) {
     evict_from_main(gone, useless, now);
 }
 
-void S3Fifo::evict_from_small(std::vector<Gone>& gone, Useless useless, UnixMs now) {
+void S3Fifo::evict_from_small(Gone& gone, Useless useless, UnixMs now) {
   while (small_.oldest != kNone) {
     const uint32_t index = small_.oldest;
     Node& node = at(index);
@@ -157,7 +156,7 @@ void S3Fifo::evict_from_small(std::vector<Gone>& gone, Useless useless, UnixMs n
   }
 }
 
-void S3Fifo::evict_from_main(std::vector<Gone>& gone, Useless useless, UnixMs now) {
+void S3Fifo::evict_from_main(Gone& gone, Useless useless, UnixMs now) {
   while (main_.oldest != kNone) {
     const uint32_t index = main_.oldest;
     Node& node = at(index);

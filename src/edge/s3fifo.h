@@ -11,6 +11,7 @@
 
 #include "edge/entry.h"
 #include "edge/ghost.h"
+#include "edge/large_pages.h"
 
 namespace archipel::edge {
 
@@ -22,11 +23,18 @@ class S3Fifo {
   enum class Kind : uint8_t { entry, slice, variants };
   enum class Queue : uint8_t { free, small, main };
 
+  // An entry and slice 0 of a body of one slice: one count for both, so that a hit touches one line for them.
+  struct Held {
+    EntryRef entry;
+    SliceRef first;
+  };
+
   struct alignas(64) Node {
     Key key;
-    EntryRef entry;  // of kind entry
-    std::shared_ptr<const void>
-        body;  // kind entry: slice 0 of a body of one slice; slice: the slice; variants: them
+    std::shared_ptr<const void> payload;  // Held, Slice or Variants, as `kind` says
+    // Of a Held entry, to be fetched into the processor together with it.
+    const Entry* entry = nullptr;
+    const char* text = nullptr;
     uint32_t newer = kNone, older = kNone;
     uint32_t checked = 0;  // the number of the latest purge it was held against, low bits
     uint32_t units : 20 = 0;
@@ -38,11 +46,8 @@ class S3Fifo {
     bool varied : 1 = false;   // the key may have variants, too
   };
 
-  // What left, for the caller to destroy outside its lock.
-  struct Gone {
-    EntryRef entry;
-    std::shared_ptr<const void> body;
-  };
+  // Payloads of what left, for the caller to destroy outside its lock.
+  using Gone = std::vector<std::shared_ptr<const void>>;
   using Useless = bool (*)(const Node& node, UnixMs now);
 
   explicit S3Fifo(size_t bytes_max);
@@ -55,11 +60,10 @@ class S3Fifo {
   }
   // Adds a node that is not there yet; its payload is the caller's to fill in. Others leave before, into `gone`; who is `useless` (may be null) at `now` goes
   // however often it was used. kNone: `cost` is more than all the bytes.
-  uint32_t insert(const Key& key, Kind kind, size_t cost, std::vector<Gone>& gone, Useless useless,
-                  UnixMs now);
+  uint32_t insert(const Key& key, Kind kind, size_t cost, Gone& gone, Useless useless, UnixMs now);
   // Another cost. Others may leave, or the node itself.
-  void resize(uint32_t index, size_t cost, std::vector<Gone>& gone, Useless useless, UnixMs now);
-  void erase(uint32_t index, std::vector<Gone>& gone);
+  void resize(uint32_t index, size_t cost, Gone& gone, Useless useless, UnixMs now);
+  void erase(uint32_t index, Gone& gone);
 
   size_t bytes() const { return small_.bytes + main_.bytes; }
   size_t bytes_max() const { return bytes_max_; }
@@ -76,7 +80,7 @@ class S3Fifo {
   static constexpr size_t kCostMax = ((size_t{1} << 20) - 1) * kUnit;
 
  private:
-  static constexpr uint32_t kChunk = 4096;
+  static constexpr uint32_t kChunk = 32768;  // 2 MiB of nodes: one large page
   static constexpr uint32_t kUsesMax = 3;
   static constexpr size_t kSmallShare = 10;  // small is a 10th
   static constexpr size_t kTableMin = 1024;
@@ -94,10 +98,10 @@ class S3Fifo {
   uint32_t take_node();
   void push(Queue queue, uint32_t index);
   void unlink(uint32_t index);
-  void release(uint32_t index, std::vector<Gone>& gone);
-  void evict(std::vector<Gone>& gone, Useless useless, UnixMs now);
-  void evict_from_small(std::vector<Gone>& gone, Useless useless, UnixMs now);
-  void evict_from_main(std::vector<Gone>& gone, Useless useless, UnixMs now);
+  void release(uint32_t index, Gone& gone);
+  void evict(Gone& gone, Useless useless, UnixMs now);
+  void evict_from_small(Gone& gone, Useless useless, UnixMs now);
+  void evict_from_main(Gone& gone, Useless useless, UnixMs now);
   void table_insert(uint32_t print, uint32_t node);
   void table_erase(const Key& key, uint32_t node);
   void table_grow();
@@ -105,8 +109,8 @@ class S3Fifo {
   const size_t bytes_max_;
   List small_, main_;
   Ghost ghost_;
-  std::vector<Place> table_;
-  std::vector<std::unique_ptr<Node[]>> chunks_;
+  LargePages<Place> table_;
+  std::vector<LargePages<Node>> chunks_;
   uint32_t next_new_ = 0, free_ = kNone;
   size_t used_ = 0;
   size_t of_kind_[3] = {};
