@@ -54,11 +54,14 @@ Result<Cloud> from_cloud(const ExposureCommand& command) {
   for (const IslandConfig& island : config.islands) journal.push_back(island.id);
   ASSIGN_OR_RETURN(out.solved, solve_policies(out.input.file, config, journal));
   out.input.solutions = out.solved.solutions;
-  if (auto inventory = ask_inventory(config))
+  if (auto inventory = ask_inventory(config)) {
     out.input.inventory = std::move(*inventory);
-  else
+  } else {
+    out.input.inventory.journal = std::move(journal);
     out.input.file.notes.push_back(
         fmt::format("what is kept is not known, only what the policies say: {}", inventory.error().message));
+  }
+  out.input.inventory.journal_quorum = std::max(config.code.k, config.code.n - config.code.k) + 1;
   return out;
 }
 

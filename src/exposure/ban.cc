@@ -129,8 +129,10 @@ class Reckoning {
     item.unavailable = item.left < holding.code.k;
     item.degraded = item.lost > 0;
     item.tolerance = item.left - holding.code.k;
-    // As many must confirm a write as make it readable and outvote what is gone (protocol §1).
-    item.writable = answering >= std::max(holding.code.k, holding.code.n - holding.code.k) + 1;
+    // As many must confirm a write as make it readable and outvote what is gone (protocol §1); and every write is a commit.
+    const bool journal = holding.bucket.empty();
+    item.writable = !report.read_only &&
+                    (journal || answering >= std::max(holding.code.k, holding.code.n - holding.code.k) + 1);
     if (item.lost == 0) return;
     (item.unavailable ? report.unavailable_objects : report.degraded_objects) += holding.objects;
     (item.unavailable ? report.unavailable_bytes : report.degraded_bytes) += holding.bytes;
@@ -374,6 +376,9 @@ Result<BanReport> ban(const Facts& facts, const Inventory& inventory, std::span<
       !facts.keyholders.empty() &&
       facts.keyholders.size() < report.keyholders.size() + static_cast<size_t>(facts.keys_threshold);
   report.gateways_lost = !facts.gateways.empty() && report.gateways.size() == facts.gateways.size();
+  const auto left = std::ranges::count_if(inventory.journal,
+                                          [&](const std::string& id) { return !among(report.islands, id); });
+  report.read_only = left < inventory.journal_quorum;
   Reckoning reckoning(facts, world, question);
   for (const Holding& holding : inventory.holdings) reckoning.add(holding, report);
   reckoning.finish(report);

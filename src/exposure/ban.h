@@ -29,8 +29,9 @@ struct BanOfHolding {
   int lost = 0, left = 0;    // confirmed shards
   bool unavailable = false;  // left < k
   bool degraded = false;     // lost > 0
-  bool writable = true;      // max(k, n-k) + 1 of its islands still answer (protocol §1)
-  int tolerance = 0;         // further losses until unavailable: left - k
+  bool writable =
+      true;  // max(k, n-k) + 1 of its islands still answer (protocol §1), and enough of the journal's
+  int tolerance = 0;  // further losses until unavailable: left - k
 };
 
 struct BanReport {
@@ -40,6 +41,8 @@ struct BanReport {
       islands;  // banned with it: those it reaches by place, operator or parent, or of that provider
   std::vector<std::string> gateways, keyholders, names;  // reached too
   bool keys_lost = false, gateways_lost = false;
+  bool read_only =
+      false;  // fewer islands of the journal are left than must confirm a commit: nothing at all can be written
   std::vector<BanOfHolding> holdings;  // that lose something, worst first
   // Each holding counts once: what is unavailable is not degraded, too.
   uint64_t unavailable_objects = 0, unavailable_bytes = 0, degraded_objects = 0, degraded_bytes = 0;

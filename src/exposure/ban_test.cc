@@ -165,6 +165,20 @@ TEST(Ban, CountsTheJournalAndPutsTheWorstFirst) {
   EXPECT_EQ(report.rebuild_around.bytes, 3 * kTera) << "only what has k shards left can be rebuilt";
 }
 
+TEST(Ban, StopsEveryWriteWhereTooLittleOfTheJournalIsLeft) {
+  const Facts facts = demo_facts();
+  Inventory inventory{{holding("far", "far", {2, 1}, {"sakura-tokyo", "exoscale-zurich"}),
+                       holding("", "", {6, 1}, ids_of(facts))},
+                      ids_of(facts)};
+  inventory.journal_quorum = 4;
+  const auto two = banned(facts, inventory, "DE");
+  EXPECT_FALSE(two.read_only);
+  EXPECT_TRUE(two.holdings[0].writable) << "four of six islands confirm a commit, whatever its records' code";
+  const auto five = banned(facts, inventory, "EU");
+  EXPECT_TRUE(five.read_only);
+  for (const BanOfHolding& item : five.holdings) EXPECT_FALSE(item.writable);
+}
+
 TEST(Ban, CountsConfirmedShardsOnly) {
   const Facts facts = demo_facts();
   Holding owed = holding("owed", "default", {6, 3}, ids_of(facts));

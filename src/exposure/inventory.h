@@ -26,6 +26,7 @@ struct Holding {
 struct Inventory {
   std::vector<Holding> holdings;
   std::vector<std::string> journal;  // its islands, by shard
+  int journal_quorum = 0;            // of them that must confirm a commit, w of protocol §1; 0: not known
 };
 
 }  // namespace archipel::exposure

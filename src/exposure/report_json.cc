@@ -129,9 +129,12 @@ void holding_fields(JsonWriter& json, const Holding& holding) {
     if (i >= 32 || (holding.confirmed >> i & 1) != 0) json.text(holding.islands[i]);
   json.end_array().key("objects").number(holding.objects).key("bytes").number(holding.bytes);
   json.key("stored_bytes").number(holding.stored_bytes);
+  json.key("in_commits").boolean(holding.in_commits);
 }
 
 void holdings_part(JsonWriter& json, const Inventory& inventory) {
+  json.key("journal").begin_object().key("islands").texts(inventory.journal);
+  json.key("quorum").number(inventory.journal_quorum).end_object();
   json.key("holdings").begin_array();
   for (const Holding& holding : inventory.holdings) {
     json.begin_object();
@@ -186,7 +189,8 @@ void ban_json(JsonWriter& json, const BanReport& ban) {
   json.key("islands").texts(ban.islands);
   json.key("gateways").texts(ban.gateways).key("keyholders").texts(ban.keyholders);
   json.key("names").texts(ban.names).key("keys_lost").boolean(ban.keys_lost);
-  json.key("gateways_lost").boolean(ban.gateways_lost).key("holdings").begin_array();
+  json.key("gateways_lost").boolean(ban.gateways_lost).key("read_only").boolean(ban.read_only);
+  json.key("holdings").begin_array();
   for (const BanOfHolding& item : ban.holdings) {
     json.begin_object();
     holding_fields(json, item.holding);

@@ -163,6 +163,9 @@ std::string ban_text(const BanReport& ban, bool counted, const std::vector<doubl
   if (!ban.names.empty()) say("Names: " + joined(ban.names, ", ") + ".");
   if (ban.keys_lost) say("Too few key holders are left to open anything.");
   if (ban.gateways_lost) say("No gateway is left: clients reach nothing.");
+  if (ban.read_only)
+    say("Too few islands of the journal are left to confirm a commit: nothing can be written, to any "
+        "bucket.");
   if (counted) {
     say(fmt::format("Unavailable: {} objects, {}. Degraded: {} objects, {}.",
                     count_text(ban.unavailable_objects),
@@ -225,6 +228,8 @@ std::string head_text(const ReportInput& input, int columns) {
                   facts.keyholders.empty() ? "" : fmt::format(" ({} open)", facts.keys_threshold),
                   facts.gateways.size(), facts.gateways.size() == 1 ? "" : "s"),
       columns, 0);
+  if (facts.keyholders.empty())
+    out += wrapped("No key holders are declared: only shards are counted for Read", columns, 0);
   std::vector<std::string> blocs;
   for (const Bloc& bloc : facts.blocs)
     if (bloc.enabled) blocs.push_back(bloc.id);

@@ -247,9 +247,16 @@ class Exposure(base.Case):
 
 
 class ExposureOfACloud(base.Case):
+    def command(self, *arguments):
+        return subprocess.run([str(gateway.binary), *map(str, arguments)], capture_output=True, text=True, timeout=120)
+
     def exposure(self, *arguments):
-        return subprocess.run([str(gateway.binary), "exposure", "--dir", str(self.gateway.dir), *map(str, arguments)], capture_output=True, text=True,
-                              timeout=120)
+        return self.command("exposure", "--dir", self.gateway.dir, *arguments)
+
+    def report(self, *arguments):
+        run = self.exposure(*arguments, "--json")
+        self.assertEqual(run.returncode, 0, run.stderr)
+        return json.loads(run.stdout)
 
     def test_a_running_cloud_is_judged_and_one_that_stands_still(self):
         self.gateway = self.new_gateway().start()
@@ -257,12 +264,78 @@ class ExposureOfACloud(base.Case):
         self.assertEqual(running.returncode, 0, running.stderr)
         self.assertIn("default", running.stdout)
         self.assertIn("exoscale-zurich", running.stdout)
-        report = json.loads(self.exposure("--json").stdout)
+        report = self.report()
         (default,) = [p for p in report["policies"] if p["policy"] == "default"]
-        self.assertEqual((default["code"], len(default["islands"]), default["cut"]["min"]), ([6, 3], 6, 3))
+        self.assertEqual((default["code"], len(default["islands"]), default["cut"]["min"]), ([6, 3], 6, 1), "the gateway at home cuts alone")
+        self.assertEqual(report["journal"]["quorum"], 4)
         self.assertEqual(self.exposure("--class", "secrets").returncode, 1)
         self.assertEqual(self.exposure("--bucket", "nowhere").returncode, 1)
         self.assertEqual(self.gateway.stop(), 0)
-        stopped = self.exposure("--json")
-        self.assertEqual(stopped.returncode, 0, stopped.stderr)
-        self.assertEqual([p["policy"] for p in json.loads(stopped.stdout)["policies"]], [p["policy"] for p in report["policies"]])
+        self.assertEqual([p["policy"] for p in self.report()["policies"]], [p["policy"] for p in report["policies"]])
+
+    def test_bans_and_moves_of_what_a_cloud_keeps(self):
+        self.gateway = self.new_gateway().start()
+        client = self.gateway.client()
+        self.addCleanup(client.close)
+        size, small = 3_000_000, 2_000
+        self.expect(client.make_bucket("photos"), 200)
+        for i in range(4):
+            self.expect(client.put("photos", f"large-{i}", bytes(size)), 200)
+            self.expect(client.put("photos", f"small-{i}", bytes(small)), 200)
+        report = self.report("--ban", "aws", "--ban", "EU", "--bucket", "photos")
+        self.assertEqual(sum(h["objects"] for h in report["holdings"]), 8)
+        self.assertEqual(sum(h["bytes"] for h in report["holdings"]), 4 * (size + small))
+        one, most = report["bans"]
+        self.assertEqual((one["islands"], one["unavailable_objects"], one["degraded_objects"], one["read_only"]), (["aws-ireland"], 0, 8, False))
+        # A sixth of what is stored; whoever rebuilds reads three such shards instead.
+        stored = sum(h["stored_bytes"] for h in report["holdings"])
+        self.assertAlmostEqual(one["copy_out"]["bytes"], stored / 6, delta=2)
+        self.assertAlmostEqual(one["rebuild_around"]["bytes"], stored / 2, delta=6)
+        self.assertGreater(stored, 4 * size * 2)
+        self.assertEqual((most["unavailable_objects"], most["unavailable_bytes"], most["read_only"]), (8, 4 * (size + small), True))
+        self.assertEqual(report["moves"], [], "all lies as it should")
+
+        placed = self.command("bucket", "place", "photos", "--policy", "no-us-read", "--dir", self.gateway.dir)
+        self.assertEqual(placed.returncode, 0, placed.stderr)
+        moves = self.report()["moves"]
+        self.assertTrue(moves)
+        for move in moves:
+            self.assertEqual((move["bucket"], move["policy"], move["from"]["code"]), ("photos", "no-us-read", [6, 3]))
+            self.assertNotIn("aws-ireland", move["to"]["islands"])
+            self.assertTrue(any("aws-ireland" in reason for reason in move["reasons"]), move["reasons"])
+        text = self.exposure("--bucket", "photos").stdout
+        self.assertIn("What has to move", text)
+        self.assertIn("as stored: photos", text, "judged as it lies, not only as it should")
+        self.assertIn("aws-ireland", text)
+        page = self.gateway.home / "page.html"
+        self.assertEqual(self.exposure("--ban", "aws", "--html", page).returncode, 0)
+        self.assertIn("no-us-read", page.read_text())
+        self.assertEqual(self.exposure("--ban", "atlantis").returncode, 1)
+
+    def test_a_policy_that_nothing_can_keep_is_named_with_its_line(self):
+        self.gateway = self.new_gateway().start()
+        self.assertEqual(self.gateway.stop(), 0)
+        config = self.gateway.dir / "archipel.toml"
+        good = config.read_text()
+        line = good.count("\n") + 2
+        for rules, what in (('allow = ["EU"]\nresidency_of = ["parent"]\ncode = [6, 3]\n', 'residency allow = ["EU"] of parent leaves'),
+                            ('allow = ["FR"]\n', 'residency allow = ["FR"] of place leaves 1 of 6 islands: ovh-gravelines'),
+                            ('allow = ["EU"]\ndeny = ["EU"]\n', 'deny = ["EU"]')):
+            with self.subTest(rules=rules):
+                config.write_text(good + f"\n[policy.impossible]\n{rules}")
+                run = self.exposure()
+                self.assertEqual((run.returncode, run.stdout), (1, ""))
+                self.assertIn(f"archipel.toml:{line}:", run.stderr)
+                self.assertIn(what, run.stderr)
+                self.assertIn("What would help" if "leaves" in what else "impossible", run.stderr)
+        for text, where, what in (('[policy.bad]\nallow = ["Europe"]\n', f"{line + 1}:10", '"Europe"'),
+                                  ('[policy.bad]\nadversaries = ["nobody-ltd"]\n', f"{line + 1}:16", "nobody-ltd"),
+                                  ('[class.personal2]\npolicy = "lost"\n', f"{line + 1}:10", "there is no [policy.lost]"),
+                                  ('[[keyholder]]\nid = "k"\nplace = "FR"\noperator = "FR"\nreach = [{ state = "CN", cap = "read", basis = "staff", '
+                                   'level = "Declared", source = "x", date = "2026-13-01" }]\n', f"{line + 4}:", "date")):
+            with self.subTest(text=text):
+                config.write_text(good + "\n" + text)
+                run = self.exposure()
+                self.assertEqual((run.returncode, run.stdout), (1, ""))
+                self.assertIn(f"archipel.toml:{where}", run.stderr)
+                self.assertIn(what, run.stderr)

@@ -257,7 +257,7 @@ for (const file of process.argv.slice(2))
         continue;
       }
       const found = page.answer(report, { ...page.noChanges(), bans: [`${target.kind}:${target.id}`] }).ban;
-      for (const name of ["islands", "gateways", "keyholders", "names", "keys_lost", "gateways_lost", "unavailable_objects", "unavailable_bytes", "degraded_objects", "degraded_bytes"])
+      for (const name of ["islands", "gateways", "keyholders", "names", "keys_lost", "gateways_lost", "read_only", "unavailable_objects", "unavailable_bytes", "degraded_objects", "degraded_bytes"])
         assert.deepEqual(found[name], ban[name], `${ban.target} ${name}`);
       for (const way of ["copy_out", "rebuild_around"]) {
         assert.equal(Math.round(found[way].bytes), ban[way].bytes, `${ban.target} ${way}`);

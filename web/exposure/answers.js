@@ -14,7 +14,7 @@ function providerName(id) {
 
 function className(item) {
   if (item.kind === "journal") return t("class.journal");
-  if (item.kind === "earlier") return t(item.owed ? "class.owed" : "class.earlier", { policy: item.policy });
+  if (item.kind === "earlier") return t(item.small ? "class.small" : item.owed ? "class.owed" : "class.earlier", { policy: item.policy });
   return item.policy || t("class.none");
 }
 
@@ -178,6 +178,7 @@ function renderBan(now) {
   return replace(by("ban-body"),
     el("p", { class: "lead" }, t("ban.lead", { who }), " ", ban.islands.length ? tn("ban.islands", ban.islands.length, { list: ban.islands.join(", ") }) : t("ban.no_island")),
     ban.keys_lost ? el("p", { class: "note strong" }, t("ban.keys_lost")) : null,
+    ban.read_only ? el("p", { class: "note strong" }, t("ban.read_only")) : null,
     ban.gateways_lost ? el("p", { class: "note strong" }, t("ban.gateways_lost")) : null,
     counted ? el("dl", { class: "answers" },
       figure("unavailable", [ban.unavailable_objects, ban.unavailable_bytes], formatNumber(ban.unavailable_objects), formatBytes(ban.unavailable_bytes), ban.unavailable_objects > 0),

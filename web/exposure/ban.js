@@ -24,8 +24,8 @@ function lostTo(facts, targets) {
   return lost;
 }
 
-// `holdings` as in the report; `prices` by provider. Times by each of `bandwidths`, in bits per second.
-function banReport(facts, holdings, prices, targets, bandwidths) {
+// `holdings`, `journal` as in the report; `prices` by provider. Times by each of `bandwidths`, in bits per second.
+function banReport(facts, holdings, prices, targets, bandwidths, journal) {
   const lost = lostTo(facts, targets);
   const gone = (kind, parties) => parties.filter((p) => lost.has(`${kind}/${p.id}`)).map((p) => p.id);
   const islands = gone("island", facts.islands);
@@ -35,6 +35,7 @@ function banReport(facts, holdings, prices, targets, bandwidths) {
     islands, keyholders, gateways, names: gone("name", facts.names),
     keys_lost: facts.keyholders.length > 0 && facts.keyholders.length - keyholders.length < facts.keys.threshold,
     gateways_lost: facts.gateways.length > 0 && gateways.length === facts.gateways.length,
+    read_only: Boolean(journal) && journal.islands.filter((id) => !islands.includes(id)).length < journal.quorum,
     holdings: [], unavailable_objects: 0, unavailable_bytes: 0, degraded_objects: 0, degraded_bytes: 0,
   };
   const copy = new Map();

@@ -60,7 +60,7 @@ function classesOf(report) {
       found = {
         key: journal ? "journal" : `${holding.policy}~${earlier + 1}`, policy: holding.policy, kind: journal ? "journal" : "earlier", code: holding.code,
         islands: holding.islands, owed: classes.some((c) => c.kind === "policy" && c.policy === holding.policy && samePlacing(c, { ...holding, confirmed: undefined })),
-        confirmed: holding.confirmed, warnings: [], holdings: [], data_classes: [],
+        small: Boolean(holding.in_commits), confirmed: holding.confirmed, warnings: [], holdings: [], data_classes: [],
       };
       classes.push(found);
     }
@@ -101,7 +101,7 @@ function answer(report, changes) {
   const classes = shownClasses(all).map((c) => ({ ...c, states: expose(facts, c, "states", lost), providers: expose(facts, c, "providers", lost) }));
   const holdings = all.flatMap((c) => c.holdings);
   const bandwidths = report.bits_per_second || [1e9, 1e10];
-  const ban = targets.length ? banReport(facts, holdings, report.prices, targets, bandwidths) : null;
+  const ban = targets.length ? banReport(facts, holdings, report.prices, targets, bandwidths, report.journal) : null;
   return { report, changes, facts, classes, left_out: all.length - classes.length, holdings, targets, lost, ban, bandwidths, leave: leaveEach(facts, classes, report.prices, bandwidths, lost) };
 }
 
