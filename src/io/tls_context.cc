@@ -3,6 +3,7 @@
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/ocsp.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
@@ -20,7 +21,8 @@ constexpr const char* kCiphers12 =
 constexpr const char* kCiphers13 =
     "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
 constexpr const char* kGroups = "X25519:P-256:P-384";
-constexpr uint8_t kAlpn[] = "\x08http/1.1";
+constexpr uint8_t kAlpn[] = "\x02h2\x08http/1.1";
+constexpr unsigned kAlpnOfH2 = 3;  // bytes of it
 constexpr long kTicketSeconds =
     std::chrono::duration_cast<std::chrono::seconds>(TicketKeys::kRotation).count();
 constexpr size_t kCertificatesMax = 16;  // in one chain
@@ -29,10 +31,12 @@ OpensslContext& of(SSL* ssl) {
   return *static_cast<OpensslContext*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl)));
 }
 
-int choose_protocol(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* in,
+int choose_protocol(SSL* ssl, const unsigned char** out, unsigned char* out_size, const unsigned char* in,
                     unsigned in_size, void*) {
   unsigned char* chosen = nullptr;
-  int found = SSL_select_next_proto(&chosen, out_size, kAlpn, sizeof kAlpn - 1, in, in_size);
+  const unsigned skipped = SSL_get_app_data(ssl) != nullptr ? 0 : kAlpnOfH2;
+  int found =
+      SSL_select_next_proto(&chosen, out_size, kAlpn + skipped, sizeof kAlpn - 1 - skipped, in, in_size);
   *out = chosen;
   return found == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
@@ -46,6 +50,18 @@ int show_certificate(SSL* ssl, void*) {
   if (!identities) return 0;
   const Identities::One& one = identities->find(SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name));
   return SSL_use_cert_and_key(ssl, one.leaf.get(), one.key.get(), one.chain.get(), 1);
+}
+
+// A client asked for the authority's word on our certificate.
+int staple(SSL* ssl, void*) {
+  std::shared_ptr<const Identities> identities = of(ssl).identities();
+  if (!identities) return SSL_TLSEXT_ERR_NOACK;
+  const Identities::One& one = identities->find(SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name));
+  if (one.ocsp.empty() || one.ocsp_until <= of(ssl).clock().unix_ms()) return SSL_TLSEXT_ERR_NOACK;
+  void* copy = OPENSSL_memdup(one.ocsp.data(), one.ocsp.size());  // OpenSSL takes it
+  if (copy == nullptr) return SSL_TLSEXT_ERR_NOACK;
+  SSL_set_tlsext_status_ocsp_resp(ssl, static_cast<unsigned char*>(copy), static_cast<long>(one.ocsp.size()));
+  return SSL_TLSEXT_ERR_OK;
 }
 
 int seal_ticket(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac,
@@ -92,10 +108,39 @@ bool matches(std::string_view pattern, std::string_view name) {
   return dot != std::string_view::npos && dot > 0 && name.substr(dot) == pattern.substr(1);
 }
 
+UnixMs to_ms(const ASN1_TIME* time) {
+  std::tm parts{};
+  if (ASN1_TIME_to_tm(time, &parts) != 1) return 0;
+  return static_cast<UnixMs>(timegm(&parts)) * 1000;
+}
+
 UnixMs end_of(const X509* leaf) {
-  std::tm end{};
-  CHECK(ASN1_TIME_to_tm(X509_get0_notAfter(leaf), &end) == 1);
-  return static_cast<UnixMs>(timegm(&end)) * 1000;
+  return to_ms(X509_get0_notAfter(leaf));
+}
+
+struct FreeOcsp {
+  void operator()(OCSP_RESPONSE* response) const { OCSP_RESPONSE_free(response); }
+  void operator()(OCSP_BASICRESP* response) const { OCSP_BASICRESP_free(response); }
+};
+
+// Until when the response may be stapled.
+Result<UnixMs> end_of_staple(const TlsIdentity& identity) {
+  auto bad = [&](const char* why) {
+    ERR_clear_error();
+    return fail(Code::invalid, identity.ocsp_from + " " + why +
+                                   "; fetch it anew, for instance with `openssl ocsp -respout`");
+  };
+  const auto* at = reinterpret_cast<const unsigned char*>(identity.ocsp_der.data());
+  std::unique_ptr<OCSP_RESPONSE, FreeOcsp> response(
+      d2i_OCSP_RESPONSE(nullptr, &at, static_cast<long>(identity.ocsp_der.size())));
+  if (!response) return bad("is no OCSP response in DER form");
+  if (OCSP_response_status(response.get()) != OCSP_RESPONSE_STATUS_SUCCESSFUL)
+    return bad("is an OCSP responder's refusal");
+  std::unique_ptr<OCSP_BASICRESP, FreeOcsp> basic(OCSP_response_get1_basic(response.get()));
+  if (!basic || OCSP_resp_count(basic.get()) == 0) return bad("is an OCSP response about nothing");
+  ASN1_GENERALIZEDTIME* next = nullptr;
+  OCSP_single_get0_status(OCSP_resp_get0(basic.get(), 0), nullptr, nullptr, nullptr, &next);
+  return next == nullptr ? INT64_MAX : to_ms(next);
 }
 
 }  // namespace
@@ -180,20 +225,24 @@ std::shared_ptr<TlsContext> make_tls_context(Random& random, Clock& clock) {
   return std::make_shared<OpensslContext>(random, clock);
 }
 
+void set_tls_defaults(SSL_CTX* c) {
+  CHECK(SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION) == 1);
+  CHECK(SSL_CTX_set_cipher_list(c, kCiphers12) == 1);
+  CHECK(SSL_CTX_set_ciphersuites(c, kCiphers13) == 1);
+  CHECK(SSL_CTX_set1_groups_list(c, kGroups) == 1);
+  SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+  // An idle connection keeps no record buffers.
+  SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                          SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_AUTO_RETRY);
+}
+
 OpensslContext::OpensslContext(Random& random, Clock& clock)
     : random_(random), clock_(clock), tickets_(random, clock), context_(SSL_CTX_new(TLS_server_method())) {
   SSL_CTX* c = context_.get();
   CHECK(c != nullptr);
   SSL_CTX_set_app_data(c, this);
-  CHECK(SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION) == 1);
-  CHECK(SSL_CTX_set_cipher_list(c, kCiphers12) == 1);
-  CHECK(SSL_CTX_set_ciphersuites(c, kCiphers13) == 1);
-  CHECK(SSL_CTX_set1_groups_list(c, kGroups) == 1);
-  SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
-                             SSL_OP_PRIORITIZE_CHACHA);
-  // An idle connection keeps no record buffers.
-  SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                          SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_AUTO_RETRY);
+  set_tls_defaults(c);
+  SSL_CTX_set_options(c, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
   // Sessions live in their tickets alone.
   SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
   static const unsigned char kName[] = "archipel";
@@ -204,11 +253,13 @@ OpensslContext::OpensslContext(Random& random, Clock& clock)
   SSL_CTX_set_tlsext_servername_callback(c, note_name);
   SSL_CTX_set_cert_cb(c, show_certificate, nullptr);
   SSL_CTX_set_alpn_select_cb(c, choose_protocol, nullptr);
+  SSL_CTX_set_tlsext_status_cb(c, staple);
 }
 
-SslPtr OpensslContext::new_session() {
+SslPtr OpensslContext::new_session(bool offers_h2) {
   SslPtr ssl(SSL_new(context_.get()));
   CHECK(ssl != nullptr);
+  if (offers_h2) SSL_set_app_data(ssl.get(), this);  // what choose_protocol looks at
   SSL_set_accept_state(ssl.get());
   return ssl;
 }
@@ -252,6 +303,10 @@ Result<Identities::One> OpensslContext::parse(const TlsIdentity& identity) {
   }
   if (end_of(one.leaf.get()) <= clock_.unix_ms())
     return fail(Code::invalid, "the certificate in " + identity.chain_from + " has expired; renew it");
+  if (!identity.ocsp_der.empty()) {
+    ASSIGN_OR_RETURN(one.ocsp_until, end_of_staple(identity));
+    one.ocsp = identity.ocsp_der;
+  }
   // What OpenSSL would refuse in a handshake is refused here.
   SslPtr probe = new_session();
   if (SSL_use_cert_and_key(probe.get(), one.leaf.get(), one.key.get(), one.chain.get(), 1) != 1)

@@ -34,6 +34,8 @@ struct Identities {
     std::unique_ptr<x509_st, OpensslFree> leaf;
     std::unique_ptr<stack_st_X509, OpensslFree> chain;
     std::unique_ptr<evp_pkey_st, OpensslFree> key;
+    std::string ocsp;               // DER
+    UnixMs ocsp_until = INT64_MAX;  // its nextUpdate
   };
   std::vector<One> all;  // never empty
 
@@ -70,8 +72,9 @@ class OpensslContext final : public TlsContext {
   Result<UnixMs> use(const std::vector<TlsIdentity>& identities) override;
 
   // A server's session without BIO.
-  SslPtr new_session();
+  SslPtr new_session(bool offers_h2 = false);
   Random& random() { return random_; }
+  Clock& clock() { return clock_; }
   TicketKeys& tickets() { return tickets_; }
   std::shared_ptr<const Identities> identities() const;
 
@@ -85,6 +88,9 @@ class OpensslContext final : public TlsContext {
   mutable std::mutex mutex_;
   std::shared_ptr<const Identities> identities_;
 };
+
+// What servers and clients of ours have in common: versions, ciphers, groups, modes.
+void set_tls_defaults(ssl_ctx_st* context);
 
 // The newest reason on OpenSSL's queue of this thread, which is emptied: "wrong version number". "" if there is none.
 std::string take_openssl_reason();

@@ -10,18 +10,11 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "io/sync.h"
-#include "io/tls_context.h"
+#include "io/tls_link.h"
 
 namespace archipel::io {
 namespace {
 
-constexpr size_t kPlainBytesMax = SSL3_RT_MAX_PLAIN_LENGTH;             // of a record
-constexpr size_t kRecordBytesMax = SSL3_RT_MAX_PLAIN_LENGTH + 5 + 256;  // sealed, with its header
-constexpr size_t kBatchRecords = 4;  // sealed before they are written, and read at once
-constexpr size_t kReplyBytesMax =
-    4u << 10;  // of OpenSSL's own, behind a full batch: answers to key updates, alerts
-constexpr size_t kBufferBytes = kBatchRecords * kRecordBytesMax + kReplyBytesMax;
-constexpr size_t kSparesMax = 32;
 // A client that spoke plain HTTP: what else it sends is dropped so that it gets to see our answer.
 constexpr size_t kPlainHttpBytesMax = 64u << 10;
 constexpr Duration kPlainHttpTimeout = std::chrono::seconds(2);
@@ -33,102 +26,6 @@ metrics::Counter handshakes{"archipel_tls_handshakes_total", "TLS handshakes tha
 metrics::Counter resumed{"archipel_tls_resumptions_total", "TLS handshakes that resumed a session"};
 metrics::Counter handshakes_failed{"archipel_tls_handshakes_failed_total",
                                    "TLS handshakes that failed or were given up"};
-
-std::unexpected<Error> closed_here() {
-  return fail(Code::cancelled, "the connection was closed on this side");
-}
-
-// What the streams of one listener share. One loop.
-struct Listening {
-  Listening(Loop& l, std::shared_ptr<OpensslContext> c) : loop(l), context(std::move(c)) {}
-  Loop& loop;
-  const std::shared_ptr<OpensslContext> context;
-  Semaphore slots{kTlsHandshakesMax};
-  std::vector<Buffer> spares;
-  Buffer scratch{kPlainBytesMax};  // small parts of one write, gathered into one record
-
-  Buffer take() {
-    if (spares.empty()) return Buffer(kBufferBytes);
-    Buffer buffer = std::move(spares.back());
-    spares.pop_back();
-    return buffer;
-  }
-  void give(Buffer& buffer) {
-    Buffer back = std::move(buffer);
-    buffer = Buffer();
-    if (!back.empty() && spares.size() < kSparesMax) spares.push_back(std::move(back));
-  }
-};
-
-// Bytes between OpenSSL and the connection.
-struct Pending {
-  Buffer bytes;
-  size_t begin = 0, end = 0;
-  bool empty() const { return begin == end; }
-  ByteView view() const { return bytes.view().subspan(begin, end - begin); }
-};
-
-// Everything of one connection. Operations hold it, so that it may be closed and left while they wait.
-struct Link {
-  enum class Phase { fresh, shaking, open, failed, closed };
-
-  Link(std::shared_ptr<Listening> s, std::unique_ptr<Stream> c) : shared(std::move(s)), inner(std::move(c)) {}
-  ~Link() {
-    shared->give(in.bytes);
-    shared->give(out.bytes);
-  }
-
-  const std::shared_ptr<Listening> shared;
-  const std::unique_ptr<Stream> inner;
-  SslPtr ssl;  // from the client's first byte on
-  Pending in, out;
-  Phase phase = Phase::fresh;
-  std::optional<Error> failure;  // phase failed
-  bool writing = false;          // somebody sends what is in `out`
-  bool notified = false;         // close_notify was said
-  bool blocked = false;          // reading wants to say something, and `out` is full
-  Event changed;                 // of phase; nobody writes any more
-
-  Result<void> usable() const {
-    if (phase == Phase::closed) return closed_here();
-    if (phase == Phase::failed) return fail(*failure);
-    return {};
-  }
-  std::unexpected<Error> fail_with(Error error) {
-    if (phase == Phase::closed) return closed_here();
-    phase = Phase::failed;
-    failure = error;
-    return fail(std::move(error));
-  }
-  Error broken(const char* where) {
-    std::string reason = take_openssl_reason();
-    return {Code::io,
-            std::string(where) + " with " + inner->peer() +
-                " failed: " + (reason.empty() ? "unknown reason" : reason),
-            {}};
-  }
-  void release_empty() {
-    if (in.empty()) shared->give(in.bytes);
-    if (out.empty() && !writing) {
-      out.begin = out.end = 0;
-      shared->give(out.bytes);
-    }
-  }
-  // OpenSSL may want to say something while it reads. What does not fit now leaves with the next write.
-  void reply() {
-    if (writing || out.empty()) return;
-    out.begin += inner->try_write(out.view());
-  }
-  void say_goodbye() {
-    if (phase != Phase::open || notified) return;
-    notified = true;
-    ERR_clear_error();
-    SSL_shutdown(ssl.get());
-    ERR_clear_error();
-    reply();
-  }
-  size_t encrypt(std::span<const ByteView>& parts, size_t& offset);
-};
 
 // --- OpenSSL's view of the connection ------------------------------------------------------------------------------------
 
@@ -176,7 +73,7 @@ BIO_METHOD* bio_method() {
 }
 
 void make_session(Link& link) {
-  link.ssl = link.shared->context->new_session();
+  link.ssl = link.shared->new_session(link);
   BIO* bio = BIO_new(bio_method());
   CHECK(bio != nullptr);
   BIO_set_data(bio, &link);
@@ -276,9 +173,11 @@ Task<Result<void>> exchange_handshake(std::shared_ptr<Link> link, Deadline deadl
 }
 
 Task<Result<void>> shake_hands(std::shared_ptr<Link> link, Deadline deadline) {
-  // Who says nothing costs nothing.
-  Result<void> spoken = co_await link->inner->wait_readable(deadline);
-  if (!spoken) co_return spoken;
+  if (!link->shared->client()) {
+    // Who says nothing costs nothing.
+    Result<void> spoken = co_await link->inner->wait_readable(deadline);
+    if (!spoken) co_return spoken;
+  }
   deadline = std::min(deadline, link->shared->loop.now() + kTlsHandshakeTimeout);
   Result<void> admitted = co_await link->shared->slots.acquire(1, deadline);
   if (!admitted) co_return admitted;
@@ -314,43 +213,6 @@ Task<Result<void>> establish(std::shared_ptr<Link> link, Deadline deadline) {
 }
 
 // --- plaintext -----------------------------------------------------------------------------------------------------------
-
-// Seals from the front of `parts` what fits into `out`; returns how many bytes of plaintext. 0: OpenSSL failed, or nothing is left.
-size_t Link::encrypt(std::span<const ByteView>& parts, size_t& offset) {
-  size_t total = 0;
-  for (;;) {
-    while (!parts.empty() && offset == parts.front().size()) {
-      parts = parts.subspan(1);
-      offset = 0;
-    }
-    const size_t used = out.bytes.empty() ? 0 : out.end;
-    if (parts.empty() || used + kRecordBytesMax + kReplyBytesMax > kBufferBytes) return total;
-    ByteView plain = parts.front().subspan(offset);
-    if (plain.size() >= kPlainBytesMax || parts.size() == 1) {
-      plain = plain.first(std::min(plain.size(), kPlainBytesMax));
-      offset += plain.size();
-    } else {
-      // A head and the first bytes of its body make one record.
-      size_t gathered = 0;
-      while (!parts.empty() && gathered < kPlainBytesMax) {
-        ByteView next = parts.front().subspan(offset);
-        size_t count = std::min(next.size(), kPlainBytesMax - gathered);
-        if (count > 0) std::memcpy(shared->scratch.data() + gathered, next.data(), count);
-        gathered += count;
-        offset += count;
-        if (offset < parts.front().size()) break;
-        parts = parts.subspan(1);
-        offset = 0;
-      }
-      plain = shared->scratch.view().first(gathered);
-    }
-    if (plain.empty()) continue;
-    size_t sealed = 0;
-    ERR_clear_error();
-    if (SSL_write_ex(ssl.get(), plain.data(), plain.size(), &sealed) != 1 || sealed != plain.size()) return 0;
-    total += sealed;
-  }
-}
 
 Task<Result<void>> write_all(std::shared_ptr<Link> link, std::span<const ByteView> parts, Deadline deadline) {
   if (link->phase != Link::Phase::open) CO_RETURN_IF_ERROR(co_await establish(link, deadline));
@@ -417,6 +279,25 @@ Task<Result<size_t>> read_some(std::shared_ptr<Link> link, MutableBytes out, Dea
   }
 }
 
+// What is here, without waiting; an answer of OpenSSL's own may have to wait for the next read.
+std::optional<Result<size_t>> read_now(Link& link, MutableBytes out) {
+  if (link.phase == Link::Phase::fresh || link.phase == Link::Phase::shaking) return std::nullopt;
+  if (Result<void> usable = link.usable(); !usable) return fail(usable.error());
+  std::optional<Result<size_t>> opened = decrypt(link, out);
+  if (opened || link.blocked || !link.in.empty()) return opened;
+  link.in = {link.shared->take(), 0, 0};
+  std::optional<Result<size_t>> got = link.inner->try_read(link.in.bytes.span());
+  if (got && *got && **got > 0) {
+    link.in.end = **got;
+    return decrypt(link, out);
+  }
+  link.release_empty();
+  if (!got) return std::nullopt;
+  if (!*got) return link.fail_with(got->error());
+  return link.fail_with(
+      {Code::io, link.inner->peer() + " ended the connection without saying so within TLS", {}});
+}
+
 Task<Result<void>> wait_for_more(std::shared_ptr<Link> link, Deadline deadline) {
   if (link->phase != Link::Phase::open) CO_RETURN_IF_ERROR(co_await establish(link, deadline));
   if (!link->in.empty() || SSL_has_pending(link->ssl.get()) == 1) co_return Result<void>();
@@ -428,8 +309,7 @@ Task<Result<void>> wait_for_more(std::shared_ptr<Link> link, Deadline deadline) 
 
 class TlsStream final : public Stream {
  public:
-  TlsStream(std::shared_ptr<Listening> shared, std::unique_ptr<Stream> inner)
-      : link_(std::make_shared<Link>(std::move(shared), std::move(inner))) {}
+  explicit TlsStream(std::shared_ptr<Link> link) : link_(std::move(link)) {}
   ~TlsStream() override { end(false); }
 
   Task<Result<void>> wait_readable(Deadline deadline) override { return wait_for_more(link_, deadline); }
@@ -439,6 +319,7 @@ class TlsStream final : public Stream {
   Task<Result<void>> write(std::span<const ByteView> parts, Deadline deadline) override {
     return write_all(link_, parts, deadline);
   }
+  std::optional<Result<size_t>> try_read(MutableBytes out) override { return read_now(*link_, out); }
   void shutdown_write() override {
     link_->say_goodbye();
     link_->inner->shutdown_write();
@@ -446,6 +327,13 @@ class TlsStream final : public Stream {
   void close(bool reset) override { end(reset); }
   std::string peer() const override { return link_->inner->peer(); }
   bool secure() const override { return true; }
+  std::string_view protocol() const override {
+    if (!link_->ssl) return {};
+    const unsigned char* name = nullptr;
+    unsigned size = 0;
+    SSL_get0_alpn_selected(link_->ssl.get(), &name, &size);
+    return {reinterpret_cast<const char*>(name), size};
+  }
 
  private:
   void end(bool reset) {
@@ -459,6 +347,15 @@ class TlsStream final : public Stream {
   const std::shared_ptr<Link> link_;
 };
 
+// The streams of one listener.
+struct Listening final : Shared {
+  Listening(Loop& l, std::shared_ptr<OpensslContext> c, bool h2)
+      : Shared(l), context(std::move(c)), offers_h2(h2) {}
+  SslPtr new_session(const Link&) override { return context->new_session(offers_h2); }
+  const std::shared_ptr<OpensslContext> context;
+  const bool offers_h2;
+};
+
 class TlsListener final : public Listener {
  public:
   TlsListener(std::shared_ptr<Listening> shared, std::unique_ptr<Listener> inner)
@@ -468,7 +365,7 @@ class TlsListener final : public Listener {
     Result<std::unique_ptr<Stream>> connection = co_await inner_->accept();
     // The listener may be gone when its accept() comes back with an error.
     if (!connection) co_return fail(std::move(connection).error());
-    std::unique_ptr<Stream> stream = std::make_unique<TlsStream>(shared_, std::move(*connection));
+    std::unique_ptr<Stream> stream = make_tls_stream(std::make_shared<Link>(shared_, std::move(*connection)));
     co_return std::move(stream);
   }
   void close() override { inner_->close(); }
@@ -481,11 +378,68 @@ class TlsListener final : public Listener {
 
 }  // namespace
 
+void Link::shut_down() {
+  ERR_clear_error();
+  SSL_shutdown(ssl.get());
+  ERR_clear_error();
+}
+
+// Seals from the front of `parts` what fits into `out`; returns how many bytes of plaintext. 0: OpenSSL failed, or nothing is left.
+size_t Link::encrypt(std::span<const ByteView>& parts, size_t& offset) {
+  size_t total = 0;
+  for (;;) {
+    while (!parts.empty() && offset == parts.front().size()) {
+      parts = parts.subspan(1);
+      offset = 0;
+    }
+    const size_t used = out.bytes.empty() ? 0 : out.end;
+    if (parts.empty() || used + kRecordBytesMax + kReplyBytesMax > kBufferBytes) return total;
+    ByteView plain = parts.front().subspan(offset);
+    if (plain.size() >= kPlainBytesMax || parts.size() == 1) {
+      plain = plain.first(std::min(plain.size(), kPlainBytesMax));
+      offset += plain.size();
+    } else {
+      // A head and the first bytes of its body make one record.
+      size_t gathered = 0;
+      while (!parts.empty() && gathered < kPlainBytesMax) {
+        ByteView next = parts.front().subspan(offset);
+        size_t count = std::min(next.size(), kPlainBytesMax - gathered);
+        if (count > 0) std::memcpy(shared->scratch.data() + gathered, next.data(), count);
+        gathered += count;
+        offset += count;
+        if (offset < parts.front().size()) break;
+        parts = parts.subspan(1);
+        offset = 0;
+      }
+      plain = shared->scratch.view().first(gathered);
+    }
+    if (plain.empty()) continue;
+    size_t sealed = 0;
+    ERR_clear_error();
+    if (SSL_write_ex(ssl.get(), plain.data(), plain.size(), &sealed) != 1 || sealed != plain.size()) return 0;
+    total += sealed;
+  }
+}
+
+std::unique_ptr<Stream> make_tls_stream(std::shared_ptr<Link> link) {
+  return std::make_unique<TlsStream>(std::move(link));
+}
+
+Task<Result<void>> tls_handshake(std::shared_ptr<Link> link, Deadline deadline) {
+  return establish(std::move(link), deadline);
+}
+
+Link& link_of(SSL* ssl) {
+  return *static_cast<Link*>(BIO_get_data(SSL_get_rbio(ssl)));
+}
+
 std::unique_ptr<Listener> make_tls_listener(Loop& loop, std::unique_ptr<Listener> inner,
-                                            std::shared_ptr<TlsContext> context) {
+                                            std::shared_ptr<TlsContext> context,
+                                            const TlsListenerOptions& options) {
   auto own = std::dynamic_pointer_cast<OpensslContext>(std::move(context));
   CHECK(own != nullptr);
-  return std::make_unique<TlsListener>(std::make_shared<Listening>(loop, std::move(own)), std::move(inner));
+  return std::make_unique<TlsListener>(std::make_shared<Listening>(loop, std::move(own), options.h2),
+                                       std::move(inner));
 }
 
 }  // namespace archipel::io
