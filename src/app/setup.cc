@@ -44,6 +44,16 @@ operator = "FR"
 parent = "FR"
 plaintext = true
 
+# What lies on islands is sealed: it takes the keyring, too, to read it, and that is here alone.
+[[keyholder]]
+id = "keyring-at-home"
+place = "FR"
+operator = "FR"
+parent = "FR"
+
+[keys]
+threshold = 1                 # so many key holders together open what is sealed
+
 # Where buckets that ask for it may lie: archipel bucket place BUCKET --policy eu-only. Without a policy a bucket lies on all six islands.
 [policy.eu-only]
 allow = ["EU"]                # the ground the islands stand on
@@ -138,6 +148,13 @@ credentials_file = "credentials"   # the first account, in the form of an AWS cr
 # operator = "DE"
 # parent = "DE"
 # plaintext = true            # a gateway sees what clients store
+# [[keyholder]]               # who has the keyring: what lies on islands is sealed. Without this, whoever has enough shards counts as a reader
+# id = "keyring-here"
+# place = "DE"
+# operator = "DE"
+# parent = "DE"
+# [keys]
+# threshold = 1               # so many key holders together open what is sealed
 
 # Where buckets may lie. A bucket follows the policy it names (archipel bucket place BUCKET --policy eu-only; when it is made, LocationConstraint
 # "REGION:eu-only"), else that of its data class, else "default": all islands. Policies need the place of every island, are solved at start and at

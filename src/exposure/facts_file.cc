@@ -104,6 +104,11 @@ Result<FactsFile> FactsLoader::load(const TomlValue& document) {
     out_.notes.push_back(fmt::format(
         "{}: no [[gateway]] is given: who could reach the machine that holds the keys is not counted",
         file_));
+  if (config_ && out_.facts.keyholders.empty())
+    out_.notes.push_back(fmt::format(
+        "{}: no [[keyholder]] is given: that islands hold sealed bytes only is not counted, and whoever has "
+        "enough shards is taken to read them",
+        file_));
   return std::move(out_);
 }
 
