@@ -147,15 +147,18 @@ io::Task<Result<void>> bucket_list(Operation* op) {
     std::ranges::sort(owners);
     owners.erase(std::unique(owners.begin(), owners.end()), owners.end());
   }
+  std::vector<std::string> names;
   for (const std::string& owner : owners) {
     auto buckets = co_await op->store.list_buckets(owner);
     if (!buckets) co_return fail(std::move(buckets).error());
-    for (const store::BucketInfo& listed : *buckets) {
-      auto info = co_await op->store.head_bucket(listed.name);
-      if (!info) continue;  // deleted meanwhile
-      Result<void> told = co_await tell_bucket(op, std::move(*info), false);
-      if (!told) co_return told;
-    }
+    for (const store::BucketInfo& listed : *buckets) names.push_back(listed.name);
+  }
+  std::ranges::sort(names);
+  for (const std::string& name : names) {
+    auto info = co_await op->store.head_bucket(name);
+    if (!info) continue;  // deleted meanwhile
+    Result<void> told = co_await tell_bucket(op, std::move(*info), false);
+    if (!told) co_return told;
   }
   co_return Result<void>{};
 }
