@@ -114,7 +114,7 @@ def page():
     lines = ["# S3 compatibility", "",
              "Written by `scripts/s3_compatibility.py` from the door's table of operations and from the tests; do not edit. The last column counts those tests of",
              "ceph/s3-tests, unpatched, that exercise the operation and pass ([s3-tests.md](s3-tests.md) has them one by one). What is not offered answers `NotImplemented`",
-             "and stores nothing: no sub-resource, `x-amz-` header or value is ignored in silence.", "",
+             "and stores nothing: no sub-resource, `x-amz-` or `x-archipel-` header or value is ignored in silence.", "",
              "## Operations", "", "| operation | request | notes | tests | s3-tests |", "|---|---|---|---|---:|"]
     without = []
     for row in rows:
@@ -132,7 +132,7 @@ def page():
         names = arrays.get(row["parameters"], [])
         if row["handler"] != "nullptr" and names:
             lines.append(f"| {row['name']} | " + ", ".join(f"`{n}`" if n != "*" else "any" for n in names) + " |")
-    lines += ["", "## Headers", "", "`x-amz-` headers, and the operations that take them; `name=value` means that only this value is taken.", "",
+    lines += ["", "## Headers", "", "`x-amz-` and `x-archipel-` headers, and the operations that take them; `name=value` means that only this value is taken.", "",
               "| header | operations | notes | tests | s3-tests |", "|---|---|---|---|---:|"]
     takes = {}
     for row in rows:

@@ -90,6 +90,9 @@ TEST_F(DoorTest, BucketsSayWhereTheyGo) {
   EXPECT_EQ(
       world.send("PUT", "/six", {{"x-archipel-placement", "other"}}, document("archipel-1:eu-only")).code(),
       "InvalidArgument");
+  // A slip of the pen does not place a bucket anywhere.
+  EXPECT_EQ(world.send("PUT", "/six", {{"x-archipel-class", "personal"}}).code(), "NotImplemented");
+  EXPECT_EQ(world.send("PUT", "/bucket/key", {{"x-archipel-placement", "eu-only"}}).code(), "NotImplemented");
   EXPECT_EQ(world.send("HEAD", "/six").status, 404);
 }
 

@@ -67,7 +67,8 @@ constexpr Name kListing[] = {"x-amz-optional-object-attributes=none"};
 constexpr Name kCreateBucket[] = {
     "x-amz-checksum-crc32", "x-amz-checksum-crc32c",  "x-amz-checksum-crc64nvme",
     "x-amz-checksum-sha1",  "x-amz-checksum-sha256",  "x-amz-acl",
-    "x-amz-grant-",         "x-amz-object-ownership", "x-amz-bucket-object-lock-enabled"};
+    "x-amz-grant-",         "x-amz-object-ownership", "x-amz-bucket-object-lock-enabled",
+    "x-archipel-placement", "x-archipel-data-class"};
 
 // Lists that several operations share, and what each adds.
 template <size_t... N>
@@ -283,8 +284,8 @@ Result<void> check_allowed(Operation operation, const http::Request& request, co
                                           "\" is not offered for " + std::string(row.name) + ".");
   }
   for (const auto& [name, value] : request.headers) {
-    if (name.starts_with("x-amz-") && !contains(kAnyHeader, name) &&
-        !header_allowed(row.headers, name, value))
+    const bool asks = name.starts_with("x-amz-") || name.starts_with("x-archipel-");
+    if (asks && !contains(kAnyHeader, name) && !header_allowed(row.headers, name, value))
       return refuse("NotImplemented", "The header " + name + " is not offered for " + std::string(row.name) +
                                           ", or not with this value.");
   }

@@ -263,10 +263,15 @@ static Identity identity_of(std::shared_ptr<const store::Account> account) {
   return identity;
 }
 
+// S3's own headers, and ours.
+static bool asks_something(std::string_view name) {
+  return name.starts_with("x-amz-") || name.starts_with("x-archipel-");
+}
+
 // A header that decides something is said once, or two readers of the request could differ.
 static Result<void> check_single_headers(const http::Headers& headers) {
   for (const auto& [name, value] : headers) {
-    bool single = (name.starts_with("x-amz-") && !name.starts_with("x-amz-meta-")) || name == "host" ||
+    bool single = (asks_something(name) && !name.starts_with("x-amz-meta-")) || name == "host" ||
                   name == "date" || name == "content-md5";
     if (single && headers.count(name) > 1)
       return refuse("InvalidRequest", "The header " + name + " is given more than once.");
@@ -294,7 +299,7 @@ static Result<void> check_headers(const http::Headers& headers, const Authorizat
   };
   if (headers.find("host") == nullptr) return refuse("MissingSecurityHeader", "The Host header is missing.");
   for (const auto& [name, value] : headers)
-    if ((name.starts_with("x-amz-") || name == "host") && !is_signed(name))
+    if ((asks_something(name) || name == "host") && !is_signed(name))
       return refuse("AccessDenied",
                     "There were headers present in the request which were not signed: " + name);
   return check_single_headers(headers);

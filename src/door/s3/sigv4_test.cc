@@ -200,6 +200,7 @@ TEST(SigV4, EachFaultHasItsOwnError) {
       {"unknown key", [](auto& r) { replace(r, kExampleKey, "AKNOBODY"); }, "InvalidAccessKeyId"},
       {"host unsigned", [](auto& r) { replace(r, "host;", ""); }, "AccessDenied"},
       {"x-amz unsigned", [](auto& r) { r.headers.add("x-amz-acl", "public-read"); }, "AccessDenied"},
+      {"ours unsigned", [](auto& r) { r.headers.add("x-archipel-placement", "a"); }, "AccessDenied"},
       {"signed, absent", [](auto& r) { replace(r, "host;", "accept;host;"); }, "SignatureDoesNotMatch"},
       {"date garbage", [](auto& r) { r.headers.set("x-amz-date", "yesterday"); }, "AccessDenied"},
       {"presigned", [](auto& r) { r.target += "?X-Amz-Signature=abc"; }, "InvalidArgument"},
