@@ -10,6 +10,7 @@
 
 #include "app/admin.h"
 #include "app/config.h"
+#include "app/edge_command.h"
 #include "app/exposure_command.h"
 #include "app/gateway.h"
 #include "app/identity_commands.h"
@@ -427,6 +428,8 @@ int main_entry(int argc, char** argv) {
   add_identity_commands(app, identity);
   ExposureCommand exposure;
   add_exposure_command(app, exposure);
+  EdgeCommand edge;
+  add_edge_command(app, edge);
 
   try {
     app.parse(argc, argv);
@@ -438,6 +441,7 @@ int main_entry(int argc, char** argv) {
   if (serve_command->parsed()) return serve(file, said);
   if (!identity.fields["op"].empty()) return run_identity_command(std::move(identity));
   if (exposure.given) return run_exposure_command(exposure);
+  if (edge.given) return run_edge_command(edge);
   if (!dir.empty()) file = dir + "/archipel.toml";
   if (file.empty()) {
     fmt::print(stderr, "archipel: say where: --config FILE, or --dir DIR\n");

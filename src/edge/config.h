@@ -14,7 +14,7 @@
 //   [proxy]    name = "archipel" (in Via and Cache-Status), trust = ["10.0.0.0/8"]: peers whose X-Forwarded-* are believed; take_over = DIR: where
 //              edge.sock lies, through which a successor gets the listening sockets; geo_database = FILE (MaxMind's format)
 //   [[site]]   name, hosts, origins = ["http://10.0.0.1:8000"], host_header, https_only, connect_timeout, response_timeout, origin_connections,
-//              origin_idle, origin_idle_timeout, verify_tls, ca_file
+//              origin_idle, origin_idle_timeout, ca_file
 //     [site.cache]      on, heuristic, heuristic_max, default_ttl, negative_ttl, stale_while_revalidate, stale_if_error, hit_for_miss,
 //                       client_directives, normalise_languages, slices, status_field, object_max
 //     [[site.ttl]]      status = [404], path = "/img/*", type = "image/*", ttl = "1h", override

@@ -105,7 +105,6 @@ struct OriginPolicy {
   int connections_max = 256;     // to each origin, of one loop
   int idle_max = 32;             // kept open, of one loop
   Duration idle_timeout = std::chrono::seconds(30);
-  bool verify_tls = true;
   std::string ca_file;  // PEM; empty: the system's
   bool operator==(const OriginPolicy&) const = default;
 };

@@ -186,7 +186,6 @@ struct SiteLoader {
     RETURN_IF_ERROR(take_duration(table, "origin_idle_timeout", o.idle_timeout, kMillisecond, kTimeoutMax));
     RETURN_IF_ERROR(table.number("origin_connections", o.connections_max, 1, 100'000));
     RETURN_IF_ERROR(table.number("origin_idle", o.idle_max, 0, 100'000));
-    RETURN_IF_ERROR(table.truth("verify_tls", o.verify_tls));
     RETURN_IF_ERROR(table.text("ca_file", o.ca_file));
     if (!o.ca_file.empty()) o.ca_file = resolve(o.ca_file);
     return {};

@@ -1,0 +1,276 @@
+#include "app/edge_process.h"
+
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <csignal>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "app/origin_connector.h"
+#include "app/tls_files.h"
+#include "base/log.h"
+#include "edge/node.h"
+#include "http/server.h"
+#include "io/signals.h"
+#include "io/sync.h"
+#include "io/tls.h"
+#include "io/workers.h"
+
+namespace archipel::app {
+namespace {
+
+constexpr int kWorkerThreads = 4;  // the disk tier, files, the log
+
+log::Level level_of(const std::string& name) {
+  if (name == "debug") return log::Level::debug;
+  if (name == "warn") return log::Level::warn;
+  if (name == "error") return log::Level::error;
+  return log::Level::info;
+}
+
+void apply_log_config(const edge::Config& config) {
+  log::set_level(level_of(config.log_level));
+  log::set_json(config.log_json);
+}
+
+void raise_descriptor_limit() {
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+  }
+}
+
+std::vector<TlsConfig> tls_tables(const edge::Config& config) {
+  std::vector<TlsConfig> out;
+  for (const edge::TlsTable& table : config.tls)
+    out.push_back({table.hosts, table.cert, table.key, table.where});
+  return out;
+}
+
+class EdgeProcess {
+ public:
+  EdgeProcess(edge::Config config, const std::function<void(const EdgeReady&)>& on_ready)
+      : config_(std::move(config)), on_ready_(on_ready) {}
+
+  Result<void> run();
+
+ private:
+  // One event loop with its thread (loop 0 runs on the main thread), its listeners and its server.
+  struct Core {
+    std::unique_ptr<io::Loop> loop;
+    std::unique_ptr<io::Listener> listener, tls_listener;
+    std::unique_ptr<http::Server> server;
+    std::optional<io::Task<void>> serving, tls_serving;
+    std::thread thread;
+  };
+
+  io::Task<void> live();
+  Result<void> open();
+  Result<void> listen();
+  Result<std::string> listen_on(const std::string& wanted, std::unique_ptr<io::Listener> Core::* which);
+  Result<void> listen_admin();
+  static io::Task<void> serve_on(EdgeProcess* process, http::Server* server, io::Listener* listener);
+  void on_signal(int signal);
+  void stop();
+  static io::Task<void> reload(EdgeProcess* process);
+
+  io::Loop& home() { return *cores_.front().loop; }
+
+  edge::Config config_;
+  const std::function<void(const EdgeReady&)>& on_ready_;
+  EdgeReady ready_;
+  Result<void> outcome_;
+
+  std::vector<Core> cores_;
+  std::unique_ptr<io::Workers> workers_;
+  std::unique_ptr<OriginConnector> connector_;
+  std::shared_ptr<edge::Cache> cache_;
+  std::unique_ptr<edge::Node> node_;
+  std::unique_ptr<io::SignalWatch> signals_;
+  std::shared_ptr<io::TlsContext> tls_;
+  std::unique_ptr<TlsFiles> tls_files_;
+  std::optional<Core> admin_;  // shares loop 0; only listener and server are used
+
+  bool stop_ = false;         // home loop
+  size_t cores_serving_ = 0;  // home loop
+  io::Event changed_;         // stop_ or cores_serving_ changed; home loop
+  io::TaskScope reloads_;
+};
+
+Result<void> EdgeProcess::run() {
+  apply_log_config(config_);
+  raise_descriptor_limit();
+  int threads = config_.threads != 0
+                    ? config_.threads
+                    : static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
+  cores_.resize(static_cast<size_t>(threads));
+  for (Core& core : cores_) core.loop = io::make_loop();
+  ASSIGN_OR_RETURN(signals_, io::watch_signals(home(), [this](int signal) { on_signal(signal); }));
+  workers_ = io::make_workers(kWorkerThreads);
+  RETURN_IF_ERROR(open());
+  std::optional<io::Task<void>> life;
+  home().post([&] { life.emplace(live()); });
+  for (size_t i = 1; i < cores_.size(); ++i)
+    cores_[i].thread = std::thread([loop = cores_[i].loop.get()] { loop->run(); });
+  home().run();
+  for (Core& core : cores_) {
+    core.loop->stop();
+    if (core.thread.joinable()) core.thread.join();
+  }
+  if (cache_) cache_->close();
+  return outcome_;
+}
+
+Result<void> EdgeProcess::open() {
+  cache_ = edge::make_cache(config_.cache, *workers_, system_clock(), system_random());
+  connector_ = std::make_unique<OriginConnector>(io::tcp_network(), *workers_, system_clock());
+  std::vector<io::Loop*> loops;
+  for (Core& core : cores_) loops.push_back(core.loop.get());
+  node_ = std::make_unique<edge::Node>(edge::NodeParts{std::move(loops),
+                                                       *cache_,
+                                                       {system_random().bytes<16>()},
+                                                       *connector_,
+                                                       *workers_,
+                                                       system_clock(),
+                                                       system_random(),
+                                                       [this] { stop(); }});
+  return node_->apply(config_);
+}
+
+io::Task<void> EdgeProcess::live() {
+  outcome_ = listen();
+  if (outcome_ && !stop_) {
+    node_->set_ready(true);
+    node_->start();
+    if (tls_files_) tls_files_->start();
+    on_ready_(ready_);
+    while (!stop_) co_await changed_.wait();
+    node_->set_ready(false);
+    log::info("edge.draining");
+  }
+  for (Core& core : cores_)
+    if (core.server) core.server->drain();
+  if (admin_ && admin_->server) admin_->server->drain();
+  co_await reloads_.join();
+  if (tls_files_) co_await tls_files_->close();
+  while (cores_serving_ > 0) co_await changed_.wait();
+  co_await node_->close();
+  if (outcome_) log::info("edge.stopped");
+  for (Core& core : cores_) core.loop->stop();
+}
+
+// All loops on one address; returns it with the real port.
+Result<std::string> EdgeProcess::listen_on(const std::string& wanted,
+                                           std::unique_ptr<io::Listener> Core::* which) {
+  std::string address = wanted;
+  // With SO_REUSEPORT another process of this user would share the port in silence: a plain bind says first whether somebody has it.
+  if (!address.ends_with(":0")) {
+    ASSIGN_OR_RETURN(auto probe, io::tcp_network().listen(home(), address, false));
+    probe->close();
+  }
+  for (Core& core : cores_) {
+    ASSIGN_OR_RETURN(core.*which, io::tcp_network().listen(*core.loop, address, true));
+    address = (core.*which)->address();
+  }
+  return address;
+}
+
+Result<void> EdgeProcess::listen_admin() {
+  admin_.emplace();
+  ASSIGN_OR_RETURN(admin_->listener, io::tcp_network().listen(home(), config_.admin_listen, false));
+  ready_.admin_address = admin_->listener->address();
+  admin_->server = http::make_server(home(), node_->admin_handler(), config_.limits);
+  return {};
+}
+
+Result<void> EdgeProcess::listen() {
+  http::Limits limits = config_.limits;
+  limits.connections_max = std::max(1, limits.connections_max / static_cast<int>(cores_.size()));
+  if (!config_.listen.empty()) {
+    ASSIGN_OR_RETURN(ready_.address, listen_on(config_.listen, &Core::listener));
+  }
+  if (config_.tls_listen) {
+    tls_ = io::make_tls_context(system_random(), system_clock());
+    tls_files_ = std::make_unique<TlsFiles>(*tls_, *workers_, system_clock());
+    RETURN_IF_ERROR(tls_files_->load(tls_tables(config_)));
+    ASSIGN_OR_RETURN(ready_.tls_address, listen_on(*config_.tls_listen, &Core::tls_listener));
+  }
+  if (!config_.admin_listen.empty()) RETURN_IF_ERROR(listen_admin());
+  for (size_t i = 0; i < cores_.size(); ++i) {
+    Core& core = cores_[i];
+    if (core.tls_listener)
+      core.tls_listener = io::make_tls_listener(*core.loop, std::move(core.tls_listener), tls_);
+    core.server = http::make_server(*core.loop, node_->handler(i), limits, system_clock(), edge::Node::page,
+                                    {.forward_date = true});
+    for (auto [listener, serving] :
+         {std::pair{core.listener.get(), &core.serving}, {core.tls_listener.get(), &core.tls_serving}}) {
+      if (listener == nullptr) continue;
+      ++cores_serving_;
+      core.loop->post([this, &core, listener, serving] {
+        serving->emplace(serve_on(this, core.server.get(), listener));
+      });
+    }
+  }
+  if (admin_) {
+    ++cores_serving_;
+    admin_->serving.emplace(serve_on(this, admin_->server.get(), admin_->listener.get()));
+  }
+  return {};
+}
+
+io::Task<void> EdgeProcess::serve_on(EdgeProcess* process, http::Server* server, io::Listener* listener) {
+  co_await server->serve(*listener);
+  process->home().post([process] {
+    --process->cores_serving_;
+    process->changed_.notify_all();
+  });
+}
+
+void EdgeProcess::stop() {
+  stop_ = true;
+  changed_.notify_all();
+}
+
+void EdgeProcess::on_signal(int signal) {
+  if (signal != SIGHUP) return stop();
+  if (reloads_.active() == 0 && !stop_) reloads_.spawn(reload(this));
+}
+
+// Everything but addresses, threads, limits and the cache's sizes can change while it serves. A file that is not good changes nothing.
+io::Task<void> EdgeProcess::reload(EdgeProcess* process) {
+  const std::string file = process->config_.file;
+  auto fresh = co_await process->workers_->run([file] { return edge::load_config(file); });
+  Result<void> applied;
+  if (!fresh)
+    applied = fail(fresh.error());
+  else
+    applied = process->node_->apply(*fresh);
+  if (!applied) {
+    log::error("config.refused", {{"reason", applied.error().message}, {"kept", "the one before"}});
+    co_return;
+  }
+  const edge::Config& old = process->config_;
+  if (fresh->listen != old.listen || fresh->tls_listen != old.tls_listen || fresh->threads != old.threads ||
+      fresh->admin_listen != old.admin_listen || fresh->cache.disk_dir != old.cache.disk_dir ||
+      fresh->cache.memory_bytes != old.cache.memory_bytes || fresh->cache.disk_bytes != old.cache.disk_bytes)
+    log::warn("config.needs_restart",
+              {{"reason", "addresses, threads and sizes of the cache stay as they were"}});
+  apply_log_config(*fresh);
+  process->connector_->forget();
+  if (process->tls_files_ && !fresh->tls.empty()) process->tls_files_->reload(tls_tables(*fresh));
+  process->config_ = std::move(*fresh);
+  log::info("config.reloaded", {{"file", file}});
+}
+
+}  // namespace
+
+Result<void> run_edge(edge::Config config, const std::string&,
+                      const std::function<void(const EdgeReady&)>& on_ready) {
+  return EdgeProcess(std::move(config), on_ready).run();
+}
+
+}  // namespace archipel::app

@@ -1,0 +1,295 @@
+#include "edge/node.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "edge/exchange_view.h"
+#include "edge/gate.h"
+#include "edge/pass.h"
+#include "edge/site_config.h"
+#include "io/sync.h"
+
+namespace archipel::edge {
+namespace {
+
+constexpr size_t kTokenBytesMin = 16, kTokenBytesMax = 4096;
+
+metrics::Counter unknown_hosts{"archipel_edge_unknown_hosts_total", "Requests for hosts that no site has"};
+
+std::string version_of(const http::Request& request) {
+  return request.major_version == 1 ? fmt::format("HTTP/1.{}", request.minor_version)
+                                    : fmt::format("HTTP/{}", request.major_version);
+}
+
+// What the site's upstream was made from is the same: its connections are kept.
+std::shared_ptr<Upstream> same_upstream(const Snapshot* old, const SitePolicy& policy) {
+  if (old == nullptr) return nullptr;
+  for (const auto& site : old->sites.all())
+    if (site->policy().origin == policy.origin && site->policy().name == policy.name)
+      return site->shared_upstream();
+  return nullptr;
+}
+
+std::shared_ptr<SiteStats> same_stats(const Snapshot* old, const std::string& name) {
+  if (old != nullptr)
+    for (const auto& site : old->sites.all())
+      if (site->name() == name) return site->stats();
+  return std::make_shared<SiteStats>();
+}
+
+bool needs_client(const SitePolicy& policy) {
+  return policy.geo.used() || policy.limit.rate > 0;
+}
+
+// Answers without asking anybody.
+io::Task<void> answer_here(http::Exchange& exchange, http::Response response, std::string body,
+                           Served& served) {
+  served.how = Served::How::refused;
+  served.status = response.status;
+  served.body_bytes = body.size();
+  auto sent = co_await exchange.respond(std::move(response), std::move(body));
+  served.complete = sent.has_value();
+}
+
+}  // namespace
+
+// What belongs to one loop.
+struct Node::Core {
+  size_t index = 0;
+  io::Loop* loop = nullptr;
+  std::shared_ptr<const Snapshot> snapshot;
+  std::unique_ptr<Front> front;
+};
+
+// A request as it went.
+struct Node::Account {
+  TimePoint began{};
+  UnixMs began_ms = 0;
+  std::string client;
+  std::string_view site, how;
+  size_t how_index = SiteStats::kHows - 1;  // the gate's, until it is served
+  SiteStats* stats = nullptr;
+  Served served;
+
+  void take(Served&& outcome) {
+    served = std::move(outcome);
+    how_index = static_cast<size_t>(served.how);
+    how = SiteStats::kNames[how_index];
+  }
+};
+
+Node::Node(NodeParts parts) : parts_(std::move(parts)) {
+  for (size_t i = 0; i < parts_.loops.size(); ++i) {
+    auto core = std::make_unique<Core>();
+    core->index = i;
+    core->loop = parts_.loops[i];
+    cores_.push_back(std::move(core));
+  }
+}
+
+Node::~Node() = default;
+
+http::Page Node::page(int status, std::string_view why) {
+  http::Page page;
+  page.response.status = status;
+  page.response.headers.add("content-type", "text/plain; charset=utf-8");
+  // A request's own mistake must not be what others get.
+  page.response.headers.add("cache-control", "no-store");
+  page.body = fmt::format("{}: {}\n", status, why);
+  return page;
+}
+
+Result<void> Node::read_token(const std::string& path) {
+  if (path.empty()) {
+    token_.clear();
+    return {};
+  }
+  struct stat info{};
+  if (stat(path.c_str(), &info) == 0 && (info.st_mode & (S_IRGRP | S_IROTH)) != 0)
+    return fail(Code::invalid, fmt::format("the token {0} may be read by others; run: chmod 600 {0}", path));
+  ASSIGN_OR_RETURN(std::string token, read_config_text(path, kTokenBytesMax));
+  token.erase(token.find_last_not_of(" \t\r\n") + 1);
+  if (token.size() < kTokenBytesMin)
+    return fail(
+        Code::invalid,
+        fmt::format("the token in {} is shorter than {} characters; make one with: openssl rand -hex 32 > {}",
+                    path, kTokenBytesMin, path));
+  token_ = std::move(token);
+  return {};
+}
+
+Result<void> Node::apply(const Config& config) {
+  auto fresh = std::make_shared<Snapshot>();
+  fresh->proxy = std::make_shared<ProxyPolicy>(ProxyPolicy{config.name, config.trust});
+  if (!config.geo_database.empty()) {
+    ASSIGN_OR_RETURN(fresh->geo, open_geo(config.geo_database));
+  }
+  for (const SitePolicy& policy : config.sites) {
+    std::shared_ptr<Upstream> upstream = same_upstream(newest_.get(), policy);
+    if (upstream == nullptr)
+      upstream = std::make_shared<Origins>(policy.origin, parts_.loops, parts_.connector, parts_.clock);
+    fresh->sites.add(std::make_shared<PolicySite>(policy, fresh->proxy, std::move(upstream),
+                                                  same_stats(newest_.get(), policy.name)));
+  }
+  // What can fail comes first.
+  if (access_log_ == nullptr) {
+    auto log = std::make_unique<AccessLog>(config.access, cores_.size(), parts_.workers);
+    RETURN_IF_ERROR(log->open());
+    RETURN_IF_ERROR(read_token(config.admin_token_file));
+    access_log_ = std::move(log);
+    rates_ = std::make_unique<Rates>(static_cast<size_t>(config.rate_clients_max), parts_.random);
+  } else {
+    RETURN_IF_ERROR(read_token(config.admin_token_file));
+    RETURN_IF_ERROR(access_log_->reopen(config.access));
+  }
+  newest_ = fresh;
+  for (auto& core : cores_) {
+    if (core->snapshot == nullptr)
+      core->snapshot = newest_;  // before its loop runs
+    else
+      core->loop->post([core = core.get(), fresh = newest_] { core->snapshot = fresh; });
+  }
+  return {};
+}
+
+http::Handler Node::handler(size_t loop) {
+  return [this, core = cores_[loop].get()](http::Exchange& exchange) { return handle(this, core, exchange); };
+}
+
+http::Handler Node::admin_handler() {
+  return [this](http::Exchange& exchange) { return handle_admin(this, exchange); };
+}
+
+void Node::start() {
+  access_log_->start();
+}
+
+void Node::tell(Core& core, const http::Request& request, const Account& account) {
+  const Served& served = account.served;
+  if (account.stats != nullptr) {
+    SiteStats& mine = *account.stats;
+    mine.requests[account.how_index].fetch_add(1, std::memory_order_relaxed);
+    mine.client_bytes.fetch_add(served.body_bytes, std::memory_order_relaxed);
+    mine.origin_bytes.fetch_add(served.origin_bytes, std::memory_order_relaxed);
+    if (served.body_bytes > served.origin_bytes)
+      mine.saved_bytes.fetch_add(served.body_bytes - served.origin_bytes, std::memory_order_relaxed);
+  }
+  if (!access_log_->on()) return;
+  const std::string version = version_of(request);
+  AccessRecord record;
+  record.at_ms = account.began_ms;
+  record.client = account.client.empty() ? std::string_view(request.peer) : std::string_view(account.client);
+  record.site = account.site;
+  record.method = request.method;
+  record.host = request.headers.get("host");
+  record.target = request.target;
+  record.version = version;
+  record.referer = request.headers.get("referer");
+  record.user_agent = request.headers.get("user-agent");
+  record.how = account.how;
+  record.origin = served.origin;
+  record.status = served.status;
+  record.body_bytes = served.body_bytes;
+  record.origin_bytes = served.origin_bytes;
+  record.duration_us =
+      std::chrono::duration_cast<std::chrono::microseconds>(parts_.clock.now() - account.began).count();
+  record.secure = request.secure;
+  record.complete = served.complete;
+  access_log_->append(core.index, record);
+}
+
+io::Task<Served> Node::serve(Core& core, http::Exchange& exchange, std::shared_ptr<const PolicySite> site) {
+  std::string upgrade(passable_upgrade(exchange.request()));
+  if (!upgrade.empty() || core.front == nullptr) {
+    auto served = co_await pass_through(exchange, std::move(site), std::move(upgrade));
+    co_return served;
+  }
+  std::string primary;
+  if (site->cache().enabled) primary = primary_key(site->name(), exchange.request(), site->cache().key);
+  auto served = co_await core.front->serve(exchange, std::move(site), std::move(primary));
+  co_return served;
+}
+
+io::Task<void> Node::handle(Node* node, Core* core, http::Exchange& exchange) {
+  const http::Request& request = exchange.request();
+  Account account;
+  account.began = node->parts_.clock.now();
+  account.began_ms = node->parts_.clock.unix_ms();
+  // Held: a reload may replace it while this request is under way.
+  const std::shared_ptr<const Snapshot> snapshot = core->snapshot;
+  const std::shared_ptr<const PolicySite>* found = snapshot->sites.find(request.headers.get("host"));
+  // TRACE would show a script what the edge adds to a request; CONNECT would make the edge a proxy to anywhere.
+  const bool refused = request.method == "TRACE" || request.method == "CONNECT";
+  if (found == nullptr || refused) {
+    if (!refused) unknown_hosts.add();
+    http::Page answer =
+        refused ? page(405, "this method is not passed on") : page(421, "no site here has this host name");
+    if (refused) answer.response.headers.add("allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    account.how = refused ? "method" : "host";
+    co_await answer_here(exchange, std::move(answer.response), std::move(answer.body), account.served);
+    node->tell(*core, request, account);
+    co_return;
+  }
+  const std::shared_ptr<const PolicySite> site = *found;
+  const SitePolicy& policy = site->policy();
+  account.site = policy.name;
+  account.stats = site->stats().get();
+  GateContext context;
+  if (needs_client(policy) || node->access_log_->on()) {
+    context.client = client_of(request, snapshot->proxy->trust).value_or(IpAddress{});
+    account.client = context.client.text();
+  }
+  context.geo = snapshot->geo.get();
+  context.rates = node->rates_.get();
+  context.now = account.began;
+  context.unix_ms = account.began_ms;
+  Decision decision = decide(policy, request, exchange.body_length(), context);
+  if (decision.answer) {
+    account.how = decision.reason;
+    site->edit_response(request, decision.answer->status, decision.answer->headers);
+    co_await answer_here(exchange, std::move(*decision.answer), std::move(decision.body), account.served);
+    node->tell(*core, request, account);
+    co_return;
+  }
+  const bool bounded = policy.limit.body_bytes_max && !exchange.body_length();
+  if (!decision.target && decision.set_headers.empty() && !bounded) {
+    auto served = co_await node->serve(*core, exchange, site);
+    account.take(std::move(served));
+    node->tell(*core, request, account);
+    co_return;
+  }
+  ExchangeView view(exchange, std::move(decision.target), decision.set_headers,
+                    bounded ? policy.limit.body_bytes_max : std::nullopt);
+  auto served = co_await node->serve(*core, view, site);
+  account.take(std::move(served));
+  node->tell(*core, view.request(), account);
+}
+
+io::Task<void> Node::close_front(Core* core, io::Loop* home, bool* over, io::Event* done) {
+  co_await core->front->close();
+  core->front.reset();
+  home->post([over, done] {
+    *over = true;
+    done->notify_all();
+  });
+}
+
+io::Task<void> Node::close() {
+  io::Loop* home = io::Loop::current();
+  for (auto& core : cores_) {
+    if (core->front == nullptr) continue;
+    std::optional<io::Task<void>> closing;
+    io::Event done;
+    bool over = false;
+    core->loop->post([&] { closing.emplace(close_front(core.get(), home, &over, &done)); });
+    while (!over) co_await done.wait();
+  }
+  if (access_log_) co_await access_log_->close();
+}
+
+}  // namespace archipel::edge

@@ -1,0 +1,95 @@
+// Node: an edge as it runs: which site a request is for, what its policy says, who answers, and the account of it all.
+//
+//   Node node(parts);                                   // on the home loop, or before loops run
+//   node.apply(config);                                 // again at each reload; a bad one changes nothing
+//   make_server(loop, node.handler(i), limits, …);      // one per loop
+//   make_server(home, node.admin_handler(), …);
+//   … drain the servers …; co_await node.close();
+//
+// Requests under way go on with the sites they began with. What has not changed between two configurations keeps its connections to origins.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "edge/access_log.h"
+#include "edge/config.h"
+#include "edge/geo.h"
+#include "edge/origins.h"
+#include "edge/rates.h"
+#include "edge/serve.h"
+#include "edge/site.h"
+#include "http/server.h"
+#include "io/workers.h"
+
+namespace archipel::edge {
+
+struct NodeParts {
+  std::vector<io::Loop*> loops;  // home first
+  Cache& cache;
+  HashSecret secret;
+  Connector& connector;
+  io::Workers& workers;
+  Clock& clock;
+  Random& random;
+  std::function<void()> drain;  // POST /drain asks for it; home loop
+};
+
+// What a configuration becomes. Immutable; each loop holds the newest.
+struct Snapshot {
+  SiteTable sites;
+  std::shared_ptr<const ProxyPolicy> proxy;
+  std::shared_ptr<const Geo> geo;
+};
+
+class Node {
+ public:
+  explicit Node(NodeParts parts);
+  ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  // Builds what the configuration describes, and serves by it from then on. Blocks on files (countries, token, log). Home loop, or before loops run.
+  Result<void> apply(const Config& config);
+
+  http::Handler handler(size_t loop);
+  http::Handler admin_handler();
+  // An error page in the edge's own words.
+  static http::Page page(int status, std::string_view why);
+
+  void start();  // home loop: the access log begins
+  void set_ready(bool ready) { ready_ = ready; }
+  io::Task<void> close();  // home loop; after the servers have ended
+
+ private:
+  struct Core;
+  struct Account;
+  static io::Task<void> handle(Node* node, Core* core, http::Exchange& exchange);
+  static io::Task<void> close_front(Core* core, io::Loop* home, bool* over, io::Event* done);
+  io::Task<Served> serve(Core& core, http::Exchange& exchange, std::shared_ptr<const PolicySite> site);
+  void tell(Core& core, const http::Request& request, const Account& account);
+  Result<void> read_token(const std::string& path);
+
+  // node_admin.cc
+  static io::Task<void> handle_admin(Node* node, http::Exchange& exchange);
+  bool is_authorised(const http::Request& request) const;
+  static io::Task<Result<std::string>> purge(Node* node, std::string json);
+  std::string sites_json() const;
+  std::string metrics_text() const;
+
+  NodeParts parts_;
+  std::unique_ptr<Rates> rates_;
+  std::unique_ptr<AccessLog> access_log_;
+  std::shared_ptr<Shared> shared_;
+  std::vector<std::unique_ptr<Core>> cores_;
+  std::shared_ptr<const Snapshot> newest_;  // home loop
+  std::string token_;                       // of the admin interface; empty: none
+  std::atomic<bool> ready_ = false;
+};
+
+}  // namespace archipel::edge

@@ -1,0 +1,340 @@
+#include "edge/origins.h"
+
+#include <algorithm>
+#include <deque>
+
+#include "edge/hop.h"
+#include "io/sync.h"
+
+namespace archipel::edge {
+namespace {
+
+constexpr size_t kBodyChunkBytes = 64u << 10;
+
+struct Kept {
+  std::unique_ptr<http::Client> client;
+  TimePoint since;
+};
+
+// What a pool and its fetches share; one loop.
+struct State : std::enable_shared_from_this<State> {
+  State(io::Loop& l, OriginAddress o, OriginPolicy p, Connector& c, Clock& k, std::shared_ptr<OriginStats> s)
+      : loop(l), origin(std::move(o)), policy(std::move(p)), connector(c), clock(k), stats(std::move(s)) {}
+
+  io::Loop& loop;
+  const OriginAddress origin;
+  const OriginPolicy policy;
+  Connector& connector;
+  Clock& clock;
+  const std::shared_ptr<OriginStats> stats;
+  std::deque<Kept> idle;  // oldest first
+  int open = 0;           // idle ones included
+  bool closed = false;
+  bool sweeping = false;
+  io::Event freed;
+
+  void drop_front() {
+    idle.pop_front();
+    stats->idle.fetch_sub(1, std::memory_order_relaxed);
+    --open;
+  }
+  void close_idle() {
+    while (!idle.empty()) drop_front();
+    freed.notify_all();
+  }
+  void sweep() {
+    const TimePoint now = loop.now();
+    while (!idle.empty() && idle.front().since + policy.idle_timeout <= now) drop_front();
+    freed.notify_all();
+    arm();
+  }
+  void arm() {
+    if (sweeping || idle.empty()) return;
+    sweeping = true;
+    loop.run_at(idle.front().since + policy.idle_timeout, [weak = weak_from_this()] {
+      if (auto self = weak.lock()) {
+        self->sweeping = false;
+        self->sweep();
+      }
+    });
+  }
+  // A connection whose response was read whole comes back.
+  void give(std::unique_ptr<http::Client> client) {
+    if (closed || static_cast<int>(idle.size()) >= policy.idle_max || !client->reusable()) {
+      client.reset();
+      --open;
+    } else {
+      idle.push_back({std::move(client), loop.now()});
+      stats->idle.fetch_add(1, std::memory_order_relaxed);
+      arm();
+    }
+    freed.notify_all();
+  }
+  void lost() {
+    --open;
+    freed.notify_all();
+  }
+  // The one used last: the others may then grow old and go.
+  std::unique_ptr<http::Client> take() {
+    while (!idle.empty()) {
+      Kept kept = std::move(idle.back());
+      idle.pop_back();
+      stats->idle.fetch_sub(1, std::memory_order_relaxed);
+      if (kept.since + policy.idle_timeout > loop.now() && kept.client->still_open())
+        return std::move(kept.client);
+      --open;
+    }
+    return nullptr;
+  }
+};
+
+class OriginFetch final : public Fetch {
+ public:
+  OriginFetch(std::shared_ptr<State> state, std::unique_ptr<http::Client> client, http::ResponseHead head,
+              UnixMs requested)
+      : state_(std::move(state)),
+        client_(std::move(client)),
+        status_(head.status),
+        headers_(without_hop_fields(head.headers, head.status == 101)),
+        length_(head.content_length),
+        requested_(requested),
+        received_(state_->clock.unix_ms()) {
+    state_->stats->active.fetch_add(1, std::memory_order_relaxed);
+  }
+  ~OriginFetch() override {
+    state_->stats->active.fetch_sub(1, std::memory_order_relaxed);
+    if (client_ != nullptr && client_->reusable())
+      state_->give(std::move(client_));
+    else if (counted_) {
+      client_.reset();
+      state_->lost();
+    }
+  }
+  int status() const override { return status_; }
+  const http::Headers& headers() const override { return headers_; }
+  std::optional<uint64_t> length() const override { return length_; }
+  UnixMs requested() const override { return requested_; }
+  UnixMs received() const override { return received_; }
+  std::string_view origin() const override { return state_->origin.url; }
+  io::Task<Result<size_t>> read(MutableBytes out) override {
+    if (client_ == nullptr) co_return size_t{0};
+    auto got = co_await client_->read_body(out, state_->loop.now() + state_->policy.response_timeout);
+    if (got && *got == 0) {
+      counted_ = false;
+      if (client_->reusable())
+        state_->give(std::move(client_));
+      else
+        state_->lost();
+      client_.reset();
+    }
+    co_return got;
+  }
+  // The stream counts as a connection for as long as this object lives.
+  std::unique_ptr<io::Stream> take_stream() override {
+    if (client_ == nullptr) return nullptr;
+    return client_->take_stream();
+  }
+
+ private:
+  std::shared_ptr<State> state_;
+  std::unique_ptr<http::Client> client_;
+  bool counted_ = true;
+  const int status_;
+  const http::Headers headers_;
+  const std::optional<uint64_t> length_;
+  const UnixMs requested_, received_;
+};
+
+Error broken(const State& state, const Error& error) {
+  return {error.code, "origin " + state.origin.url + ": " + error.message, error.detail};
+}
+
+// Sends what the body source has. An origin may answer before it has read everything; what it says then counts.
+io::Task<Result<void>> send_body(State& state, http::Client& client, BodySource& body) {
+  Buffer buffer(kBodyChunkBytes);
+  for (;;) {
+    auto got = co_await body.read(buffer.span());
+    if (!got) co_return fail(Error{Code::cancelled, got.error().message, "client"});
+    if (*got == 0) break;
+    auto written =
+        co_await client.write(buffer.view().first(*got), state.loop.now() + state.policy.response_timeout);
+    if (!written) co_return written;
+  }
+  auto finished = co_await client.finish(state.loop.now() + state.policy.response_timeout);
+  co_return finished;
+}
+
+io::Task<Result<http::ResponseHead>> exchange(State& state, http::Client& client, const FetchRequest& request,
+                                              Deadline deadline, Attempt& attempt) {
+  http::ClientRequest wire;
+  wire.method = request.method;
+  wire.target = request.target;
+  wire.headers = &request.headers;
+  wire.body_length = request.body == nullptr ? std::optional<uint64_t>(0) : request.body->length();
+  wire.upgrade = request.upgrade;
+  auto sent = co_await client.send(wire, deadline);
+  const bool repeatable = request.body == nullptr && is_idempotent(request.method);
+  attempt.may_retry = repeatable;
+  if (!sent) {
+    if (sent.error().code == Code::timeout) attempt.may_retry = false;
+    co_return fail(sent.error());
+  }
+  if (request.body != nullptr) {
+    attempt.may_retry = false;
+    auto body = co_await send_body(state, client, *request.body);
+    if (!body && body.error().detail == "client") co_return fail(body.error());
+    if (!body && body.error().code != Code::io) co_return fail(body.error());
+  }
+  for (;;) {
+    auto head = co_await client.receive_head(deadline);
+    if (!head) {
+      // A kept connection that the origin was just closing says nothing about the request. Everything else may have been acted on.
+      attempt.may_retry = repeatable && head.error().detail == "unused";
+      co_return head;
+    }
+    attempt.may_retry = false;
+    if (!head->interim()) co_return head;
+    if (head->status != 100 && request.interim != nullptr) {
+      http::Headers fields = without_hop_fields(head->headers);
+      co_await request.interim->interim(head->status, fields);
+    }
+  }
+}
+
+class Pool final : public OriginPool {
+ public:
+  explicit Pool(std::shared_ptr<State> state) : state_(std::move(state)) {}
+  ~Pool() override {
+    state_->closed = true;
+    state_->close_idle();
+  }
+  void close_idle() override { state_->close_idle(); }
+
+  io::Task<Result<std::unique_ptr<Fetch>>> fetch(const FetchRequest& request, Deadline deadline,
+                                                 Attempt& attempt) override {
+    std::shared_ptr<State> state = state_;  // this object may go meanwhile
+    auto out = co_await run(state, request, deadline, attempt);
+    state->stats->requests.fetch_add(1, std::memory_order_relaxed);
+    if (!out) state->stats->failures.fetch_add(1, std::memory_order_relaxed);
+    if (attempt.to_head >= Duration{0}) state->stats->observe(attempt.to_head);
+    co_return out;
+  }
+
+ private:
+  static io::Task<Result<std::unique_ptr<Fetch>>> run(std::shared_ptr<State> state,
+                                                      const FetchRequest& request, Deadline deadline,
+                                                      Attempt& attempt) {
+    State& s = *state;
+    // An origin that closes kept connections closes them all at about the same time: after one that was stale, a new one is opened.
+    for (bool fresh = false;;) {
+      std::unique_ptr<http::Client> client = fresh ? nullptr : s.take();
+      const bool kept = client != nullptr;
+      if (kept) s.stats->reused.fetch_add(1, std::memory_order_relaxed);
+      if (!kept) {
+        auto opened = co_await open(s, deadline, attempt);
+        if (!opened) co_return fail(opened.error());
+        client = std::move(*opened);
+      }
+      const TimePoint began = s.loop.now();
+      const UnixMs requested = s.clock.unix_ms();
+      auto head = co_await exchange(s, *client, request, deadline, attempt);
+      if (head) {
+        attempt.to_head = s.loop.now() - began;
+        co_return std::make_unique<OriginFetch>(state, std::move(client), std::move(*head), requested);
+      }
+      client.reset();
+      s.lost();
+      if (kept && attempt.may_retry && head.error().code == Code::io) {
+        fresh = true;
+        continue;
+      }
+      co_return fail(broken(s, head.error()));
+    }
+  }
+
+  static io::Task<Result<std::unique_ptr<http::Client>>> open(State& s, Deadline deadline, Attempt& attempt) {
+    attempt.may_retry = true;
+    while (s.open >= s.policy.connections_max) {
+      bool in_time = co_await s.freed.wait(deadline);
+      if (!in_time)
+        co_return fail(Code::unavailable, "origin " + s.origin.url + ": all its connections were in use");
+    }
+    ++s.open;
+    s.stats->connects.fetch_add(1, std::memory_order_relaxed);
+    Deadline until = std::min(deadline, s.loop.now() + s.policy.connect_timeout);
+    auto stream = co_await s.connector.connect(s.origin, s.policy, until);
+    if (!stream) {
+      s.stats->connect_failures.fetch_add(1, std::memory_order_relaxed);
+      s.lost();
+      co_return fail(broken(s, stream.error()));
+    }
+    co_return http::make_client(s.loop, std::move(*stream), http::Limits{});
+  }
+
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace
+
+const int64_t OriginStats::kBucketEndsUs[kBuckets] = {
+    1'000, 2'500, 5'000, 10'000, 25'000, 50'000, 100'000, 250'000, 500'000, 1'000'000, 2'500'000, 10'000'000};
+
+void OriginStats::observe(Duration to_head) {
+  int64_t us = std::chrono::duration_cast<std::chrono::microseconds>(to_head).count();
+  int bucket = 0;
+  while (bucket < kBuckets && us > kBucketEndsUs[bucket]) ++bucket;
+  latency[bucket].fetch_add(1, std::memory_order_relaxed);
+  latency_sum_us.fetch_add(us, std::memory_order_relaxed);
+}
+
+bool is_idempotent(std::string_view method) {
+  return method == "GET" || method == "HEAD" || method == "OPTIONS" || method == "PUT" ||
+         method == "DELETE" || method == "TRACE";
+}
+
+std::shared_ptr<OriginPool> make_origin_pool(io::Loop& loop, const OriginAddress& origin,
+                                             const OriginPolicy& policy, Connector& connector, Clock& clock,
+                                             std::shared_ptr<OriginStats> stats) {
+  return std::make_shared<Pool>(
+      std::make_shared<State>(loop, origin, policy, connector, clock, std::move(stats)));
+}
+
+Origins::Origins(OriginPolicy policy, std::vector<io::Loop*> loops, Connector& connector, Clock& clock)
+    : policy_(std::move(policy)) {
+  for (size_t i = 0; i < policy_.origins.size(); ++i) stats_.push_back(std::make_shared<OriginStats>());
+  for (io::Loop* loop : loops) {
+    OfLoop& mine = loops_.emplace_back(OfLoop{loop, {}});
+    for (size_t i = 0; i < policy_.origins.size(); ++i)
+      mine.pools.push_back(make_origin_pool(*loop, policy_.origins[i], policy_, connector, clock, stats_[i]));
+  }
+}
+
+Origins::~Origins() {
+  for (OfLoop& mine : loops_)
+    if (io::Loop::current() != mine.loop)
+      mine.loop->post([pools = std::move(mine.pools)]() mutable { pools.clear(); });
+}
+
+std::vector<std::shared_ptr<OriginPool>>& Origins::pools_here() {
+  io::Loop* here = io::Loop::current();
+  auto mine = std::ranges::find_if(loops_, [here](const OfLoop& one) { return one.loop == here; });
+  CHECK(mine != loops_.end());
+  return mine->pools;
+}
+
+io::Task<Result<std::unique_ptr<Fetch>>> Origins::fetch(FetchRequest request, Deadline deadline) {
+  auto& pools = pools_here();
+  const size_t first = next_.fetch_add(1, std::memory_order_relaxed);
+  Error error{Code::unavailable, "there is no origin", {}};
+  for (size_t i = 0; i < pools.size(); ++i) {
+    std::shared_ptr<OriginPool> pool = pools[(first + i) % pools.size()];
+    Attempt attempt;
+    auto out = co_await pool->fetch(request, deadline, attempt);
+    if (out) co_return out;
+    error = out.error();
+    if (!attempt.may_retry) break;
+  }
+  co_return fail(error);
+}
+
+}  // namespace archipel::edge
