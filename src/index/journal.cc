@@ -3,10 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
-#include "index/committer_impl.h"
-#include "index/epochs.h"
-#include "index/recovery.h"
-#include "index/reopening_committer.h"
+#include "index/opener.h"
 #include "index/snapshot_loader.h"
 #include "island/marker.h"
 
@@ -46,84 +43,7 @@ io::Task<Result<CommitterParts>> reopen_epoch(JournalOptions options, const cryp
                                               std::shared_ptr<bool> was_open,
                                               std::shared_ptr<LeaseKeeper> lease);
 
-// One start of the journal, or one opening of a further epoch in the same process.
-class Opener {
- public:
-  Opener(JournalOptions options, const crypto::Keyring& keys, const extent::Placement& placement,
-         extent::Fanout& fanout, io::Workers& workers, io::Loop& home, Random& random, Clock& clock)
-      : options_(std::move(options)),
-        keys_(keys),
-        placement_(placement),
-        fanout_(fanout),
-        workers_(workers),
-        home_(home),
-        random_(random),
-        clock_(clock) {
-    if (!options_.files) options_.files = open_dir_files(options_.dir);
-  }
-
-  // At the start of the process: locks DIR and opens the view in it.
-  io::Task<Result<Journal>> run();
-  // In a running process that holds the lock, after the epoch's committer has closed, or while it could not be opened yet (`was_open`
-  // false). `kv` stays in use meanwhile. `stop`: the process is ending.
-  io::Task<Result<CommitterParts>> run_again(Kv& kv, const bool& stop, bool was_open,
-                                             std::shared_ptr<LeaseKeeper> lease);
-
- private:
-  using Seen = IslandSeen::State;
-
-  Result<bool> open_dir();  // on a worker; true if the view holds anything
-  Result<void> refuse_if_too_few(int present_needed, int able_needed) const;
-  io::Task<Result<void>> read_chain(Recovered& out);
-  io::Task<Result<bool>> must_create(bool view_holds);
-  io::Task<Result<void>> create();
-  io::Task<Result<void>> continue_chain();
-  static io::Task<Result<void>> load(Opener* self, const SnapshotManifest& manifest, Kv& kv);
-  Result<void> refuse_if_unreadable(const EpochOpen& current, uint64_t tail_seq) const;  // on a worker
-  Result<uint32_t> rebuilt_shards() const;
-  io::Task<Result<void>> write_markers(IslandReport::State joined_as);
-  std::vector<RosterEntry> next_roster(const EpochOpen* current) const;
-  io::Task<Result<void>> put(Sealed sealed, const OpenBits& open, Buffer section);
-  io::Task<Result<void>> open_epoch(EpochOpen open, std::vector<Mutation> before);
-  io::Task<Result<void>> decide(bool view_holds);
-  CommitterParts hand_over();
-  std::string list(Seen state) const;
-  std::string reasons(Seen state) const;
-  int count(Seen state) const;
-  bool joins(size_t i) const;
-  Result<void> hear_operator();
-  uint32_t present_shards() const;
-  ChainReader make_reader() const { return ChainReader(keys_, *coder_, placement_, workers_, home_, seen_); }
-
-  JournalOptions options_;
-  const crypto::Keyring& keys_;
-  extent::Placement placement_;
-  extent::Fanout& fanout_;
-  io::Workers& workers_;
-  io::Loop& home_;
-  Random& random_;
-  Clock& clock_;
-
-  std::unique_ptr<DirLock> lock_;
-  std::shared_ptr<LeaseKeeper> lease_;
-  std::unique_ptr<HeadFile> head_;
-  std::unique_ptr<ViewDir> view_;
-  std::unique_ptr<erasure::Coder> coder_;
-  std::vector<IslandSeen> seen_;
-  std::vector<IslandReport> reports_;
-  uint32_t reached_ = 0;  // shards that take the new epoch's blobs now
-  EpochOpen open_;
-  Digest32 open_hash_{};
-  std::vector<Record::Confirmed> in_debt_;
-  uint64_t replayed_ = 0, snapshot_ = 0;
-  std::optional<HeadSlot> slot_;  // of a start
-  const bool* stop_ = nullptr;    // set and true: nothing more is begun
-  bool in_use_ = false;           // a further epoch of a running process: nothing is rejoined
-  // The view holds what is proven, and can be served whatever else fails.
-  bool presentable_ = false;
-  std::optional<Undecided> undecided_;
-  Findings findings_;
-};
+}  // namespace
 
 Result<bool> Opener::open_dir() {
   ASSIGN_OR_RETURN(lock_, options_.files->lock());
@@ -133,103 +53,6 @@ Result<bool> Opener::open_dir() {
   return !applied || *applied;
 }
 
-int Opener::count(Seen state) const {
-  return static_cast<int>(
-      std::ranges::count_if(seen_, [&](const IslandSeen& s) { return s.state == state; }));
-}
-
-// Does an island without marker join, empty?
-bool Opener::joins(size_t i) const {
-  const std::string& id = placement_.islands[i]->id();
-  return options_.rejoin_wiped || std::ranges::find(options_.rejoin, id) != options_.rejoin.end() ||
-         std::ranges::any_of(options_.gone, [&](const Gone& g) { return g.replacement == id; });
-}
-
-// What was said about islands, against what they show.
-Result<void> Opener::hear_operator() {
-  auto find = [&](const std::string& id) {
-    return static_cast<size_t>(
-        std::ranges::find_if(placement_.islands, [&](const auto& i) { return i->id() == id; }) -
-        placement_.islands.begin());
-  };
-  for (const Gone& gone : options_.gone) {
-    const std::string& configured = gone.replacement.empty() ? gone.id : gone.replacement;
-    const size_t i = find(configured);
-    if (i == seen_.size())
-      return fail(Code::invalid,
-                  "island " + configured + " is not in the configuration; put it where " + gone.id + " was");
-    if (!gone.replacement.empty()) continue;
-    if (seen_[i].state == Seen::present)
-      return fail(Code::invalid,
-                  "island " + gone.id + " answers and has its data: it is not gone. Nothing was written");
-    seen_[i].state = Seen::lost;
-    seen_[i].refused = true;
-    reports_[i].state = IslandReport::State::lost;
-    reports_[i].refused = true;
-  }
-  for (const std::string& id : options_.rejoin) {
-    const size_t i = find(id);
-    if (i == seen_.size()) return fail(Code::invalid, "island " + id + " is not in the configuration");
-    if (seen_[i].state == Seen::present)
-      return fail(Code::invalid,
-                  "island " + id + " has its marker and takes part: there is nothing to rejoin");
-    if (seen_[i].state == Seen::silent)
-      return fail(Code::unavailable, "island " + id + " cannot be rejoined: " + seen_[i].reason);
-  }
-  return {};
-}
-
-uint32_t Opener::present_shards() const {
-  uint32_t mask = 0;
-  for (size_t i = 0; i < seen_.size(); ++i) {
-    if (seen_[i].state == Seen::present) mask |= 1u << i;
-  }
-  return mask;
-}
-
-std::string Opener::list(Seen state) const {
-  std::string out;
-  for (size_t i = 0; i < seen_.size(); ++i) {
-    if (seen_[i].state != state) continue;
-    out += (out.empty() ? "" : ", ") + placement_.islands[i]->id();
-  }
-  return out;
-}
-
-std::string Opener::reasons(Seen state) const {
-  std::string out;
-  for (const IslandSeen& seen : seen_) {
-    if (seen.state == state) out += (out.empty() ? "" : "; ") + seen.reason;
-  }
-  return out;
-}
-
-// With fewer than k the chain could not be known; with fewer than w the new epoch not be opened.
-Result<void> Opener::refuse_if_too_few(int present_needed, int able_needed) const {
-  const int present = count(Seen::present), lost = count(Seen::lost);
-  int able = present;
-  for (size_t i = 0; i < seen_.size(); ++i) able += seen_[i].state == Seen::lost && joins(i) ? 1 : 0;
-  const std::string of_all = " of " + std::to_string(options_.code.n) + " islands ";
-  std::string facts;
-  if (lost > 0) facts += "; lost (no marker): " + list(Seen::lost);
-  if (count(Seen::silent) > 0)
-    facts += "; unreachable: " + list(Seen::silent) + " (" + reasons(Seen::silent) + ")";
-  if (present < present_needed) {
-    return fail(Code::unavailable, "only " + std::to_string(present) + of_all + "have their data, and " +
-                                       std::to_string(present_needed) + " are needed: bring back " +
-                                       std::to_string(present_needed - present) + " more" + facts +
-                                       ". Nothing was written");
-  }
-  if (able < able_needed) {
-    return fail(Code::unavailable, "only " + std::to_string(able) + of_all + "can take part, and " +
-                                       std::to_string(able_needed) + " are needed to write: bring back " +
-                                       std::to_string(able_needed - able) + " more, or rejoin lost ones" +
-                                       facts + ". Nothing was written");
-  }
-  return {};
-}
-
-// A realm is made only where there is no trace of one, or where making one had begun here and was interrupted.
 io::Task<Result<bool>> Opener::must_create(bool view_holds) {
   const bool begun = head_->found() && head_->found()->position.epoch == 0;
   const bool no_trace = !head_->found() && !view_holds && count(Seen::present) == 0;
@@ -609,6 +432,8 @@ io::Task<Result<CommitterParts>> Opener::run_again(Kv& kv, const bool& stop, boo
   if (!decided) co_return fail(decided.error());
   co_return hand_over();
 }
+
+namespace {
 
 io::Task<Result<CommitterParts>> reopen_epoch(JournalOptions options, const crypto::Keyring& keys,
                                               extent::Placement placement, extent::Fanout& fanout,
