@@ -137,8 +137,11 @@ class Reckoning {
     (item.unavailable ? report.unavailable_objects : report.degraded_objects) += holding.objects;
     (item.unavailable ? report.unavailable_bytes : report.degraded_bytes) += holding.bytes;
     const double shard = static_cast<double>(holding.stored_bytes) / holding.code.n;
-    for (const std::string& id : lost) copied_[id] += shard;
-    if (!item.unavailable) {
+    // Nothing is taken from nowhere: an island without a price is no hindrance where it sends nothing.
+    if (shard > 0) {
+      for (const std::string& id : lost) copied_[id] += shard;
+    }
+    if (!item.unavailable && shard > 0) {
       std::ranges::sort(survivors, [&](const std::string& a, const std::string& b) {
         return std::pair(egress(a).value_or(HUGE_VAL), a) < std::pair(egress(b).value_or(HUGE_VAL), b);
       });
@@ -329,15 +332,18 @@ std::vector<Policy> with_unwritten(std::span<const Policy> policies, const Inven
   return all;
 }
 
-// Those of which something becomes unavailable before the others; for the rest in their order.
+// Those of which something becomes unavailable, then those of which something is lost, then the others; within these in their order.
 std::vector<Policy> worst_first(const std::vector<Policy>& policies, const BanReport& report) {
+  std::map<std::string, int> harm;  // by policy: 2 unavailable, 1 something is lost
+  for (const BanOfHolding& item : report.holdings) {
+    int& most = harm[item.holding.policy];
+    most = std::max(most, item.unavailable ? 2 : 1);
+  }
   std::vector<Policy> out;
-  for (const bool lost : {true, false}) {
+  for (const int wanted : {2, 1, 0}) {
     for (const Policy& policy : policies) {
-      const bool its = std::ranges::any_of(report.holdings, [&](const BanOfHolding& item) {
-        return item.unavailable && item.holding.policy == policy.name;
-      });
-      if (its == lost) out.push_back(policy);
+      const auto found = harm.find(policy.name);
+      if ((found == harm.end() ? 0 : found->second) == wanted) out.push_back(policy);
     }
   }
   return out;

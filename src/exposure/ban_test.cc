@@ -83,6 +83,17 @@ TEST(Ban, NamesWhoseEgressHasNoPrice) {
   EXPECT_THAT(unknown.copy_out.unpriced, ElementsAre("alibaba-frankfurt"));
 }
 
+TEST(Ban, NeedsNoPriceOfWhatSendsNothing) {
+  Facts facts = demo_facts();
+  for (Party& island : facts.islands) island.provider = "";
+  Holding empty = holding("b", "default", {6, 3}, ids_of(facts));
+  empty.objects = empty.bytes = empty.stored_bytes = 0;
+  const auto report = banned(facts, {{empty}, {}}, "aws-ireland");
+  EXPECT_EQ(report.copy_out.cost, 0);
+  EXPECT_EQ(report.rebuild_around.cost, 0);
+  EXPECT_THAT(report.rebuild_around.unpriced, IsEmpty());
+}
+
 TEST(Ban, TakesWhatAStateReachesByGroundOperatorOrParent) {
   Facts facts = demo_facts();
   facts.islands[4].edges.push_back(

@@ -213,6 +213,7 @@ std::string duration_text(double seconds) {
     std::string_view name;
   };
   static constexpr Step kSteps[] = {{86400, "days"}, {3600, "hours"}, {60, "minutes"}};
+  if (seconds < 0.05) return "under 0.1 s";
   for (const auto& [length, name] : kSteps)
     if (seconds >= 1.5 * length)
       return fmt::format("{:.{}f} {}", seconds / length, seconds / length < 10 ? 1 : 0, name);

@@ -141,6 +141,7 @@ TEST(ReportText, NumbersAreForPeople) {
   EXPECT_EQ(bytes_text(3'210'000), "3.21 MB");
   EXPECT_EQ(duration_text(800'000), "9.3 days");
   EXPECT_EQ(duration_text(80'000), "22 hours");
+  EXPECT_EQ(duration_text(0.001), "under 0.1 s");
   EXPECT_EQ(money_text(9000.4), "$9,000");
   EXPECT_EQ(money_text(0.0), "$0.00");
   EXPECT_EQ(money_text(std::nullopt), "not known");

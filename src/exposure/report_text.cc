@@ -105,9 +105,17 @@ Result<std::string> adversaries_text(const ReportInput& input, int columns) {
 
 std::vector<std::string> transfer_row(std::string_view name, const Transfer& transfer) {
   std::vector<std::string> row = {std::string(name), bytes_text(static_cast<double>(transfer.bytes))};
+  if (transfer.bytes == 0) {
+    row.resize(row.size() + transfer.seconds.size() + 1, "-");
+    return row;
+  }
   for (const double seconds : transfer.seconds) row.push_back(duration_text(seconds));
   row.push_back(money_text(transfer.cost));
   return row;
+}
+
+std::string objects_text(uint64_t count) {
+  return count_text(count) + (count == 1 ? " object" : " objects");
 }
 
 std::string then_text(const BanOfHolding& item) {
@@ -167,10 +175,9 @@ std::string ban_text(const BanReport& ban, bool counted, const std::vector<doubl
     say("Too few islands of the journal are left to confirm a commit: nothing can be written, to any "
         "bucket.");
   if (counted) {
-    say(fmt::format("Unavailable: {} objects, {}. Degraded: {} objects, {}.",
-                    count_text(ban.unavailable_objects),
-                    bytes_text(static_cast<double>(ban.unavailable_bytes)), count_text(ban.degraded_objects),
-                    bytes_text(static_cast<double>(ban.degraded_bytes))));
+    say(fmt::format("Unavailable: {}, {}. Degraded: {}, {}.", objects_text(ban.unavailable_objects),
+                    bytes_text(static_cast<double>(ban.unavailable_bytes)),
+                    objects_text(ban.degraded_objects), bytes_text(static_cast<double>(ban.degraded_bytes))));
     out += '\n' + ban_holdings_text(ban, columns);
     if (ban.copy_out.bytes > 0) out += '\n' + ways_text(ban, bandwidths, columns);
   } else {

@@ -57,8 +57,8 @@ function banReport(facts, holdings, prices, targets, bandwidths, journal) {
       out.degraded_bytes += holding.bytes;
     }
     const shard = holding.stored_bytes / holding.code[0];
-    for (const id of hit.on_banned) add(copy, id, shard);
-    if (hit.result.unavailable) continue;
+    if (shard > 0) for (const id of hit.on_banned) add(copy, id, shard);
+    if (hit.result.unavailable || shard === 0) continue;
     const cheapest = hit.survivors.slice().sort((a, b) => (egress(a) ?? Infinity) - (egress(b) ?? Infinity) || byText(a, b));
     for (const id of cheapest.slice(0, holding.code[1])) add(rebuild, id, shard * hit.on_banned.length);
   }
