@@ -23,6 +23,7 @@ constexpr std::string_view kSourceMoved =
 struct CopyPlan {
   std::vector<std::pair<std::string, std::string>> source;  // keys and values of the view that it was made of
   std::string bucket, key, owner;
+  std::optional<std::string> placement;  // of the destination
   Conditions conditions;
   VersionRecord version;
   bool shares = false;  // else the version has no slices yet: they are sealed anew
@@ -33,6 +34,7 @@ Result<void> build_copy(const CopyPlan& plan, const index::View& view, ObjectInf
   VersionRecord version = plan.version;
   ASSIGN_OR_RETURN(VersionEdit edit,
                    VersionEdit::begin(view, plan.bucket, plan.owner, version.info.modified_ms));
+  RETURN_IF_ERROR(check_placed(view, plan.bucket, plan.placement));
   for (const auto& [place, bytes] : plan.source) {
     ASSIGN_OR_RETURN(std::optional<std::string> now, view.get(place));
     if (now != bytes)
@@ -135,6 +137,7 @@ Result<std::shared_ptr<const CopyPlan>> plan_copy(Env& env, const CopyRequest& r
   plan->bucket = request.bucket;
   plan->key = request.key;
   plan->owner = to.info.owner;
+  plan->placement = placement_document(to);
   plan->conditions = request.conditions;
 
   VersionRecord& version = plan->version;

@@ -67,6 +67,12 @@ inline Result<std::shared_ptr<const Bucket>> find_bucket(Env& env, const std::st
 // Where bodies that are written to the bucket from now on go. PlacementRefused: it follows a policy or data class that is not configured, and
 // takes no writes.
 Result<std::shared_ptr<const PlacementClass>> bucket_class(const Env& env, const Bucket& bucket);
+// The bucket's document "placement" as of then; nothing if it has none.
+std::optional<std::string> placement_document(const Bucket& bucket);
+// Within build(): the bucket is placed still as it was when its bodies' class was asked for. unavailable (ServiceUnavailable): it was placed anew,
+// or made again, while a body was sealed for where it lay then; sent again, it goes where it belongs.
+Result<void> check_placed(const index::View& view, const std::string& bucket,
+                          const std::optional<std::string>& document);
 // Everything of the stream lies as it would if it were written in this class.
 bool lies_as(const Slice& slice, const PlacementClass& placed);
 

@@ -53,6 +53,8 @@ class Program {
           co_await list();
           break;
         case 19:
+          co_await place_bucket();
+          break;
         case 20:
           co_await configure();
           break;
@@ -141,9 +143,15 @@ class Program {
     return c;
   }
   // Which class a bucket's bodies go to makes no difference to a client, nor that it changes under what is there.
-  std::map<std::string, std::string> placed_anywhere() {
+  std::string policy() {
     static const std::vector<std::string> policies = {"", "default", "few", "most"};
-    return {{std::string(kPlacementDocument), encode(BucketPlacement{policies[pick(policies.size())], ""})}};
+    return policies[pick(policies.size())];
+  }
+  io::Task<void> place_bucket() {
+    std::string name = bucket();
+    BucketPlacement placement{policy(), ""};
+    Result<BucketInfo> placed = co_await rig_.store->place_bucket(name, std::move(placement));
+    agree("place", code_of(placed), model_.buckets.contains(name) ? "ok" : "NoSuchBucket");
   }
   std::map<std::string, std::string> metadata() {
     std::map<std::string, std::string> out;
@@ -172,7 +180,7 @@ class Program {
     std::string name = bucket(), by = owner();
     bool lock = pick(4) == 0;
     CreateBucket request{name, by, lock, {}};
-    if (pick(2) == 0) request.configs = placed_anywhere();
+    if (pick(2) == 0) request.policy = policy();
     Result<void> done = co_await rig_.store->create_bucket(std::move(request));
     agree("create " + name, code_of(done), model_.create_bucket(name, by, lock));
   }
@@ -189,8 +197,6 @@ class Program {
     if (pick(3) != 0) change.versioning = pick(3) == 0 ? Versioning::suspended : Versioning::enabled;
     if (pick(3) == 0) change.quota = Quota{pick(2) * 800'000, pick(2) * 30};
     change.enable_object_lock = pick(12) == 0;
-    if (pick(2) == 0)
-      for (auto& [document, value] : placed_anywhere()) change.configs[document] = value;
     Result<BucketInfo> done = co_await rig_.store->configure_bucket(name, change);
     agree("configure", code_of(done), model_.configure(name, change));
     if (!done) co_return;

@@ -13,6 +13,7 @@ namespace {
 // Everything build() needs; immutable once made, so that build() may run again.
 struct PartPlan {
   std::string bucket, owner, upload_place;
+  std::optional<std::string> placement;  // the bucket's, when the body was begun
   UploadId id{};
   uint32_t number = 0;
   PartRecord part;  // of a small body without its locations, which only the record's builder knows
@@ -23,6 +24,7 @@ Result<void> build_part(const PartPlan& plan, const index::View& view,
                         std::vector<index::Mutation>& out) {
   ASSIGN_OR_RETURN(VersionEdit edit,
                    VersionEdit::begin(view, plan.bucket, plan.owner, plan.part.modified_ms));
+  RETURN_IF_ERROR(check_placed(view, plan.bucket, plan.placement));
   ASSIGN_OR_RETURN(std::optional<std::string> upload, view.get(plan.upload_place));
   if (!upload) return no_such_upload();
   std::string set_place = part_set_key(plan.id), place = part_key(plan.id, plan.number);
@@ -102,6 +104,7 @@ io::Task<Result<PartInfo>> put_part(Env& env, PartRequest request, BodySource& b
   auto plan = std::make_shared<PartPlan>();
   plan->bucket = request.bucket;
   plan->owner = bucket->info.owner;
+  plan->placement = placement_document(*bucket);
   plan->id = *parse_upload_id(request.upload);
   plan->upload_place = upload_key(request.bucket, request.key, plan->id);
   plan->number = request.number;

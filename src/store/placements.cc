@@ -4,6 +4,8 @@
 
 #include "base/bytes.h"
 #include "store/env.h"
+#include "store/keys.h"
+#include "store/records.h"
 
 namespace archipel::store {
 namespace {
@@ -124,14 +126,29 @@ Result<const PlacementClass*> Placements::resolve(const BucketPlacement& placeme
               "PlacementRefused");
 }
 
+std::optional<std::string> placement_document(const Bucket& bucket) {
+  if (!bucket.info.configs) return std::nullopt;
+  auto document = bucket.info.configs->find(std::string(kPlacementDocument));
+  if (document == bucket.info.configs->end()) return std::nullopt;
+  return document->second;
+}
+
+Result<void> check_placed(const index::View& view, const std::string& bucket,
+                          const std::optional<std::string>& document) {
+  ASSIGN_OR_RETURN(std::optional<std::string> now, view.get(config_key(bucket, kPlacementDocument)));
+  if (now) {
+    ASSIGN_OR_RETURN(*now, decode_config(*now));
+  }
+  if (now == document) return {};
+  return fail(Code::unavailable, "the bucket was placed elsewhere while this was written; send it again",
+              "ServiceUnavailable");
+}
+
 Result<std::shared_ptr<const PlacementClass>> bucket_class(const Env& env, const Bucket& bucket) {
   std::shared_ptr<const Placements> all = env.placements.get();
   BucketPlacement asked;
-  if (bucket.info.configs) {
-    auto document = bucket.info.configs->find(std::string(kPlacementDocument));
-    if (document != bucket.info.configs->end()) {
-      ASSIGN_OR_RETURN(asked, decode_bucket_placement(document->second));
-    }
+  if (std::optional<std::string> document = placement_document(bucket)) {
+    ASSIGN_OR_RETURN(asked, decode_bucket_placement(*document));
   }
   ASSIGN_OR_RETURN(const PlacementClass* found, all->resolve(asked));
   return std::shared_ptr<const PlacementClass>(std::move(all), found);

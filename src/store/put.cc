@@ -1,8 +1,6 @@
 // PUT: refuse cheaply, seal the body, then one commit that checks again and makes it visible.
-#include "store/env.h"
-#include "store/give_up.h"
+#include "store/commit_body.h"
 #include "store/keys.h"
-#include "store/repair_ledger.h"
 #include "store/sse.h"
 #include "store/upload.h"
 #include "store/versions.h"
@@ -14,6 +12,7 @@ namespace {
 // Everything build() needs; immutable once made, so that build() may run again.
 struct Plan {
   std::string bucket, key, owner;
+  std::optional<std::string> placement;  // the bucket's, when the body was begun
   Conditions conditions;
   VersionRecord version;  // of a small body without its locations, which only the record's builder knows
 };
@@ -24,6 +23,7 @@ Result<void> build_put(const Plan& plan, const index::View& view,
   VersionRecord version = plan.version;
   ASSIGN_OR_RETURN(VersionEdit edit,
                    VersionEdit::begin(view, plan.bucket, plan.owner, version.info.modified_ms));
+  RETURN_IF_ERROR(check_placed(view, plan.bucket, plan.placement));
   RETURN_IF_ERROR(edit.check_conditions(plan.key, plan.conditions));
   if (!locations.empty()) version.slices.front().storage.small = locations;
   for (const Slice& slice : version.slices) edit.references().create(slice);
@@ -69,7 +69,7 @@ io::Task<Result<ObjectInfo>> put_object(Env& env, PutRequest request, BodySource
   Upload upload(env, body, request.length, std::move(placed));
   Result<void> uploaded = co_await upload.run();
   if (!uploaded) {
-    if (!upload.begun().empty()) env.background.spawn(give_up(env.committer, env.clock, upload.begun()));
+    give_up_body(env, upload);
     co_return fail(uploaded.error());
   }
 
@@ -97,6 +97,7 @@ io::Task<Result<ObjectInfo>> put_object(Env& env, PutRequest request, BodySource
   plan->bucket = std::move(request.bucket);
   plan->key = std::move(request.key);
   plan->owner = bucket->info.owner;
+  plan->placement = placement_document(*bucket);
   plan->conditions = std::move(request.conditions);
 
   // From here on nothing the client does can stop the commit: this coroutine awaits it to the end.
@@ -104,19 +105,12 @@ io::Task<Result<ObjectInfo>> put_object(Env& env, PutRequest request, BodySource
   auto made = std::make_shared<ObjectInfo>();
   const UnixMs now_ms = version.info.modified_ms;
   index::Intent intent;
-  intent.small = upload.take_small();
   intent.build = [plan = std::shared_ptr<const Plan>(std::move(plan)), made](
                      const index::View& view, const std::vector<index::SmallLocation>& locations,
                      std::vector<index::Mutation>& out) {
     return build_put(*plan, view, locations, *made, out);
   };
-  Result<index::CommitPosition> committed = co_await env.committer.commit(std::move(intent));
-  if (!committed) {
-    if (!upload.begun().empty()) env.background.spawn(give_up(env.committer, env.clock, upload.begun()));
-    co_return fail(committed.error());
-  }
-  if (env.options.ledger)
-    for (const extent::ExtentRef& ref : upload.begun()) env.options.ledger->owe(ref, now_ms);
+  CO_RETURN_IF_ERROR(co_await commit_body(env, upload, std::move(intent), now_ms));
   if (request.customer_key) made->encryption.name = request.customer_key->md5;
   co_return std::move(*made);
 }

@@ -146,7 +146,7 @@ class StoreRig {
   // A bucket that follows a policy among `choices`.
   io::Task<bool> make_bucket(std::string name, std::string policy) {
     CreateBucket request{std::move(name), kAlice, false, {}};
-    request.configs[std::string(kPlacementDocument)] = encode(BucketPlacement{std::move(policy), ""});
+    request.policy = std::move(policy);
     Result<void> made = co_await store->create_bucket(std::move(request));
     EXPECT_EQ(code_of(made), "ok");
     co_return made.has_value();

@@ -11,7 +11,6 @@
 #include "io/sync.h"
 #include "sim/oracle.h"
 #include "sim/world.h"
-#include "store/placements.h"
 
 namespace archipel::sim {
 namespace {
@@ -563,9 +562,7 @@ io::Task<void> History::create_bucket(Op op, std::shared_ptr<Process> p) {
   const Moment from = oracle_.tick();
   Oracle::Ref ref = begin(past, event, op, from, p->number());
   store::CreateBucket request{name, owner_of(op.bucket), is_versioned(plan_.seed, op.bucket), {}};
-  if (plan_.placed.buckets[op.bucket] != (op.salt % 2 == 1))
-    request.configs[std::string(store::kPlacementDocument)] =
-        encode(store::BucketPlacement{kPlacedPolicy, ""});
+  if (plan_.placed.buckets[op.bucket] != (op.salt % 2 == 1)) request.policy = kPlacedPolicy;
   Result<void> done = co_await p->store().create_bucket(std::move(request));
   if (!p->alive()) {
     count(op, 3);

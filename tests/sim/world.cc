@@ -1,5 +1,6 @@
 #include "sim/world.h"
 
+#include "store/keys.h"
 #include "store/placements.h"
 #include "store/registry.h"
 #include "store/snapshot_hooks.h"
@@ -217,9 +218,34 @@ Process::Extents Process::extents() const {
     }
     return true;
   };
-  Result<void> done = store::scan_live(*journal_.kv->snapshot(), {extent::ExtentRef::Kind::data, {}}, look);
+  auto view = journal_.kv->snapshot();
+  Result<void> done = store::scan_live(*view, {extent::ExtentRef::Kind::data, {}}, look);
   CHECK(done.has_value());
+  auto of_version = [&](std::string_view key, std::string_view value, std::string*) {
+    const std::string bucket(key.substr(2, key.find('\0') - 2));
+    Result<store::VersionRecord> version = store::decode_version(value);
+    CHECK(version.has_value());
+    const bool placed =
+        view->get(store::config_key(bucket, store::kPlacementDocument)).value_or(std::nullopt).has_value();
+    for (const store::Slice& slice : version->slices)
+      if (!lies_right(slice.storage, placed))
+        out.strays.push_back("an object of " + bucket + " lies as those of another placement class");
+    return true;
+  };
+  for (const char* prefix : {"o/", "v/"})
+    CHECK(view->scan(prefix, store::after_prefix(prefix), of_version).has_value());
   return out;
+}
+
+// Small bodies of either class may ride in commits, if the second one says so; compaction moves those to the journal's islands.
+bool Process::lies_right(const store::Storage& storage, bool placed) const {
+  const Placed& second = world_.plan.placed;
+  if (!storage.small.empty()) return !placed || second.in_commits;
+  const extent::Homes homes = placed ? *extent::Homes::of(second.homes) : extent::Homes();
+  const erasure::Code code = placed ? second.code : world_.plan.code;
+  return std::ranges::all_of(storage.extents, [&](const store::ExtentRun& run) {
+    return run.ref.homes == homes && run.ref.geometry.code == code;
+  });
 }
 
 io::Task<void> Process::refresh(Process* self) {

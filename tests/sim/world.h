@@ -15,6 +15,7 @@
 #include "sim/plan.h"
 #include "store/collector.h"
 #include "store/compaction.h"
+#include "store/records.h"
 #include "store/scrubber.h"
 #include "store/store.h"
 
@@ -67,7 +68,7 @@ class Process {
   uint64_t number() const { return number_; }
   // A pass over everything that mends what it finds.
   io::Task<Result<store::ScrubReport>> scrub();
-  // Live extents on the islands of the second class, and on the journal's; and what lies where no class puts it.
+  // Live extents on the islands of the second class, and on the journal's; and what lies where no class puts it, or the other than its bucket's.
   struct Extents {
     uint64_t placed = 0, elsewhere = 0;
     std::vector<std::string> strays;
@@ -91,6 +92,7 @@ class Process {
   };
 
  private:
+  bool lies_right(const store::Storage& storage, bool placed) const;
   static io::Task<void> refresh(Process* self);
   static io::Task<bool> go_on(std::shared_ptr<const bool> alive);
   void make_scrubber();
