@@ -11,7 +11,8 @@ COMMANDS = ((), ("demo",), ("init",), ("serve",), ("island",), ("island", "list"
             ("island", "rejoin"), ("recover",), ("account",), ("account", "add"), ("account", "list"), ("account", "key"),
             ("account", "remove"), ("user",), ("user", "add"), ("user", "list"), ("user", "remove"), ("user", "key"), ("user", "key", "add"),
             ("user", "key", "remove"), ("user", "key", "disable"), ("user", "key", "enable"), ("user", "policy"), ("user", "policy", "put"),
-            ("user", "policy", "list"), ("user", "policy", "remove"), ("exposure",), ("role",), ("role", "add"), ("role", "list"), ("role", "remove"))
+            ("user", "policy", "list"), ("user", "policy", "remove"), ("exposure",), ("role",), ("role", "add"), ("role", "list"), ("role", "remove"),
+            ("account", "quota"), ("bucket",), ("bucket", "list"), ("bucket", "show"), ("bucket", "place"), ("bucket", "quota"))
 SECONDS_MAX = 60
 
 

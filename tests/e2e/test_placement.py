@@ -102,13 +102,18 @@ class Placement(base.Case):
         self.assertLessEqual(lies, ALLOWED[bucket], (bucket, key))
         self.bodies[bucket, key] = body
 
-    def multipart(self, bucket, key, sizes):
+    def multipart(self, bucket, key, sizes, copied):
+        """Parts of these sizes, and one that is copied from another bucket."""
         bodies = [base.pattern(size, n) for n, size in enumerate(sizes)]
         upload = self.expect(self.client.request("POST", bucket, key, query=[("uploads", "")]), 200).xml().findtext("UploadId")
         listed = ""
         for number, body in enumerate(bodies, 1):
             sent = self.expect(self.client.request("PUT", bucket, key, query=[("partNumber", str(number)), ("uploadId", upload)], body=body), 200)
             listed += f"<Part><PartNumber>{number}</PartNumber><ETag>{sent.headers['etag']}</ETag></Part>"
+        query = [("partNumber", str(len(sizes) + 1)), ("uploadId", upload)]
+        sent = self.expect(self.client.request("PUT", bucket, key, query=query, headers={"x-amz-copy-source": "/".join(copied)}), 200)
+        listed += f"<Part><PartNumber>{len(sizes) + 1}</PartNumber><ETag>{sent.xml().findtext('ETag')}</ETag></Part>"
+        bodies.append(self.bodies[copied])
         done = self.client.request("POST", bucket, key, query=[("uploadId", upload)], body=f"<CompleteMultipartUpload>{listed}</CompleteMultipartUpload>".encode())
         self.expect(done, 200)
         self.bodies[bucket, key] = b"".join(bodies)
@@ -137,7 +142,7 @@ class Placement(base.Case):
             self.store(bucket, "medium", 200 << 10, 1)
             self.store(bucket, "large", 20 << 20, 3)
         for bucket, allowed in (("people", EU), ("secrets", NO_US)):
-            lies = self.written(lambda bucket=bucket: self.multipart(bucket, "parts", (5 << 20, 70_000)), allowed, 2, (5 << 20) + 70_000)
+            lies = self.written(lambda bucket=bucket: self.multipart(bucket, "parts", (5 << 20, 5 << 20), ("open", "medium")), allowed, 3, (10 << 20) + (200 << 10))
             self.assertLessEqual(lies, allowed, bucket)
             # From where all islands hold it to where some may: sealed anew, and nothing is shared.
             lies = self.written(lambda bucket=bucket: self.copy(("open", "medium"), bucket, "copy"), allowed, 1, 200 << 10)
@@ -151,8 +156,8 @@ class Placement(base.Case):
 
         for bucket, allowed in ALLOWED.items():
             holdings = self.holdings(bucket)
-            self.assertEqual(sum(h["objects"] for h in holdings), sum(b == bucket for b, _ in self.bodies) + (bucket in ("people", "secrets")),
-                             "a multipart object of two parts has two streams")
+            self.assertEqual(sum(h["objects"] for h in holdings), sum(b == bucket for b, _ in self.bodies) + 2 * (bucket in ("people", "secrets")),
+                             "a multipart object of three parts has three streams")
             self.assertEqual(sum(h["bytes"] for h in holdings), sum(len(body) for (b, _), body in self.bodies.items() if b == bucket))
             for holding in holdings:
                 self.assertLessEqual(set(holding["islands"]), allowed, bucket)
