@@ -194,7 +194,8 @@ std::vector<Placing> placings_as_stored(const ReportInput& input) {
   for (const auto& [placed, names] : buckets) {
     const auto& [n, k, islands, confirmed] = placed;
     std::string more = names.size() > 1 ? fmt::format(" and {} more", names.size() - 1) : "";
-    out.push_back({fmt::format("as stored: {}{}", names.front(), more), {n, k}, islands, "", confirmed});
+    const char* as = names.front().starts_with('(') && names.size() == 1 ? "" : "as stored: ";
+    out.push_back({fmt::format("{}{}{}", as, names.front(), more), {n, k}, islands, "", confirmed});
   }
   return out;
 }

@@ -95,6 +95,7 @@ void code_json(JsonWriter& json, const Code& code) {
 void coalitions_json(JsonWriter& json, std::string_view key, const NamedCoalitions& named) {
   json.key(key).begin_object();
   optional_number(json, "min", named.min);
+  optional_number(json, "min_abroad", named.abroad);
   json.key("coalitions").begin_array();
   for (const auto& coalition : named.coalitions) json.texts(coalition);
   json.end_array().end_object();

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <numeric>
 
 #include "base/check.h"
@@ -73,9 +74,14 @@ std::vector<size_t> fit(std::vector<size_t> widths, const std::vector<size_t>& l
   }
 }
 
-NamedCoalitions named(const Lens& lens, const std::vector<Coalition>& list, std::optional<int> min) {
-  NamedCoalitions out{min, {}};
-  for (const Coalition coalition : list) out.coalitions.push_back(lens.names(coalition));
+NamedCoalitions named(const Lens& lens, const std::vector<Coalition>& list, std::optional<int> min,
+                      Coalition home) {
+  NamedCoalitions out{min, {}, {}};
+  for (const Coalition coalition : list) {
+    out.coalitions.push_back(lens.names(coalition));
+    const int size = std::popcount(coalition);
+    if ((coalition & home) == 0 && (!out.abroad || size < *out.abroad)) out.abroad = size;
+  }
   std::ranges::sort(out.coalitions);
   return out;
 }
@@ -108,9 +114,12 @@ Result<std::vector<NamedAnswer>> answers_of(const ReportInput& input) {
   for (size_t i = 0; i < placings.size(); ++i) {
     const auto& [lens, exposure] = answers[i];
     NamedAnswer answer{placings[i], {}, {}, {}, {}};
-    answer.read = named(lens, exposure.read, exposure.rho());
-    answer.cut = named(lens, exposure.cut, exposure.delta());
-    answer.degrade = named(lens, exposure.degrade, std::nullopt);
+    Coalition home = 0;
+    for (const StateCode& state : input.file.facts.home)
+      if (const auto unit = lens.find(state)) home |= Coalition{1} << *unit;
+    answer.read = named(lens, exposure.read, exposure.rho(), home);
+    answer.cut = named(lens, exposure.cut, exposure.delta(), home);
+    answer.degrade = named(lens, exposure.degrade, std::nullopt, home);
     answer.degrade.min = least(answer.degrade.coalitions);
     for (const Solution& solution : input.solutions)
       if (solution.placing.policy == placings[i].policy) answer.warnings = solution.warnings;

@@ -12,7 +12,8 @@ namespace archipel::exposure {
 
 // The minimal coalitions of one question: each sorted, and all of them as Python sorts lists of strings.
 struct NamedCoalitions {
-  std::optional<int> min;  // nothing: nobody can
+  std::optional<int> min;     // nothing: nobody can
+  std::optional<int> abroad;  // of the smallest without a state of the owner's own; nothing: none of them can
   std::vector<std::vector<std::string>> coalitions;
 };
 

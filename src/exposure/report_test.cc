@@ -87,6 +87,26 @@ TEST(ReportJson, CarriesFactsHoldingsAndWhatWasAssumed) {
   EXPECT_GT(root["facts"]["blocs"].get_array().size(), 1U) << "blocs of the world can be switched on";
 }
 
+TEST(ReportJson, SaysWhatItTakesWithoutTheOwnersOwn) {
+  ReportInput input = example();
+  const auto minima = [&](const char* question) {
+    simdjson::dom::parser parser;
+    const auto root = parser.parse(simdjson::padded_string(report_json(input).value()));
+    const auto answer = root["policies"].at(0)[question];
+    return std::pair(int64_t(answer["min"]),
+                     answer["min_abroad"].is_null() ? -1 : int64_t(answer["min_abroad"]));
+  };
+  input.file.facts.home = {};
+  EXPECT_EQ(minima("cut"), std::pair(2L, 2L));
+  EXPECT_THAT(report_text(input, 80).value(), Not(HasSubstr("owner's own")));
+  input.file.facts.home = {"FR", "US"};
+  EXPECT_EQ(minima("read"), std::pair(3L, -1L)) << "two of three keys: somebody of home is always in it";
+  EXPECT_EQ(minima("cut"), std::pair(2L, 2L)) << "DE and IE";
+  EXPECT_THAT(report_text(input, 80).value(), HasSubstr("Without the owner's own, FR, US:"));
+  input.file.facts.home = {"SG"};
+  EXPECT_THAT(report_text(input, 80).value(), HasSubstr("The same without the owner's own: SG"));
+}
+
 TEST(ReportJson, IslandThatTheFactsDoNotKnowIsAnError) {
   ReportInput input = example();
   input.file.facts.placings[0].islands[2] = "atlantis";

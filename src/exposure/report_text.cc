@@ -45,7 +45,21 @@ std::string who(const NamedCoalitions& named) {
   return out;
 }
 
-std::string policies_text(const std::vector<NamedAnswer>& answers, int columns) {
+// Where the owner's own states are in it: how many it takes of the others alone.
+std::string abroad_text(const std::vector<NamedAnswer>& answers, const std::vector<StateCode>& home,
+                        int columns) {
+  TextTable table({"POLICY", "READ", "CUT"});
+  for (const NamedAnswer& answer : answers)
+    if (answer.read.abroad != answer.read.min || answer.cut.abroad != answer.cut.min)
+      table.add({answer.placing.policy, number_or(answer.read.abroad, "nobody can"),
+                 number_or(answer.cut.abroad, "nobody can")});
+  if (table.empty()) return wrapped("The same without the owner's own: " + joined(home, ", "), columns, 2);
+  return wrapped("Without the owner's own, " + joined(home, ", ") + ":", columns, 2) + '\n' +
+         table.render(columns, 2);
+}
+
+std::string policies_text(const std::vector<NamedAnswer>& answers, const std::vector<StateCode>& home,
+                          int columns) {
   std::string out;
   TextTable store({"POLICY", "NEEDED", "ISLANDS, BY SHARD"});
   TextTable table({"POLICY", "READ", "BY THESE TOGETHER", "CUT", "BY THESE TOGETHER"});
@@ -57,9 +71,15 @@ std::string policies_text(const std::vector<NamedAnswer>& answers, int columns) 
   out += title("Store: where the shards of a policy lie", columns) + store.render(columns, 2);
   out += title("Read and cut: how many must act together, and the smallest who can", columns) +
          table.render(columns, 2);
+  if (!home.empty()) out += '\n' + abroad_text(answers, home, columns);
   for (const NamedAnswer& answer : answers)
     for (const std::string& warning : answer.warnings) out += wrapped("warning: " + warning, columns, 2);
   return out;
+}
+
+std::string holding_name(const Holding& holding) {
+  if (holding.bucket.empty()) return "(journal)";
+  return holding.bucket + (holding.in_commits ? " (small bodies)" : "");
 }
 
 std::string unconfirmed(const Holding& holding) {
@@ -78,9 +98,9 @@ std::string holdings_text(const Inventory& inventory, int columns) {
   TextTable table({"BUCKET", "CLASS", "POLICY", "NEEDED", "OBJECTS", "BYTES", "STORED", "NOT CONFIRMED AT"});
   for (size_t i = 0; i < std::min(inventory.holdings.size(), kRowsShown); ++i) {
     const Holding& holding = inventory.holdings[i];
-    table.add({holding.bucket.empty() ? "(journal)" : holding.bucket,
-               holding.data_class.empty() ? "-" : holding.data_class, holding.policy, code_text(holding.code),
-               count_text(holding.objects), bytes_text(static_cast<double>(holding.bytes)),
+    table.add({holding_name(holding), holding.data_class.empty() ? "-" : holding.data_class, holding.policy,
+               code_text(holding.code), count_text(holding.objects),
+               bytes_text(static_cast<double>(holding.bytes)),
                bytes_text(static_cast<double>(holding.stored_bytes)), unconfirmed(holding)});
   }
   return title("What lies there", columns) + table.render(columns, 2) + more_rows(inventory.holdings.size());
@@ -132,7 +152,7 @@ std::string ban_holdings_text(const BanReport& ban, int columns) {
   TextTable table({"BUCKET", "POLICY", "BYTES", "SHARDS LOST", "LEFT", "NEEDED", "THEN"});
   for (size_t i = 0; i < std::min(ban.holdings.size(), kRowsShown); ++i) {
     const BanOfHolding& item = ban.holdings[i];
-    table.add({item.holding.bucket.empty() ? "(journal)" : item.holding.bucket, item.holding.policy,
+    table.add({holding_name(item.holding), item.holding.policy,
                bytes_text(static_cast<double>(item.holding.bytes)), std::to_string(item.lost),
                std::to_string(item.left), std::to_string(item.holding.code.k), then_text(item)});
   }
@@ -192,7 +212,7 @@ std::string moves_text(const std::vector<Move>& moves, int columns) {
   if (moves.empty()) return "";
   TextTable table({"BUCKET", "POLICY", "FROM", "TO", "BYTES", "COST", "BECAUSE"});
   for (const Move& move : moves)
-    table.add({move.from.bucket.empty() ? "(journal)" : move.from.bucket, move.to.policy,
+    table.add({holding_name(move.from), move.to.policy,
                code_text(move.from.code) + ": " + joined(move.from.islands, ", "),
                code_text(move.to.code) + ": " + joined(move.to.islands, ", "),
                bytes_text(static_cast<double>(move.bytes)), money_text(move.cost),
@@ -236,7 +256,9 @@ std::string head_text(const ReportInput& input, int columns) {
                   facts.gateways.size(), facts.gateways.size() == 1 ? "" : "s"),
       columns, 0);
   if (facts.keyholders.empty())
-    out += wrapped("No key holders are declared: only shards are counted for Read", columns, 0);
+    out += wrapped(
+        "No key holders are declared: Read counts who reaches enough sealed shards, not what opens them",
+        columns, 0);
   std::vector<std::string> blocs;
   for (const Bloc& bloc : facts.blocs)
     if (bloc.enabled) blocs.push_back(bloc.id);
@@ -256,7 +278,7 @@ Result<std::string> report_text(const ReportInput& input, int columns) {
   ASSIGN_OR_RETURN(std::string adversaries, adversaries_text(input, columns));
   ASSIGN_OR_RETURN(std::string hang_on, sensitivity_text(input, columns));
   std::string out = head_text(input, columns);
-  if (!answers.empty()) out += policies_text(answers, columns);
+  if (!answers.empty()) out += policies_text(answers, input.file.facts.home, columns);
   out += holdings_text(input.inventory, columns) + adversaries;
   for (const BanReport& ban : input.bans)
     out += ban_text(ban, !input.inventory.holdings.empty(), input.bits_per_second, columns);

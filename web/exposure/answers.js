@@ -42,7 +42,7 @@ function coalitionOf(units, facts) {
 function toneOf(question, answer_of, facts) {
   if (answer_of.min === null) return "none";
   if (answer_of.min === undefined || answer_of.min > 1) return "together";
-  const own = question === "read" && answer_of.coalitions.every((c) => c.length > 1 || facts.home.includes(c[0]));
+  const own = answer_of.coalitions.every((c) => c.length > 1 || facts.home.includes(c[0]));
   return own ? "own" : "alone";
 }
 
@@ -121,12 +121,13 @@ function answerCard(item, now, before) {
     item.warnings.map((w) => el("p", { class: "note", lang: "en" }, w)));
 }
 
-// A coalition of the owner's own states is no leak.
+// What it takes of others than the owner's own states, where these are in it.
 function homeNote(question, item, facts) {
-  if (question !== "read") return null;
-  const foreign = item.states.read.coalitions.filter((c) => !c.every((u) => facts.home.includes(u)));
-  if (foreign.length === item.states.read.coalitions.length) return null;
-  const min = foreign.length ? Math.min(...foreign.map((c) => c.length)) : null;
+  const { coalitions } = item.states[question];
+  const abroad = coalitions.filter((c) => !c.some((u) => facts.home.includes(u)));
+  if (abroad.length === coalitions.length) return null;
+  const min = abroad.length ? Math.min(...abroad.map((c) => c.length)) : null;
+  if (min === item.states[question].min) return null;
   return el("p", { class: "note" }, min === null ? t("home.only") : tn("home.beside", min));
 }
 

@@ -36,6 +36,7 @@ function formatMoney(dollars) {
 
 // Two significant digits in the largest unit that gives at least one and a half: "36 hours", "9.3 days".
 function formatDuration(seconds) {
+  if (seconds > 0 && seconds < 0.1) return t("instant");
   const steps = [["second", 1], ["minute", 60], ["hour", 3600], ["day", 86400]];
   let [unit, size] = steps[0];
   for (const [name, length] of steps) if (seconds >= 1.5 * length) [unit, size] = [name, length];

@@ -65,6 +65,7 @@ function classesOf(report) {
       classes.push(found);
     }
     found.holdings.push(holding);
+    if (!holding.in_commits) found.small = false;
     if (holding.data_class && !found.data_classes.includes(holding.data_class)) found.data_classes.push(holding.data_class);
   }
   for (const item of classes) {
