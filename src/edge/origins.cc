@@ -227,14 +227,10 @@ class Pool final : public OriginPool {
     State& s = *state;
     // An origin that closes kept connections closes them all at about the same time: after one that was stale, a new one is opened.
     for (bool fresh = false;;) {
-      std::unique_ptr<http::Client> client = fresh ? nullptr : s.take();
-      const bool kept = client != nullptr;
-      if (kept) s.stats->reused.fetch_add(1, std::memory_order_relaxed);
-      if (!kept) {
-        auto opened = co_await open(s, deadline, attempt);
-        if (!opened) co_return fail(opened.error());
-        client = std::move(*opened);
-      }
+      bool kept = false;
+      auto ready = co_await acquire(s, fresh, deadline, attempt, kept);
+      if (!ready) co_return fail(ready.error());
+      std::unique_ptr<http::Client> client = std::move(*ready);
       const TimePoint began = s.loop.now();
       const UnixMs requested = s.clock.unix_ms();
       auto head = co_await exchange(s, *client, request, deadline, attempt);
@@ -252,9 +248,19 @@ class Pool final : public OriginPool {
     }
   }
 
-  static io::Task<Result<std::unique_ptr<http::Client>>> open(State& s, Deadline deadline, Attempt& attempt) {
+  // A kept connection unless `fresh`, or a new one; waits while all that there may be are in use.
+  static io::Task<Result<std::unique_ptr<http::Client>>> acquire(State& s, bool fresh, Deadline deadline,
+                                                                 Attempt& attempt, bool& kept) {
     attempt.may_retry = true;
-    while (s.open >= s.policy.connections_max) {
+    for (;;) {
+      std::unique_ptr<http::Client> client = fresh ? nullptr : s.take();
+      if (client != nullptr) {
+        kept = true;
+        s.stats->reused.fetch_add(1, std::memory_order_relaxed);
+        co_return client;
+      }
+      if (fresh && s.open >= s.policy.connections_max && !s.idle.empty()) s.drop_front();
+      if (s.open < s.policy.connections_max) break;
       bool in_time = co_await s.freed.wait(deadline);
       if (!in_time)
         co_return fail(Code::unavailable, "origin " + s.origin.url + ": all its connections were in use");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "edge/compress.h"
 #include "edge/gate.h"
 #include "edge/hop.h"
 #include "http/h1_parser.h"
@@ -119,6 +120,7 @@ PolicySite::PolicySite(SitePolicy policy, std::shared_ptr<const ProxyPolicy> pro
     : policy_(std::move(policy)),
       proxy_(std::move(proxy)),
       upstream_(std::move(upstream)),
+      compressing_(compressing(upstream_, policy_.compress)),
       stats_(std::move(stats)) {}
 
 FetchRequest PolicySite::origin_request(const http::Request& request) const {

@@ -35,7 +35,7 @@ class PolicySite final : public Site {
   const SitePolicy& policy() const { return policy_; }
   const std::string& name() const override { return policy_.name; }
   const CachePolicy& cache() const override { return policy_.cache; }
-  Upstream& upstream() const override { return *upstream_; }
+  Upstream& upstream() const override { return *compressing_; }
   const std::shared_ptr<Upstream>& shared_upstream() const { return upstream_; }
   const std::shared_ptr<SiteStats>& stats() const { return stats_; }
   // Target as it is; end-to-end fields; Host, Via, X-Forwarded-* and the normalised Accept-Encoding as we say them; without what only some
@@ -49,7 +49,7 @@ class PolicySite final : public Site {
 
   const SitePolicy policy_;
   const std::shared_ptr<const ProxyPolicy> proxy_;
-  const std::shared_ptr<Upstream> upstream_;
+  const std::shared_ptr<Upstream> upstream_, compressing_;
   const std::shared_ptr<SiteStats> stats_;
 };
 
