@@ -84,8 +84,7 @@ std::string_view to_string(Served::How how);
 
 // What all loops share: the tiers, and which fetches are under way.
 class Shared;
-std::shared_ptr<Shared> make_shared_state(Cache& cache, Clock& clock, Random& random,
-                                          const HashSecret& secret);
+std::shared_ptr<Shared> make_shared_state(Cache& cache, Clock& clock, Random& random);
 
 // Counters of one Shared, any thread.
 struct ServeStats {
