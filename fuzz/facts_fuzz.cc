@@ -36,6 +36,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (const Party& party : facts.islands) check_party(*world, party, config);
   for (const Party& party : facts.keyholders) check_party(*world, party, false);
   for (const Party& party : facts.gateways) check_party(*world, party, false);
+  for (const Holding& holding : file->holdings) {
+    MUST(!config && !holding.bucket.empty() && holding.islands.size() == static_cast<size_t>(holding.code.n));
+    MUST(holding.stored_bytes >= holding.bytes);
+  }
   MUST(facts.keys_threshold >= 0 && facts.keys_threshold <= static_cast<int>(facts.keyholders.size()));
   MUST((facts.keys_threshold == 0) == facts.keyholders.empty());
   for (const Bloc& bloc : facts.blocs) MUST(!bloc.states.empty() && world->state(bloc.id) == nullptr);

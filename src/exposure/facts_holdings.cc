@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "exposure/facts_loader.h"
 
@@ -11,7 +10,7 @@ namespace archipel::exposure {
 namespace {
 
 constexpr size_t kHoldingsMax = 4096;
-constexpr int64_t kBytesMax = 1'000'000'000'000'000'000;  // a billion GB
+constexpr int64_t kBytesMax = 1'000'000'000'000'000'000;  // a billion GB; 16 times as much still fits 64 bits
 constexpr int64_t kObjectsMax = 1'000'000'000'000'000;
 constexpr size_t kBucketMax = 63;
 
@@ -48,8 +47,8 @@ Result<void> FactsLoader::holding(TomlTable& t, Holding& out) const {
   out.islands = placing->islands;
   RETURN_IF_ERROR(amount(t, "objects", kObjectsMax, out.objects));
   RETURN_IF_ERROR(amount(t, "bytes", kBytesMax, out.bytes));
-  out.stored_bytes =
-      static_cast<uint64_t>(std::llround(static_cast<double>(out.bytes) * out.code.n / out.code.k));
+  const auto n = static_cast<uint64_t>(out.code.n), k = static_cast<uint64_t>(out.code.k);
+  out.stored_bytes = (out.bytes * n + k - 1) / k;
   std::vector<std::string> unconfirmed;
   RETURN_IF_ERROR(t.texts("unconfirmed", unconfirmed, kShardsMax));
   for (size_t i = 0; i < unconfirmed.size(); ++i) {
