@@ -85,7 +85,8 @@ io::Task<Served> FrontImpl::serve(http::Exchange& exchange, SiteRef site, std::s
   // A GET with a body may mean anything to its origin (a fat GET): the key does not know its body.
   if (!reads || body || job.primary.empty() || !job.policy().enabled ||
       has_origin_conditions(job.request->headers)) {
-    co_await pass(job, reads ? CacheStatus::Forward::bypass : CacheStatus::Forward::method);
+    const CacheStatus::Forward why = reads ? CacheStatus::Forward::bypass : CacheStatus::Forward::method;
+    co_await pass(job, why);
     co_return job.served;
   }
   job.key = cache().key_of(job.primary);

@@ -5,6 +5,7 @@
 #include "edge/merge.h"
 #include "edge/policy.h"
 #include "edge/serve_internal.h"
+#include "http/date.h"
 
 namespace archipel::edge {
 namespace {
@@ -111,6 +112,7 @@ Outcome FrontImpl::take_validation(const Ask& ask, const FlightRef& flight, Key 
   out.status = 304;
   out.validated = true;
   http::Headers merged = merge_headers(stale->headers, headers);
+  if (headers.find("date") == nullptr) merged.set("date", http::format_http_date(fetch.received()));
   http::Headers judged_by = merged;
   if (const std::string* age = headers.find("age")) judged_by.add("age", *age);
   Received received{&ask.request->headers, "GET",           stale->status, &judged_by,

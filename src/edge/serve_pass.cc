@@ -5,6 +5,7 @@
 #include "edge/merge.h"
 #include "edge/policy.h"
 #include "edge/serve_internal.h"
+#include "http/date.h"
 #include "http/structured_fields.h"
 
 namespace archipel::edge {
@@ -179,6 +180,7 @@ void FrontImpl::after_head(const Job& job, const Lookup& looked, const Fetch& fe
     return;
   }
   http::Headers merged = merge_headers(stored.headers, headers);
+  if (headers.find("date") == nullptr) merged.set("date", http::format_http_date(fetch.received()));
   http::Headers judged_by = merged;
   if (const std::string* age = headers.find("age")) judged_by.add("age", *age);
   Received received{&job.request->headers, "GET",           stored.status, &judged_by,

@@ -36,7 +36,7 @@ struct Reply {
 
 class Origin final : public Upstream {
  public:
-  explicit Origin(Clock& clock) : clock_(clock) {}
+  Origin(Clock& clock, io::Loop& loop) : clock_(clock), loop_(loop) {}
 
   std::function<Reply(const FetchRequest&)> answer;
   std::vector<FetchRequest> seen;
@@ -48,12 +48,12 @@ class Origin final : public Upstream {
 
   void release() {
     hold_heads = hold_bodies = false;
-    gate_.notify_all();
+    loop_.post([this] { gate_.notify_all(); });
   }
   // Wakes who is held once, to look again.
   void step_bodies(uint64_t bytes) {
     allowance_ += bytes;
-    gate_.notify_all();
+    loop_.post([this] { gate_.notify_all(); });
   }
 
   io::Task<Result<std::unique_ptr<Fetch>>> fetch(FetchRequest request, Deadline) override {
@@ -127,6 +127,7 @@ class Origin final : public Upstream {
   };
 
   Clock& clock_;
+  io::Loop& loop_;
   io::Event gate_;
   uint64_t allowance_ = 0;
 };
@@ -154,12 +155,13 @@ class Client final : public http::Exchange {
   std::vector<std::pair<int, http::Headers>> interims;
   bool finished = false;  // the response is whole
   bool done = false;      // serve() returned
+  io::Loop* loop = nullptr;
   Served served;
   std::string_view get(std::string_view name) const { return headers.get(name); }
 
   void go_on() {
     stuck = false;
-    gate_.notify_all();
+    loop->post([this] { gate_.notify_all(); });
   }
 
   const http::Request& request() const override { return request_; }
@@ -261,7 +263,7 @@ class World {
         workers(loop, 2),
         random(seeded_random(3)),
         cache(make_cache(memory_only(memory_bytes), workers, clock, *random)),
-        origin(clock),
+        origin(clock, loop),
         site(std::make_shared<TestSite>(origin)),
         shared(make_shared_state(*cache, clock, *random)),
         front(make_front(loop, shared)) {}
@@ -278,6 +280,7 @@ class World {
 
   // Starts a request; run() lets it happen.
   ClientRef start(ClientRef client) {
+    client->loop = &loop;
     loop.post([this, client] { tasks_.push_back(serve(client)); });
     return client;
   }
