@@ -83,11 +83,13 @@ struct Node::Account {
   }
 };
 
-Node::Node(NodeParts parts) : parts_(std::move(parts)) {
+Node::Node(NodeParts parts)
+    : parts_(std::move(parts)), shared_(make_shared_state(parts_.cache, parts_.clock, parts_.random)) {
   for (size_t i = 0; i < parts_.loops.size(); ++i) {
     auto core = std::make_unique<Core>();
     core->index = i;
     core->loop = parts_.loops[i];
+    core->front = make_front(*core->loop, shared_);
     cores_.push_back(std::move(core));
   }
 }
