@@ -2,8 +2,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <unordered_set>
 
+#include "base/log.h"
+#include "edge/disk.h"
+#include "edge/disk_home.h"
 #include "edge/memory.h"
+#include "edge/purge_journal.h"
 #include "edge/purges.h"
 
 namespace archipel::edge {
@@ -11,24 +16,72 @@ namespace {
 
 // Slices of a response that was replaced or erased are let go at once, up to this many; the rest leaves as nobody asks for it.
 constexpr uint32_t kSlicesErasedMax = 64;
+// Keys whose responses were too large for memory, remembered for the second time they come.
+constexpr size_t kSeenMax = size_t{1} << 20;
+constexpr size_t kSeenBytesEach = 16u << 10;  // of disk, as a guess of how many make sense
+// Responses too large for memory whose slices are on their way to the disk.
+constexpr size_t kAdmittedMax = 4096;
 
-class CacheImpl final : public Cache, public std::enable_shared_from_this<CacheImpl> {
+// What is too large for memory goes to disk when it comes the second time.
+class LargeOnes {
  public:
-  CacheImpl(const CacheConfig& config, io::Workers& workers, Clock& clock, Random& random)
-      : secret_{random.bytes<16>()},
+  explicit LargeOnes(uint64_t disk_bytes) : seen_(kSeenMax) {
+    seen_.set_capacity(static_cast<size_t>(std::max<uint64_t>(disk_bytes / kSeenBytesEach, 1024)));
+  }
+  bool seen_before(const Key& key) {
+    std::lock_guard lock(mutex_);
+    if (seen_.knows(key.low)) return true;
+    seen_.remember(key.low);
+    return false;
+  }
+  void admit(uint64_t id) {
+    std::lock_guard lock(mutex_);
+    if (!admitted_.insert(id).second) return;
+    order_.push_back(id);
+    if (order_.size() <= kAdmittedMax) return;
+    admitted_.erase(order_.front());
+    order_.pop_front();
+  }
+  bool admitted(uint64_t id) {
+    std::lock_guard lock(mutex_);
+    return admitted_.contains(id);
+  }
+
+ private:
+  std::mutex mutex_;
+  Ghost seen_;
+  std::unordered_set<uint64_t> admitted_;
+  std::deque<uint64_t> order_;
+};
+
+// What the disk brings along; all empty without one.
+struct Disk {
+  DiskHome home;
+  std::unique_ptr<PurgeBook> book;
+  std::unique_ptr<PurgeLog> log;
+  std::shared_ptr<DiskTier> tier;
+};
+
+class CacheImpl final : public Cache, public ReuseSink, public std::enable_shared_from_this<CacheImpl> {
+ public:
+  CacheImpl(const CacheConfig& config, Disk disk, io::Workers& workers, Clock& clock, Random& random)
+      : home_(std::move(disk.home)),
+        secret_(disk.tier != nullptr ? home_.identity.secret : HashSecret{random.bytes<16>()}),
         next_id_(random.u64()),
         workers_(workers),
-        book_(secret_),
-        memory_(config.memory_bytes, book_, clock, nullptr) {}
+        book_(disk.tier != nullptr ? std::move(disk.book) : std::make_unique<PurgeBook>(secret_)),
+        disk_(std::move(disk.tier)),
+        journal_(disk_ != nullptr ? make_purge_journal(std::move(disk.log), workers) : nullptr),
+        memory_(config.memory_bytes, *book_, clock, disk_ != nullptr ? this : nullptr),
+        large_(config.disk_bytes) {}
 
   Key key_of(std::string_view text) const override { return hash_key(secret_, text); }
   uint64_t new_id() override { return next_id_.fetch_add(1, std::memory_order_relaxed); }
-  uint64_t stamp() const override { return book_.latest(); }
+  uint64_t stamp() const override { return book_->latest(); }
 
   Found find_hot(const Key& key, std::string_view text) override {
     Found found = memory_.find(key, text);
-    if (found.entry == nullptr || found.first != nullptr) return found;
-    if (found.entry->length == uint64_t{0}) return found;
+    if (whole(found) || found.entry == nullptr) return found;
     found.first = slice_hot(*found.entry, 0);
     if (found.first != nullptr && of_one_slice(*found.entry)) {
       memory_.adopt(key, *found.entry, found.first);
@@ -37,41 +90,76 @@ class CacheImpl final : public Cache, public std::enable_shared_from_this<CacheI
     return found;
   }
 
-  io::Task<Found> find(Key key, std::string text) override { co_return find_hot(key, text); }
+  io::Task<Found> find(Key key, std::string text) override {
+    Found found = find_hot(key, text);
+    if (disk_ == nullptr || whole(found)) co_return found;
+    const bool variants = found.variants == nullptr && disk_->may_have(variants_key(key));
+    if (!variants && !disk_->may_have(key)) co_return found;
+    if (!disk_->begin_read()) co_return found;
+    Found read =
+        co_await workers_.run([this, &key, &text, &found] { return read_from_disk(key, text, found); });
+    disk_->end_read();
+    co_return read;
+  }
 
   SliceRef slice_hot(const Entry& entry, uint32_t index) override {
     return memory_.find_slice(slice_key(entry.id, index), entry.id, index);
   }
-  io::Task<SliceRef> slice(EntryRef entry, uint32_t index) override { co_return slice_hot(*entry, index); }
+
+  io::Task<SliceRef> slice(EntryRef entry, uint32_t index) override {
+    const Key key = slice_key(entry->id, index);
+    SliceRef slice = memory_.find_slice(key, entry->id, index);
+    if (slice != nullptr || disk_ == nullptr) co_return slice;
+    const bool inside = index == 0 && of_one_slice(*entry);
+    const Key of_entry = inside ? key_of(entry->key) : key;
+    if (!disk_->may_have(key) && !(inside && disk_->may_have(of_entry))) co_return nullptr;
+    if (!disk_->begin_read()) co_return nullptr;
+    slice = co_await workers_.run([this, &key, &of_entry, inside, entry = std::move(entry), index] {
+      SliceRef read = read_slice(key, entry->id, index);
+      return read == nullptr && inside ? read_body(of_entry, *entry) : read;
+    });
+    disk_->end_read();
+    co_return slice;
+  }
 
   std::shared_ptr<const Variants> variants(const Key& key, std::string_view text) override {
     return memory_.find_variants(key, text);
   }
+
   void set_variants(const Key& key, std::shared_ptr<const Variants> variants) override {
+    if (disk_ != nullptr && disk_->erase(variants_key(key)))
+      disk_->write_variants(variants_key(key), variants);
     memory_.put_variants(key, std::move(variants));
   }
 
   void put(const Key& key, EntryRef entry, SliceRef first) override {
-    const uint64_t latest = book_.latest();
+    const uint64_t latest = book_->latest();
     bool soft = false;
     if (entry->stamp < latest) {
-      const Verdict verdict = book_.judge(*entry, entry->stamp);
+      const Verdict verdict = book_->judge(*entry, entry->stamp);
       if (verdict == Verdict::hard) return;
       soft = verdict == Verdict::soft;
     }
     SliceRef apart;
     if (first != nullptr && !of_one_slice(*entry)) apart = std::exchange(first, nullptr);
-    MemoryTier::Put put = memory_.put(key, std::move(entry), std::move(first), latest, soft, false);
+    bool on_disk = false;
+    if (disk_ != nullptr) on_disk = put_on_disk(key, entry, first, latest, soft);
+    MemoryTier::Put put = memory_.put(key, std::move(entry), std::move(first), latest, soft, on_disk);
     if (apart != nullptr) put_slice(std::move(apart));
     if (put.replaced != nullptr) erase_slices(*put.replaced);
   }
 
   void put_slice(SliceRef slice) override {
     const Key key = slice_key(slice->entry, slice->index);
+    const bool to_disk =
+        disk_ != nullptr && !memory_.admits(slice->bytes.capacity()) && large_.admitted(slice->entry);
+    if (to_disk) disk_->write_slice(key, slice);
     memory_.put_slice(key, std::move(slice), false);
   }
 
   void erase(const Key& key) override {
+    // In this order: who reads it from the disk meanwhile looks there again after putting it into memory.
+    if (disk_ != nullptr) disk_->erase(key);
     EntryRef entry = memory_.erase(key);
     if (entry != nullptr) erase_slices(*entry);
   }
@@ -92,21 +180,41 @@ class CacheImpl final : public Cache, public std::enable_shared_from_this<CacheI
     return purge(PurgeScope::site, {}, std::move(site), soft);
   }
   void invalidate(std::string_view text) override {
-    book_.add(PurgeScope::key, {}, text, false);
+    const Purge purge = book_->add(PurgeScope::key, {}, text, false);
+    if (journal_ != nullptr) journal_->write_soon(purge);
     sweep_if_crowded();
   }
 
   CacheStats stats() const override {
     CacheStats out;
     memory_.add_to(out);
-    out.purges = book_.size();
+    out.purges = book_->size();
+    if (disk_ != nullptr) disk_->add_to(out);
     return out;
   }
 
-  void close() override {}
+  void close() override {
+    if (disk_ != nullptr) disk_->flush();
+    if (journal_ != nullptr) journal_->flush();
+  }
+
+  // --- ReuseSink
+
+  void reused_entry(const Key& key, EntryRef entry, SliceRef first, uint64_t since) override {
+    const size_t primary = entry->key.find('\0');
+    if (primary != std::string::npos) write_variants_of(std::string_view(entry->key).substr(0, primary));
+    if (!disk_->write_entry(key, std::move(entry), std::move(first), since)) memory_.not_taken(key);
+  }
+  void reused_slice(const Key& key, SliceRef slice) override {
+    if (!disk_->write_slice(key, std::move(slice))) memory_.not_taken(key);
+  }
 
  private:
   static bool of_one_slice(const Entry& entry) { return entry.length && *entry.length <= kSliceBytes; }
+  // Nothing is missing that a find could still bring: later slices are asked for one by one.
+  static bool whole(const Found& found) {
+    return found.entry != nullptr && (found.first != nullptr || found.entry->length == uint64_t{0});
+  }
 
   Key slice_key(uint64_t id, uint32_t index) const {
     char name[13];
@@ -123,36 +231,169 @@ class CacheImpl final : public Cache, public std::enable_shared_from_this<CacheI
       memory_.erase_slice(slice_key(entry.id, i));
   }
 
+  // What the disk has of this key is of another response now. Whether it has this one.
+  bool put_on_disk(const Key& key, const EntryRef& entry, const SliceRef& first, uint64_t since, bool soft) {
+    if (memory_.id_of(key) == entry->id) return false;  // memory knows
+    const bool had = disk_->erase(key);
+    if (soft) return false;
+    const bool too_large = (first != nullptr && !memory_.admits(first->bytes.capacity())) ||
+                           (!of_one_slice(*entry) && !memory_.admits(kSliceBytes));
+    if (!had && !(too_large && large_.seen_before(key))) return false;
+    if (too_large) large_.admit(entry->id);
+    return disk_->write_entry(key, entry, first, since);
+  }
+
+  void write_variants_of(std::string_view primary) {
+    const Key key = key_of(primary);
+    if (disk_->may_have(variants_key(key))) return;
+    std::shared_ptr<const Variants> variants = memory_.find_variants(key, primary);
+    if (variants != nullptr) disk_->write_variants(variants_key(key), std::move(variants));
+  }
+
+  // --- on a worker
+
+  Found read_from_disk(const Key& key, std::string_view text, Found found) {
+    if (found.variants == nullptr) {
+      std::optional<DiskTier::Record> record = disk_->read(variants_key(key), disk::Kind::variants);
+      if (record && record->variants->key == text) {
+        found.variants = record->variants;
+        memory_.put_variants(key, found.variants);
+      }
+    }
+    if (found.entry != nullptr) {
+      if (of_one_slice(*found.entry)) found.first = read_body(key, *found.entry);
+      if (found.first == nullptr) found.first = read_slice(slice_key(found.entry->id, 0), found.entry->id, 0);
+      if (found.first != nullptr && of_one_slice(*found.entry)) memory_.adopt(key, *found.entry, found.first);
+      return found;
+    }
+    std::optional<DiskTier::Record> record = disk_->read(key, disk::Kind::entry);
+    if (!record || record->entry->key != text) return found;
+    const uint64_t latest = book_->latest();
+    const Verdict verdict = book_->judge(*record->entry, record->header.stamp);
+    if (verdict == Verdict::hard) {
+      disk_->erase(key);
+      return found;
+    }
+    found.entry = record->entry;
+    found.purged_softly = verdict == Verdict::soft;
+    found.first = slice_of(*record, found.entry->id, 0);
+    memory_.put_if_absent(key, found.entry, found.first, latest, found.purged_softly);
+    // Erased or replaced while it was read.
+    if (!disk_->may_have(key)) {
+      memory_.erase_if(key, found.entry.get());
+      Found now = memory_.find(key, text);
+      now.variants = found.variants;
+      return now;
+    }
+    if (!whole(found)) found.first = read_slice(slice_key(found.entry->id, 0), found.entry->id, 0);
+    return found;
+  }
+
+  static SliceRef slice_of(DiskTier::Record& record, uint64_t id, uint32_t index) {
+    if (record.body.empty()) return nullptr;
+    auto slice = std::make_shared<Slice>();
+    slice->entry = id;
+    slice->index = index;
+    slice->bytes = std::move(record.body);
+    return slice;
+  }
+
+  SliceRef read_slice(const Key& key, uint64_t id, uint32_t index) {
+    std::optional<DiskTier::Record> record = disk_->read(key, disk::Kind::slice);
+    if (!record || record->header.id != id || record->header.index != index) return nullptr;
+    SliceRef slice = slice_of(*record, id, index);
+    if (slice != nullptr) memory_.put_slice(key, slice, true);
+    return slice;
+  }
+
+  // Slice 0 that lies with its entry.
+  SliceRef read_body(const Key& key, const Entry& entry) {
+    std::optional<DiskTier::Record> record = disk_->read(key, disk::Kind::entry);
+    if (!record || record->entry->id != entry.id) return nullptr;
+    return slice_of(*record, entry.id, 0);
+  }
+
   io::Task<Result<void>> purge(PurgeScope scope, std::string scope_text, std::string text, bool soft) {
-    book_.add(scope, scope_text, text, soft);
+    const Purge purge = book_->add(scope, scope_text, text, soft);
     sweep_if_crowded();
-    co_return Result<void>();
+    if (journal_ == nullptr) co_return Result<void>();
+    Result<void> done = co_await workers_.run([this, purge] { return journal_->write(purge); });
+    co_return done;
   }
 
   // Before the book has to forget what entries were not held against yet.
   void sweep_if_crowded() {
-    if (!book_.crowded() || sweeping_.exchange(true)) return;
+    if (!book_->crowded() || sweeping_.exchange(true)) return;
     workers_.submit([self = shared_from_this()] {
-      const uint64_t until = self->book_.latest();
+      const uint64_t until = self->book_->latest();
       self->memory_.sweep();
-      self->book_.forget_until(until);
+      const uint64_t on_disk = self->disk_ != nullptr ? self->disk_->stamp_min() : until;
+      self->book_->forget_until(std::min(until, on_disk));
       self->sweeping_ = false;
     });
   }
 
+  const DiskHome home_;
   const HashSecret secret_;
   std::atomic<uint64_t> next_id_;
   io::Workers& workers_;
-  PurgeBook book_;
+  const std::unique_ptr<PurgeBook> book_;
+  const std::shared_ptr<DiskTier> disk_;  // null: none
+  const std::shared_ptr<PurgeJournal> journal_;
   MemoryTier memory_;
+  LargeOnes large_;
   std::atomic<bool> sweeping_{false};
 };
 
+Result<Disk> open_disk(const CacheConfig& config, std::shared_ptr<DiskFiles> files, io::Workers& workers,
+                       Clock& clock, Random& random) {
+  Disk disk;
+  ASSIGN_OR_RETURN(disk.home, open_disk_home(std::move(files), random));
+  for (int attempt = 0;; ++attempt) {
+    disk.book = std::make_unique<PurgeBook>(disk.home.identity.secret);
+    auto log = PurgeLog::open(*disk.home.files, disk.home.identity.id, *disk.book);
+    if (log) {
+      disk.log = std::move(*log);
+      break;
+    }
+    if (log.error().code != Code::corrupt || attempt > 0) return fail(log.error());
+    // What was purged is not known: so nothing that is stored may be served.
+    log::warn("edge.disk.forgotten", {{"where", disk.home.files->where()}, {"reason", log.error().message}});
+    RETURN_IF_ERROR(begin_anew(disk.home, random));
+  }
+  const DiskTier::Options options{config.disk_bytes, config.disk_write_bytes_per_s};
+  ASSIGN_OR_RETURN(disk.tier,
+                   DiskTier::open(options, disk.home.files, disk.home.identity.id, workers, clock));
+  disk.book->raise_latest(disk.tier->stamp_max());
+  return disk;
+}
+
 }  // namespace
+
+std::shared_ptr<Cache> make_cache(const CacheConfig& config, std::shared_ptr<DiskFiles> files,
+                                  io::Workers& workers, Clock& clock, Random& random) {
+  Disk disk;
+  if (files != nullptr) {
+    auto opened = open_disk(config, files, workers, clock, random);
+    if (opened)
+      disk = std::move(*opened);
+    else
+      log::error("edge.disk.unused", {{"where", files->where()}, {"reason", opened.error().message}});
+  }
+  return std::make_shared<CacheImpl>(config, std::move(disk), workers, clock, random);
+}
 
 std::shared_ptr<Cache> make_cache(const CacheConfig& config, io::Workers& workers, Clock& clock,
                                   Random& random) {
-  return std::make_shared<CacheImpl>(config, workers, clock, random);
+  std::shared_ptr<DiskFiles> files;
+  if (!config.disk_dir.empty()) {
+    auto opened = open_disk_files(config.disk_dir);
+    if (opened)
+      files = std::move(*opened);
+    else
+      log::error("edge.disk.unused", {{"where", config.disk_dir}, {"reason", opened.error().message}});
+  }
+  return make_cache(config, std::move(files), workers, clock, random);
 }
 
 }  // namespace archipel::edge

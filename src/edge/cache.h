@@ -25,6 +25,8 @@
 
 namespace archipel::edge {
 
+class DiskFiles;
+
 struct CacheConfig {
   size_t memory_bytes = 256u << 20;
   std::string disk_dir;     // empty: no disk tier. Created if absent; refused if it holds what is not ours
@@ -106,6 +108,9 @@ class Cache {
 // must outlive it.
 std::shared_ptr<Cache> make_cache(const CacheConfig& config, io::Workers& workers, Clock& clock,
                                   Random& random);
+// With the files of its disk tier given (disk_files.h); null: none.
+std::shared_ptr<Cache> make_cache(const CacheConfig& config, std::shared_ptr<DiskFiles> files,
+                                  io::Workers& workers, Clock& clock, Random& random);
 
 // "scheme://host:port" of a key's text, as purge_group() compares it; empty if there is none.
 std::string_view origin_of(std::string_view key_text);

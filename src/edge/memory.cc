@@ -61,7 +61,8 @@ size_t MemoryTier::cost_of(const Slice& slice) {
 }
 
 size_t MemoryTier::cost_of(const Entry& entry, const Slice* first) {
-  return S3Fifo::kOverhead + kHeldExtra + entry.cost() + (first == nullptr ? 0 : kSliceExtra + first->bytes.capacity());
+  return S3Fifo::kOverhead + kHeldExtra + entry.cost() +
+         (first == nullptr ? 0 : kSliceExtra + first->bytes.capacity());
 }
 
 MemoryTier::MemoryTier(size_t bytes, const PurgeBook& book, Clock& clock, ReuseSink* sink)
@@ -177,18 +178,32 @@ std::shared_ptr<const Variants> MemoryTier::find_variants(const Key& key, std::s
 
 MemoryTier::Put MemoryTier::put(const Key& key, EntryRef entry, SliceRef first, uint64_t since, bool soft,
                                 bool on_disk) {
-  Put out;
   Gone gone;
-  const UnixMs now = clock_.unix_ms();
   Shard& shard = shard_of(key);
   std::lock_guard lock(shard.mutex);
+  return put_locked(shard, key, std::move(entry), std::move(first), since, soft, on_disk, gone);
+}
+
+bool MemoryTier::put_if_absent(const Key& key, EntryRef entry, SliceRef first, uint64_t since, bool soft) {
+  Gone gone;
+  Shard& shard = shard_of(key);
+  std::lock_guard lock(shard.mutex);
+  if (shard.fifo.find(key) != S3Fifo::kNone) return false;
+  return put_locked(shard, key, std::move(entry), std::move(first), since, soft, true, gone).stored;
+}
+
+MemoryTier::Put MemoryTier::put_locked(Shard& shard, const Key& key, EntryRef entry, SliceRef first,
+                                       uint64_t since, bool soft, bool on_disk, Gone& gone) {
+  Put out;
+  const UnixMs now = clock_.unix_ms();
   const uint32_t old = shard.fifo.find(key);
   if (old != S3Fifo::kNone) {
     const Node& node = shard.fifo.at(old);
-    if (node.entry->id != entry->id)
-      out.replaced = held_of(node)->entry;
-    else if (first == nullptr)
-      first = held_of(node)->first;
+    const bool same = node.entry->id == entry->id;
+    if (!same) out.replaced = held_of(node)->entry;
+    if (same && first == nullptr) first = held_of(node)->first;
+    // A validated response is not written again: the copy on the disk will be validated, too, when it comes back.
+    on_disk |= same && node.offered;
   }
   if (!admits(entry->cost()) || (first != nullptr && !admits(first->bytes.capacity()))) {
     ++shard.not_stored;
@@ -208,6 +223,13 @@ MemoryTier::Put MemoryTier::put(const Key& key, EntryRef entry, SliceRef first, 
   out.stored = true;
   if (old != S3Fifo::kNone) shard.fifo.resize(old, cost, gone, useless, now);
   return out;
+}
+
+uint64_t MemoryTier::id_of(const Key& key) const {
+  Shard& shard = shard_of(key);
+  std::lock_guard lock(shard.mutex);
+  const uint32_t index = shard.fifo.find(key);
+  return index == S3Fifo::kNone ? 0 : shard.fifo.at(index).entry->id;
 }
 
 bool MemoryTier::put_slice(const Key& key, SliceRef slice, bool on_disk) {

@@ -46,11 +46,17 @@ class MemoryTier {
     EntryRef replaced;
   };
   Put put(const Key& key, EntryRef entry, SliceRef first, uint64_t since, bool soft, bool on_disk);
+  // put() of what came from disk, unless an entry is there already: then it stays.
+  bool put_if_absent(const Key& key, EntryRef entry, SliceRef first, uint64_t since, bool soft);
   bool put_slice(const Key& key, SliceRef slice, bool on_disk);
   void put_variants(const Key& key, std::shared_ptr<const Variants> variants);
   // Gives an entry without body its slice 0, if it still lies under the key.
   void adopt(const Key& key, const Entry& entry, SliceRef first);
   EntryRef erase(const Key& key);
+  // If it is still this one.
+  void erase_if(const Key& key, const Entry* entry);
+  // The id of the entry under the key; 0: there is none.
+  uint64_t id_of(const Key& key) const;
   void erase_slice(const Key& key);
   // It was not taken after all: may be offered again.
   void not_taken(const Key& key);
@@ -75,9 +81,10 @@ class MemoryTier {
   };
 
   Shard& shard_of(const Key& key) const { return *shards_[key.high & (shards_.size() - 1)]; }
+  Put put_locked(Shard& shard, const Key& key, EntryRef entry, SliceRef first, uint64_t since, bool soft,
+                 bool on_disk, S3Fifo::Gone& gone);
   // The entry found under `key` has not been held against the newest purges.
   bool hold_against_purges(const Key& key, Found& found, uint64_t since, uint64_t latest);
-  void erase_if(const Key& key, const Entry* entry);
   bool sweep_some(Shard& shard, uint32_t& next);
   uint64_t number_of(uint32_t low_bits) const;
 

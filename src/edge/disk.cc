@@ -1,0 +1,204 @@
+#include "edge/disk.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace archipel::edge {
+namespace {
+
+using disk::Kind;
+
+constexpr double kBurstSeconds = 1;
+constexpr double kBurstBytesMin = 2 << 20;
+constexpr Duration kRefusedFor = std::chrono::milliseconds(100);
+// A body's buffer may be larger than it by a quarter; beyond that it is copied.
+constexpr size_t kWasteShare = 4;
+
+}  // namespace
+
+DiskTier::DiskTier(const Options& options, std::shared_ptr<DiskFiles> files, const disk::CacheId& id,
+                   io::Workers& workers, Clock& clock)
+    : options_(options),
+      files_(std::move(files)),
+      id_(id),
+      workers_(workers),
+      clock_(clock),
+      regions_(std::min<uint64_t>(options.bytes / disk::kRegionBytes, DiskIndex::kRegionsMax)),
+      budget_(std::max(static_cast<double>(options.write_bytes_per_s) * kBurstSeconds, kBurstBytesMin)),
+      budget_at_(clock.now()) {}
+
+void DiskTier::failed(const char* what, const Error& error) {
+  // The first, and then ever rarer: a broken disk must not fill the log.
+  const uint64_t count = errors_.fetch_add(1) + 1;
+  if ((count & (count - 1)) == 0)
+    log::warn("edge.disk.failed", {{"while", what}, {"errors", count}, {"reason", error.message}});
+}
+
+// --- reading
+
+bool DiskTier::begin_read() {
+  if (reads_.fetch_add(1) < kReadsMax) return true;
+  reads_.fetch_sub(1);
+  return false;
+}
+
+std::optional<DiskTier::Record> DiskTier::read(const Key& key, Kind kind) {
+  const std::optional<DiskIndex::Place> place = index_.use(key.low);
+  if (!place || place->region >= regions_.size()) return std::nullopt;
+  const uint64_t sequence = regions_[place->region].sequence.load();
+  const size_t bytes = size_t{place->units} * disk::kUnit;
+  if (sequence == 0 || bytes < disk::kRecordHeaderBytes) return std::nullopt;
+  uint8_t head[disk::kRecordHeaderBytes];
+  Record out;
+  out.body = Buffer(bytes - sizeof head);
+  Result<void> done =
+      file_of(place->region)
+          .read(at(place->region) + uint64_t{place->unit} * disk::kUnit, head, out.body.span());
+  if (!done) {
+    failed("reading", done.error());
+    return std::nullopt;
+  }
+  read_count_.fetch_add(1);
+  read_bytes_.fetch_add(bytes);
+  std::optional<disk::RecordHeader> header = disk::decode_record_header(head);
+  bool good = header && header->sequence == sequence && header->bytes() <= bytes;
+  if (good) {
+    const ByteView all = out.body.view();
+    const ByteView body = all.first(header->body_bytes),
+                   meta = all.subspan(header->body_bytes, header->meta_bytes);
+    good = disk::payload_crc(body, meta) == header->payload_crc;
+    if (good && (header->kind != kind || header->key != key)) return std::nullopt;  // another's
+    if (good && kind == Kind::entry) good = (out.entry = disk::decode_entry(meta)) != nullptr;
+    if (good && kind == Kind::variants) good = (out.variants = disk::decode_variants(meta)) != nullptr;
+  }
+  if (!good) {
+    // Overwritten while it was read is nobody's fault.
+    if (regions_[place->region].sequence.load() != sequence) return std::nullopt;
+    corrupt_.fetch_add(1);
+    index_.erase_if(key.low, place->region, place->unit);
+    log::warn("edge.disk.corrupt",
+              {{"region", place->region}, {"unit", place->unit}, {"where", files_->where()}});
+    return std::nullopt;
+  }
+  out.header = *header;
+  if (out.entry != nullptr) out.entry->stamp = header->stamp;
+  out.body.resize_within(header->body_bytes);
+  if (out.body.capacity() - out.body.size() > out.body.size() / kWasteShare)
+    out.body = Buffer::copy_of(out.body.view());
+  return out;
+}
+
+// --- asking for writes
+
+bool DiskTier::take_budget_locked(size_t bytes) {
+  if (options_.write_bytes_per_s == 0) return true;
+  const TimePoint now = clock_.now();
+  const auto rate = static_cast<double>(options_.write_bytes_per_s);
+  budget_ += std::chrono::duration<double>(now - budget_at_).count() * rate;
+  budget_ = std::min(budget_, std::max(rate * kBurstSeconds, kBurstBytesMin));
+  budget_at_ = now;
+  if (budget_ < static_cast<double>(bytes)) return false;
+  budget_ -= static_cast<double>(bytes);
+  return true;
+}
+
+void DiskTier::push_locked(Job job) {
+  job.order = ++order_;
+  ++waiting_[job.header.key.low].jobs;
+  queue_bytes_ += job.bytes;
+  queue_.push_back(std::move(job));
+  if (std::exchange(writing_, true)) return;
+  workers_.submit([self = shared_from_this()] { self->write_some(); });
+}
+
+bool DiskTier::enqueue(Job job) {
+  const int64_t refused = refused_until_.load(std::memory_order_relaxed);
+  if (refused != 0 && clock_.now().time_since_epoch().count() < refused) return false;
+  std::lock_guard lock(mutex_);
+  const bool room = queue_bytes_ + job.bytes <= kQueueBytesMax && broken_until_ <= clock_.now();
+  if (room && take_budget_locked(job.bytes)) {
+    push_locked(std::move(job));
+    return true;
+  }
+  over_budget_.fetch_add(1);
+  refused_until_ = (clock_.now() + kRefusedFor).time_since_epoch().count();
+  return false;
+}
+
+bool DiskTier::write_entry(const Key& key, EntryRef entry, SliceRef first, uint64_t since) {
+  Job job;
+  job.header.kind = Kind::entry;
+  job.header.key = key;
+  job.header.id = entry->id;
+  job.header.stamp = since;
+  job.header.expires = disk::expires_of(*entry);
+  job.bytes = disk::kRecordHeaderBytes + entry->cost() + (first == nullptr ? 0 : first->bytes.size());
+  job.entry = std::move(entry);
+  job.slice = std::move(first);
+  return enqueue(std::move(job));
+}
+
+bool DiskTier::write_slice(const Key& key, SliceRef slice) {
+  Job job;
+  job.header.kind = Kind::slice;
+  job.header.key = key;
+  job.header.id = slice->entry;
+  job.header.index = slice->index;
+  job.bytes = disk::kRecordHeaderBytes + slice->bytes.size();
+  job.slice = std::move(slice);
+  return enqueue(std::move(job));
+}
+
+bool DiskTier::write_variants(const Key& key, std::shared_ptr<const Variants> variants) {
+  Job job;
+  job.header.kind = Kind::variants;
+  job.header.key = key;
+  job.bytes = disk::kRecordHeaderBytes + variants->key.size() + 256;
+  job.variants = std::move(variants);
+  return enqueue(std::move(job));
+}
+
+bool DiskTier::erase(const Key& key) {
+  std::lock_guard lock(mutex_);
+  const bool had = index_.erase(key.low);
+  auto waits = waiting_.find(key.low);
+  if (!had && waits == waiting_.end()) return false;
+  Job job;
+  job.header.kind = Kind::gone;
+  job.header.key = key;
+  job.bytes = disk::kRecordHeaderBytes;
+  push_locked(std::move(job));
+  waiting_[key.low].erased = order_;
+  return true;
+}
+
+void DiskTier::flush() {
+  std::unique_lock lock(mutex_);
+  idle_.wait(lock, [this] { return !writing_; });
+}
+
+uint64_t DiskTier::stamp_min() const {
+  std::lock_guard lock(mutex_);
+  uint64_t least = UINT64_MAX;
+  for (const Region& region : regions_)
+    if (region.sequence.load() != 0) least = std::min(least, region.stamp_min);
+  return least;
+}
+
+void DiskTier::add_to(CacheStats& stats) const {
+  stats.disk_objects += index_.size();
+  stats.disk_index_bytes += index_.bytes();
+  stats.disk_reads += read_count_.load();
+  stats.disk_read_bytes += read_bytes_.load();
+  stats.disk_written_bytes += written_bytes_.load();
+  stats.disk_over_budget += over_budget_.load();
+  stats.disk_corrupt += corrupt_.load();
+  stats.disk_errors += errors_.load();
+  std::lock_guard lock(mutex_);
+  for (const Region& region : regions_)
+    if (region.sequence.load() != 0) stats.disk_bytes += disk::kRegionBytes;
+  stats.disk_writable = broken_until_ <= clock_.now();
+}
+
+}  // namespace archipel::edge
