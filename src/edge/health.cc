@@ -22,6 +22,11 @@ HealthBook::HealthBook(const HealthPolicy& policy, Duration slow_start, size_t o
 
 void HealthBook::checked(size_t origin, bool ok, TimePoint now) {
   Origin& o = origins_[origin];
+  if (!o.checked) {
+    o.checked = true;
+    o.checks_ok = ok;
+    return;
+  }
   if (ok == o.checks_ok) {
     o.checks_in_row = 0;
     return;

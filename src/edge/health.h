@@ -31,7 +31,7 @@ class HealthBook {
 
   HealthBook(const HealthPolicy& policy, Duration slow_start, size_t origins);
 
-  // A check succeeded or failed.
+  // A check succeeded or failed. The very first one decides alone: nothing speaks against it.
   void checked(size_t origin, bool ok, TimePoint now);
   // A request did: a failure is no response, a broken one, or one that says that the server failed.
   void answered(size_t origin, bool ok, TimePoint now);
@@ -41,6 +41,8 @@ class HealthBook {
   void adopt(size_t origin, const HealthBook& other, size_t other_origin);
 
   OriginState state(size_t origin, TimePoint now) const;
+  // Its last checks contradict the verdict on it.
+  bool in_doubt(size_t origin) const { return origins_[origin].checks_in_row > 0; }
   // Too few are usable: all are to be asked.
   bool panic(TimePoint now) const;
   // The part of its share that an origin gets: kRampMin to 1.
@@ -51,7 +53,7 @@ class HealthBook {
 
  private:
   struct Origin {
-    bool checks_ok = true;
+    bool checked = false, checks_ok = true;
     int checks_in_row = 0;    // that contradict checks_ok
     int failures_in_row = 0;  // of requests
     int severity = 0;         // ejections not yet forgotten

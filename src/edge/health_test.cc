@@ -17,9 +17,12 @@ struct HealthTest : testing::Test {
 
 TEST_F(HealthTest, ChecksMustAgreeInARowToChangeTheVerdict) {
   HealthBook book(policy, 10s, 2);
-  book.checked(0, false, now);
-  book.checked(0, false, now);
   book.checked(0, true, now);
+  book.checked(0, false, now);
+  book.checked(0, false, now);
+  EXPECT_TRUE(book.in_doubt(0));
+  book.checked(0, true, now);
+  EXPECT_FALSE(book.in_doubt(0));
   book.checked(0, false, now);
   book.checked(0, false, now);
   EXPECT_EQ(book.state(0, now), usable);
@@ -30,6 +33,12 @@ TEST_F(HealthTest, ChecksMustAgreeInARowToChangeTheVerdict) {
   EXPECT_EQ(book.state(0, now), OriginState::unhealthy);
   book.checked(0, true, now);
   EXPECT_EQ(book.state(0, now), usable);
+}
+
+TEST_F(HealthTest, TheFirstCheckDecidesAlone) {
+  HealthBook book(policy, 10s, 2);
+  book.checked(0, false, now);
+  EXPECT_EQ(book.state(0, now), OriginState::unhealthy);
 }
 
 TEST_F(HealthTest, RecoveryStartsSlowly) {

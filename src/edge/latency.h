@@ -19,7 +19,7 @@ class PeakEwma {
   double value(TimePoint now) const;
 
  private:
-  const Duration decay_;
+  Duration decay_;
   double value_ = 0;
   TimePoint at_{};
 };

@@ -35,6 +35,14 @@ std::shared_ptr<Upstream> same_upstream(const Snapshot* old, const SitePolicy& p
   return nullptr;
 }
 
+// What the site had until now: what it knows about its origins outlives a change of the list.
+const Balancer* balancer_before(const Snapshot* old, const std::string& name) {
+  if (old == nullptr) return nullptr;
+  for (const auto& site : old->sites.all())
+    if (site->name() == name) return dynamic_cast<const Balancer*>(site->shared_upstream().get());
+  return nullptr;
+}
+
 std::shared_ptr<SiteStats> same_stats(const Snapshot* old, const std::string& name) {
   if (old != nullptr)
     for (const auto& site : old->sites.all())
@@ -84,7 +92,9 @@ struct Node::Account {
 };
 
 Node::Node(NodeParts parts)
-    : parts_(std::move(parts)), shared_(make_shared_state(parts_.cache, parts_.clock, parts_.random)) {
+    : parts_(std::move(parts)),
+      background_(parts_.loops),
+      shared_(make_shared_state(parts_.cache, parts_.clock, parts_.random)) {
   for (size_t i = 0; i < parts_.loops.size(); ++i) {
     auto core = std::make_unique<Core>();
     core->index = i;
@@ -134,7 +144,10 @@ Result<void> Node::apply(const Config& config) {
   for (const SitePolicy& policy : config.sites) {
     std::shared_ptr<Upstream> upstream = same_upstream(newest_.get(), policy);
     if (upstream == nullptr)
-      upstream = std::make_shared<Origins>(policy.origin, parts_.loops, parts_.connector, parts_.clock);
+      upstream = std::make_shared<Balancer>(
+          policy.origin,
+          BalanceParts{parts_.loops, parts_.connector, parts_.clock, parts_.random, background_},
+          balancer_before(newest_.get(), policy.name));
     fresh->sites.add(std::make_shared<PolicySite>(policy, fresh->proxy, std::move(upstream),
                                                   same_stats(newest_.get(), policy.name)));
   }
@@ -291,6 +304,10 @@ io::Task<void> Node::close() {
     core->loop->post([&] { closing.emplace(close_front(core.get(), home, &over, &done)); });
     while (!over) co_await done.wait();
   }
+  // Nobody serves any more: the last references to the sites go, checks end, and what is idle is closed.
+  for (auto& core : cores_) core->snapshot.reset();
+  newest_.reset();
+  co_await background_.close();
   if (access_log_) co_await access_log_->close();
 }
 

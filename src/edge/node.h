@@ -18,9 +18,9 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "edge/access_log.h"
+#include "edge/balance.h"
 #include "edge/config.h"
 #include "edge/geo.h"
-#include "edge/origins.h"
 #include "edge/rates.h"
 #include "edge/serve.h"
 #include "edge/site.h"
@@ -83,6 +83,7 @@ class Node {
   std::string metrics_text() const;
 
   NodeParts parts_;
+  Background background_;
   std::unique_ptr<Rates> rates_;
   std::unique_ptr<AccessLog> access_log_;
   std::shared_ptr<Shared> shared_;

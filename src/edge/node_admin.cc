@@ -256,7 +256,7 @@ std::string Node::metrics_text() const {
                                {"saved", &stats.saved_bytes}})
       bytes += fmt::format("archipel_edge_bytes_total{{site=\"{}\",kind=\"{}\"}} {}\n", site->name(), kind,
                            value->load(std::memory_order_relaxed));
-    const auto* pool = dynamic_cast<const Origins*>(site->shared_upstream().get());
+    const auto* pool = dynamic_cast<const Balancer*>(site->shared_upstream().get());
     if (pool == nullptr) continue;
     for (size_t i = 0; i < pool->policy().origins.size(); ++i) {
       const OriginStats& s = pool->stats(i);

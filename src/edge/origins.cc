@@ -11,8 +11,12 @@ namespace {
 
 constexpr size_t kBodyChunkBytes = 64u << 10;
 
-struct Kept {
+struct Connection {
   std::unique_ptr<http::Client> client;
+  io::Stream* stream = nullptr;  // the client's
+};
+struct Kept {
+  Connection connection;
   TimePoint since;
 };
 
@@ -59,12 +63,12 @@ struct State : std::enable_shared_from_this<State> {
     });
   }
   // A connection whose response was read whole comes back.
-  void give(std::unique_ptr<http::Client> client) {
-    if (closed || static_cast<int>(idle.size()) >= policy.idle_max || !client->reusable()) {
-      client.reset();
+  void give(Connection connection) {
+    if (closed || static_cast<int>(idle.size()) >= policy.idle_max || !connection.client->reusable()) {
+      connection.client.reset();
       --open;
     } else {
-      idle.push_back({std::move(client), loop.now()});
+      idle.push_back({std::move(connection), loop.now()});
       stats->idle.fetch_add(1, std::memory_order_relaxed);
       arm();
     }
@@ -75,25 +79,27 @@ struct State : std::enable_shared_from_this<State> {
     freed.notify_all();
   }
   // The one used last: the others may then grow old and go.
-  std::unique_ptr<http::Client> take() {
+  std::optional<Connection> take() {
     while (!idle.empty()) {
       Kept kept = std::move(idle.back());
       idle.pop_back();
       stats->idle.fetch_sub(1, std::memory_order_relaxed);
-      if (kept.since + policy.idle_timeout > loop.now() && kept.client->still_open())
-        return std::move(kept.client);
+      if (kept.since + policy.idle_timeout > loop.now() && kept.connection.client->still_open())
+        return std::move(kept.connection);
       --open;
     }
-    return nullptr;
+    return std::nullopt;
   }
 };
 
 class OriginFetch final : public Fetch {
  public:
-  OriginFetch(std::shared_ptr<State> state, std::unique_ptr<http::Client> client, http::ResponseHead head,
-              UnixMs requested)
+  OriginFetch(std::shared_ptr<State> state, Connection connection, http::ResponseHead head, UnixMs requested,
+              Deadline whole)
       : state_(std::move(state)),
-        client_(std::move(client)),
+        stream_(connection.stream),
+        client_(std::move(connection.client)),
+        whole_(whole),
         status_(head.status),
         headers_(without_hop_fields(head.headers, head.status == 101)),
         length_(head.content_length),
@@ -104,7 +110,7 @@ class OriginFetch final : public Fetch {
   ~OriginFetch() override {
     state_->stats->active.fetch_sub(1, std::memory_order_relaxed);
     if (client_ != nullptr && client_->reusable())
-      state_->give(std::move(client_));
+      state_->give({std::move(client_), stream_});
     else if (counted_) {
       client_.reset();
       state_->lost();
@@ -118,11 +124,12 @@ class OriginFetch final : public Fetch {
   std::string_view origin() const override { return state_->origin.url; }
   io::Task<Result<size_t>> read(MutableBytes out) override {
     if (client_ == nullptr) co_return size_t{0};
-    auto got = co_await client_->read_body(out, state_->loop.now() + state_->policy.response_timeout);
+    auto got = co_await client_->read_body(
+        out, std::min(whole_, state_->loop.now() + state_->policy.response_timeout));
     if (got && *got == 0) {
       counted_ = false;
       if (client_->reusable())
-        state_->give(std::move(client_));
+        state_->give({std::move(client_), stream_});
       else
         state_->lost();
       client_.reset();
@@ -137,7 +144,9 @@ class OriginFetch final : public Fetch {
 
  private:
   std::shared_ptr<State> state_;
+  io::Stream* const stream_;
   std::unique_ptr<http::Client> client_;
+  const Deadline whole_;  // when the body has to be there
   bool counted_ = true;
   const int status_;
   const http::Headers headers_;
@@ -173,10 +182,10 @@ io::Task<Result<http::ResponseHead>> exchange(State& state, http::Client& client
   wire.body_length = request.body == nullptr ? std::optional<uint64_t>(0) : request.body->length();
   wire.upgrade = request.upgrade;
   auto sent = co_await client.send(wire, deadline);
-  const bool repeatable = request.body == nullptr && is_idempotent(request.method);
+  const bool repeatable = request.body == nullptr && request.upgrade.empty() && is_idempotent(request.method);
   attempt.may_retry = repeatable;
   if (!sent) {
-    if (sent.error().code == Code::timeout) attempt.may_retry = false;
+    if (sent.error().code == Code::invalid) attempt.may_retry = false;  // the request is what is wrong
     co_return fail(sent.error());
   }
   if (request.body != nullptr) {
@@ -187,16 +196,13 @@ io::Task<Result<http::ResponseHead>> exchange(State& state, http::Client& client
   }
   for (;;) {
     auto head = co_await client.receive_head(deadline);
-    if (!head) {
-      // A kept connection that the origin was just closing says nothing about the request. Everything else may have been acted on.
-      attempt.may_retry = repeatable && head.error().detail == "unused";
-      co_return head;
-    }
-    attempt.may_retry = false;
+    // Whatever the origin has done by now, doing it again has the same effect.
+    attempt.may_retry = repeatable;
+    if (!head) co_return head;
     if (!head->interim()) co_return head;
-    if (head->status != 100 && request.interim != nullptr) {
+    if (head->status != 100 && attempt.interim != nullptr) {
       http::Headers fields = without_hop_fields(head->headers);
-      co_await request.interim->interim(head->status, fields);
+      co_await attempt.interim->interim(head->status, fields);
     }
   }
 }
@@ -230,17 +236,21 @@ class Pool final : public OriginPool {
       bool kept = false;
       auto ready = co_await acquire(s, fresh, deadline, attempt, kept);
       if (!ready) co_return fail(ready.error());
-      std::unique_ptr<http::Client> client = std::move(*ready);
+      Connection connection = std::move(*ready);
       const TimePoint began = s.loop.now();
       const UnixMs requested = s.clock.unix_ms();
-      auto head = co_await exchange(s, *client, request, deadline, attempt);
+      attempt.stream = connection.stream;
+      auto head = co_await exchange(s, *connection.client, request, deadline, attempt);
+      attempt.stream = nullptr;
       if (head) {
         attempt.to_head = s.loop.now() - began;
-        co_return std::make_unique<OriginFetch>(state, std::move(client), std::move(*head), requested);
+        co_return std::make_unique<OriginFetch>(state, std::move(connection), std::move(*head), requested,
+                                                attempt.whole);
       }
-      client.reset();
+      connection.client.reset();
       s.lost();
-      if (kept && attempt.may_retry && head.error().code == Code::io) {
+      if (attempt.cancelled) co_return fail(Code::cancelled, "origin " + s.origin.url + ": given up");
+      if (kept && attempt.may_retry && head.error().detail == "unused") {
         fresh = true;
         continue;
       }
@@ -249,21 +259,23 @@ class Pool final : public OriginPool {
   }
 
   // A kept connection unless `fresh`, or a new one; waits while all that there may be are in use.
-  static io::Task<Result<std::unique_ptr<http::Client>>> acquire(State& s, bool fresh, Deadline deadline,
-                                                                 Attempt& attempt, bool& kept) {
+  static io::Task<Result<Connection>> acquire(State& s, bool fresh, Deadline deadline, Attempt& attempt,
+                                              bool& kept) {
     attempt.may_retry = true;
     for (;;) {
-      std::unique_ptr<http::Client> client = fresh ? nullptr : s.take();
-      if (client != nullptr) {
+      std::optional<Connection> idle;
+      if (!fresh) idle = s.take();
+      if (idle) {
         kept = true;
         s.stats->reused.fetch_add(1, std::memory_order_relaxed);
-        co_return client;
+        co_return std::move(*idle);
       }
       if (fresh && s.open >= s.policy.connections_max && !s.idle.empty()) s.drop_front();
       if (s.open < s.policy.connections_max) break;
       bool in_time = co_await s.freed.wait(deadline);
       if (!in_time)
-        co_return fail(Code::unavailable, "origin " + s.origin.url + ": all its connections were in use");
+        co_return fail(Code::unavailable, "origin " + s.origin.url + ": all its connections were in use",
+                       "full");
     }
     ++s.open;
     s.stats->connects.fetch_add(1, std::memory_order_relaxed);
@@ -274,7 +286,15 @@ class Pool final : public OriginPool {
       s.lost();
       co_return fail(broken(s, stream.error()));
     }
-    co_return http::make_client(s.loop, std::move(*stream), http::Limits{});
+    if (attempt.cancelled) {
+      stream->reset();
+      s.lost();
+      co_return fail(Code::cancelled, "origin " + s.origin.url + ": given up");
+    }
+    Connection out;
+    out.stream = stream->get();
+    out.client = http::make_client(s.loop, std::move(*stream), http::Limits{});
+    co_return out;
   }
 
   std::shared_ptr<State> state_;
@@ -303,44 +323,6 @@ std::shared_ptr<OriginPool> make_origin_pool(io::Loop& loop, const OriginAddress
                                              std::shared_ptr<OriginStats> stats) {
   return std::make_shared<Pool>(
       std::make_shared<State>(loop, origin, policy, connector, clock, std::move(stats)));
-}
-
-Origins::Origins(OriginPolicy policy, std::vector<io::Loop*> loops, Connector& connector, Clock& clock)
-    : policy_(std::move(policy)) {
-  for (size_t i = 0; i < policy_.origins.size(); ++i) stats_.push_back(std::make_shared<OriginStats>());
-  for (io::Loop* loop : loops) {
-    OfLoop& mine = loops_.emplace_back(OfLoop{loop, {}});
-    for (size_t i = 0; i < policy_.origins.size(); ++i)
-      mine.pools.push_back(make_origin_pool(*loop, policy_.origins[i], policy_, connector, clock, stats_[i]));
-  }
-}
-
-Origins::~Origins() {
-  for (OfLoop& mine : loops_)
-    if (io::Loop::current() != mine.loop)
-      mine.loop->post([pools = std::move(mine.pools)]() mutable { pools.clear(); });
-}
-
-std::vector<std::shared_ptr<OriginPool>>& Origins::pools_here() {
-  io::Loop* here = io::Loop::current();
-  auto mine = std::ranges::find_if(loops_, [here](const OfLoop& one) { return one.loop == here; });
-  CHECK(mine != loops_.end());
-  return mine->pools;
-}
-
-io::Task<Result<std::unique_ptr<Fetch>>> Origins::fetch(FetchRequest request, Deadline deadline) {
-  auto& pools = pools_here();
-  const size_t first = next_.fetch_add(1, std::memory_order_relaxed);
-  Error error{Code::unavailable, "there is no origin", {}};
-  for (size_t i = 0; i < pools.size(); ++i) {
-    std::shared_ptr<OriginPool> pool = pools[(first + i) % pools.size()];
-    Attempt attempt;
-    auto out = co_await pool->fetch(request, deadline, attempt);
-    if (out) co_return out;
-    error = out.error();
-    if (!attempt.may_retry) break;
-  }
-  co_return fail(error);
 }
 
 }  // namespace archipel::edge

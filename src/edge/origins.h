@@ -28,11 +28,24 @@ class Connector {
                                                                 Deadline deadline) = 0;
 };
 
-// How a try went, also when it succeeded.
+// One try, and how it went.
 struct Attempt {
-  bool may_retry =
-      false;  // the origin has not acted on the request, or acting twice is harmless; and none of its body was used up
+  // Before: where interim responses go; null: they are dropped.
+  InterimSink* interim = nullptr;
+  Deadline whole = kNoDeadline;  // for the last byte of the response
+
+  // After. Another may be asked: the origin has not acted on the request, or acting twice is harmless; and none of its body was used up.
+  bool may_retry = false;
   Duration to_head{-1};  // from the first byte sent to the whole head; negative: none came
+
+  // Meanwhile, on the loop of the try: gives it up. fetch() then returns `cancelled`, soon if it waits for the origin, and within
+  // connect_timeout if it is still connecting.
+  void cancel() {
+    cancelled = true;
+    if (stream != nullptr) stream->close(true);
+  }
+  bool cancelled = false;
+  io::Stream* stream = nullptr;  // the pool's, while the request is on it
 };
 
 // Counters of one origin, over all loops.
@@ -49,8 +62,9 @@ struct OriginStats {
 class OriginPool {
  public:
   virtual ~OriginPool() = default;  // on its loop
-  // `attempt` is filled in before it returns. Errors are Upstream::fetch()'s; `unavailable` also when connections_max are in use until the deadline.
-  // `request` outlives the call, its body the Fetch.
+  // Errors are Upstream::fetch()'s; `unavailable` with detail "full" when connections_max are in use until the deadline, `cancelled` with detail "client"
+  // when the request's body could not be read. request.interim is not used: attempt.interim is. `request` and `attempt` outlive the call, the request's
+  // body the Fetch.
   virtual io::Task<Result<std::unique_ptr<Fetch>>> fetch(const FetchRequest& request, Deadline deadline,
                                                          Attempt& attempt) = 0;
   // Idle connections are closed. Those in use end with their requests.
@@ -60,28 +74,6 @@ class OriginPool {
 std::shared_ptr<OriginPool> make_origin_pool(io::Loop& loop, const OriginAddress& origin,
                                              const OriginPolicy& policy, Connector& connector, Clock& clock,
                                              std::shared_ptr<OriginStats> stats);
-
-// Asks the origins in turn, each request beginning with the next; goes on to another while `may_retry`. Serves any of `loops`.
-class Origins final : public Upstream {
- public:
-  Origins(OriginPolicy policy, std::vector<io::Loop*> loops, Connector& connector, Clock& clock);
-  ~Origins() override;  // any thread; what belongs to a loop is destroyed there
-  io::Task<Result<std::unique_ptr<Fetch>>> fetch(FetchRequest request, Deadline deadline) override;
-  const OriginPolicy& policy() const { return policy_; }
-  const OriginStats& stats(size_t origin) const { return *stats_[origin]; }
-
- private:
-  struct OfLoop {
-    io::Loop* loop;
-    std::vector<std::shared_ptr<OriginPool>> pools;
-  };
-  std::vector<std::shared_ptr<OriginPool>>& pools_here();
-
-  const OriginPolicy policy_;
-  std::vector<std::shared_ptr<OriginStats>> stats_;
-  std::vector<OfLoop> loops_;
-  std::atomic<uint32_t> next_ = 0;
-};
 
 // A request that has the same effect twice (RFC 9110 §9.2.2).
 bool is_idempotent(std::string_view method);

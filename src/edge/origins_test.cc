@@ -1,4 +1,4 @@
-#include "edge/origins.h"
+#include "edge/balance.h"
 
 #include <gtest/gtest.h>
 
@@ -65,7 +65,8 @@ struct World {
   http::testing::ManualLoop loop;
   FakeConnector connector;
   OriginPolicy policy;
-  std::unique_ptr<Origins> origins;
+  Background background{{&loop}};
+  std::unique_ptr<Balancer> origins;
 
   explicit World(std::vector<std::string> hosts = {"a"}) {
     for (std::string& host : hosts) policy.origins.push_back({false, host, 80, "http://" + host});
@@ -74,12 +75,13 @@ struct World {
     origins.reset();
     loop.advance(std::chrono::hours(1));
   }
-  Origins& get() {
+  Balancer& get() {
     if (!origins)
-      origins = std::make_unique<Origins>(policy, std::vector<io::Loop*>{&loop}, connector, system_clock());
+      origins = std::make_unique<Balancer>(
+          policy, BalanceParts{{&loop}, connector, system_clock(), system_random(), background});
     return *origins;
   }
-  static io::Task<void> run(Origins* origins, FetchRequest request, Deadline deadline, Outcome* out) {
+  static io::Task<void> run(Balancer* origins, FetchRequest request, Deadline deadline, Outcome* out) {
     auto fetch = co_await origins->fetch(std::move(request), deadline);
     if (!fetch) {
       out->error = fetch.error();

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "edge/balance_policy.h"
 #include "edge/serve.h"
 
 namespace archipel::edge {
@@ -92,6 +93,7 @@ struct OriginAddress {
   std::string host;     // name or address; IPv6 without brackets
   uint16_t port = 80;
   std::string url;  // "http://127.0.0.1:8000", for logs and metrics
+  std::string authority() const { return url.substr(url.find("://") + 3); }  // for Host
   bool operator==(const OriginAddress&) const = default;
 };
 
@@ -106,6 +108,9 @@ struct OriginPolicy {
   int idle_max = 32;             // kept open, of one loop
   Duration idle_timeout = std::chrono::seconds(30);
   std::string ca_file;  // PEM; empty: the system's
+  BalancePolicy balance;
+  HealthPolicy health;
+  RetryPolicy retry;
   bool operator==(const OriginPolicy&) const = default;
 };
 

@@ -108,6 +108,7 @@ class PipeStream final : public io::Stream {
         size_t room = channel->capacity - std::min(channel->capacity, channel->bytes.size());
         size_t n = std::min(room, part.size());
         channel->bytes += as_text(part.first(n));
+        channel->changed.notify_all();
         part = part.subspan(n);
         if (part.empty()) break;
         bool in_time = co_await channel->changed.wait(deadline);
@@ -126,7 +127,10 @@ class PipeStream final : public io::Stream {
     in_->changed.notify_all();
     return n;
   }
-  void shutdown_write() override { out_->ended = true; }
+  void shutdown_write() override {
+    out_->ended = true;
+    out_->changed.notify_all();
+  }
   void close(bool reset) override {
     if (closed_) return;
     closed_ = true;
