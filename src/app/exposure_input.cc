@@ -51,6 +51,7 @@ Result<Cloud> from_cloud(const ExposureCommand& command) {
   ASSIGN_OR_RETURN(out.input.file, load_config_facts(path));
   RETURN_IF_ERROR(islands_are_known(out.input.file));
   std::vector<std::string> journal;
+  journal.reserve(config.islands.size());
   for (const IslandConfig& island : config.islands) journal.push_back(island.id);
   ASSIGN_OR_RETURN(out.solved, solve_policies(out.input.file, config, journal));
   out.input.solutions = out.solved.solutions;
@@ -84,6 +85,7 @@ Result<void> choose(const ExposureCommand& command, ReportInput& input) {
     return fail(ErrorCode::not_found,
                 fmt::format("there is no [class.{}], and nothing of that class is kept", command.data_class));
   std::vector<std::string> policies;
+  policies.reserve(input.inventory.holdings.size() + 1);
   for (const Holding& holding : input.inventory.holdings) policies.push_back(holding.policy);
   if (command.bucket.empty())
     policies.push_back(named == input.file.classes.end() ? "default" : named->policy);

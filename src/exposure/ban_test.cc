@@ -129,6 +129,7 @@ TEST(Ban, SaysWhatKindOfThingIsGone) {
 TEST(Ban, AdvisesOnWhatIsLostFirstAndSaysWhereItStopped) {
   const Facts facts = demo_facts();
   std::vector<Policy> policies;
+  policies.reserve(kAdvisedMax + 2);
   for (size_t i = 0; i < kAdvisedMax + 2; ++i) policies.push_back(policy_named("p" + std::to_string(i)));
   const std::string last = policies.back().name;
   const auto report =

@@ -26,6 +26,7 @@ std::vector<Peers> peers_of(const Term& term, Coalition units, Hits base) {
     if (hits != Hits{}) by_hits[hits] |= rest & -rest;
   }
   std::vector<Peers> out;
+  out.reserve(by_hits.size());
   for (const auto& [hits, peers] : by_hits) out.push_back({hits, peers});
   auto size = [](const Peers& p) { return std::popcount(p.hits.first) + std::popcount(p.hits.second); };
   std::ranges::sort(out, [&](const Peers& a, const Peers& b) {

@@ -170,6 +170,7 @@ Result<Exposure> expose(const Structure& structure) {
 
 std::vector<uint64_t> key_of(const Structure& s) {
   std::vector<std::array<uint64_t, 3>> shards;
+  shards.reserve(s.shards.size());
   for (const auto& shard : s.shards) shards.push_back({shard.reach.read, shard.reach.cut, shard.confirmed});
   std::ranges::sort(shards);
   std::vector<uint64_t> out = {static_cast<uint64_t>(s.k), static_cast<uint64_t>(s.threshold),

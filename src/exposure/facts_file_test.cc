@@ -47,6 +47,7 @@ const std::string kBan =
 
 std::vector<std::string> said(const Party& party) {
   std::vector<std::string> out;
+  out.reserve(party.edges.size());
   for (const Edge& edge : party.edges)
     out.push_back(edge.state + " " + std::string(to_string(edge.basis)) + " " +
                   std::string(to_string(edge.cap)) + " " + std::string(to_string(edge.level)));

@@ -13,6 +13,7 @@ using Names = std::vector<std::string>;
 // As other languages sort lists of lists of strings: by their bytes, a list before those that go on after it.
 std::vector<Names> sorted(const Lens& lens, const std::vector<Coalition>& coalitions) {
   std::vector<Names> out;
+  out.reserve(coalitions.size());
   for (Coalition c : coalitions) out.push_back(lens.names(c));
   std::ranges::sort(out);
   return out;

@@ -95,6 +95,7 @@ std::vector<std::string> Lens::names(Coalition coalition) const {
 
 Result<Lens> lens_of(const Facts& facts, Kind kind) {
   std::vector<const Party*> parties;
+  parties.reserve(facts.islands.size());
   for (const Party& party : facts.islands) parties.push_back(&party);
   common_parties(facts, [&](const Party& party) { parties.push_back(&party); });
   return lens_from(facts, kind, parties);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <numeric>
 
 #include "base/check.h"
@@ -175,12 +176,14 @@ std::string TextTable::render(int columns, int indent) const {
     }
     for (size_t y = 0; y < height; ++y) {
       std::vector<std::string> part;
+      part.reserve(cells.size());
       for (const auto& cell : cells) part.push_back(y < cell.size() ? cell[y] : "");
       line(part);
     }
   };
   row_lines(heads_);
   std::vector<std::string> rule;
+  rule.reserve(widths.size());
   for (const size_t width : widths) rule.emplace_back(width, '-');
   line(rule);
   for (const auto& row : rows_) row_lines(row);
@@ -238,7 +241,7 @@ std::string count_text(uint64_t count) {
 std::string money_text(const std::optional<double>& dollars) {
   if (!dollars) return "not known";
   if (*dollars < 100) return fmt::format("${:.2f}", *dollars);
-  return "$" + count_text(static_cast<uint64_t>(*dollars + 0.5));
+  return "$" + count_text(static_cast<uint64_t>(std::llround(*dollars)));
 }
 
 std::string bandwidth_text(double bits_per_second) {

@@ -39,6 +39,7 @@ inline Facts demo_facts() {
 
 inline std::vector<std::string> ids_of(const Facts& facts) {
   std::vector<std::string> ids;
+  ids.reserve(facts.islands.size());
   for (const Party& island : facts.islands) ids.push_back(island.id);
   return ids;
 }

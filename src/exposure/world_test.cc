@@ -107,7 +107,8 @@ struct Mutation {
   std::string_view error;  // the whole beginning of the message
 };
 
-void PrintTo(const Mutation& mutation, std::ostream* out) {
+void PrintTo(const Mutation& mutation,  // NOLINT(readability-identifier-naming): gtest looks for it
+             std::ostream* out) {
   *out << mutation.name;
 }
 
