@@ -6,31 +6,14 @@
 #include <cstdio>
 
 #include "base/log.h"
-#include "base/metrics.h"
 #include "http/date.h"
+#include "http/tallies.h"
 
 namespace archipel::http {
 namespace {
 
 // A read this small is not worth a system call of its own: the buffer takes more at once.
 constexpr size_t kDirectReadBytesMin = 4096;
-
-metrics::Counter requests{"archipel_http_requests_total", "Requests whose head was accepted"};
-metrics::Counter received{"archipel_http_received_bytes_total", "Bytes read from clients"};
-metrics::Counter sent{"archipel_http_sent_bytes_total", "Bytes written to clients"};
-
-metrics::Counter& refused(Refusal refusal) {
-  // Never destroyed: a connection may end after the statics of this file.
-  static auto* counters = [] {
-    auto* all = new std::vector<std::unique_ptr<metrics::Counter>>;
-    for (int i = 0; i < kRefusals; ++i)
-      all->push_back(std::make_unique<metrics::Counter>(
-          "archipel_http_refused_total", "Requests refused by the HTTP codec, by reason",
-          metrics::Labels{{"reason", std::string(info(static_cast<Refusal>(i)).name)}}));
-    return all;
-  }();
-  return *(*counters)[static_cast<size_t>(refusal)];
-}
 
 Error client_gone() {
   return {Code::io, "the client ended the connection before the end of its request body", {}};
@@ -107,7 +90,7 @@ io::Task<bool> Connection::read_head() {
     auto got = co_await stream_->read(room, deadline);
     if (!got && got.error().code == Code::timeout && !in_.empty()) co_await refuse(Refusal::header_timeout);
     if (!got || *got == 0) co_return false;
-    received.add(static_cast<int64_t>(*got));
+    received_total().add(static_cast<int64_t>(*got));
     in_.commit(*got);
   }
   in_.consume(parser_->head_bytes());
@@ -115,12 +98,12 @@ io::Task<bool> Connection::read_head() {
 }
 
 io::Task<void> Connection::serve_request() {
-  requests.add();
+  requests_total().add();
   RequestHead& head = parser_->head();
   head.request.peer = peer_;
   head.request.secure = stream_->secure();
-  body_waited_ = Duration{0};
-  body_received_ = in_.view().size();  // what came with the head
+  body_patience_ = {};
+  body_patience_.received = in_.view().size();  // what came with the head
   body_ = head.chunked ? BodyDecoder::chunked(server_.limits) : BodyDecoder::fixed(head.content_length);
   continue_pending_ = head.expect_continue && !body_.done();
   body_error_.reset();
@@ -174,7 +157,7 @@ io::Task<void> Connection::settle() {
 // Answers what the codec refused. The connection then lingers and closes.
 io::Task<void> Connection::refuse(Refusal refusal) {
   const RefusalInfo& why = info(refusal);
-  refused(refusal).add();
+  refused_total(refusal).add();
   log::debug("http.refused", {{"peer", peer_}, {"reason", why.name}});
   Page page = server_.make_page(why.status, why.text);
   std::string body = std::move(page.body);
@@ -224,7 +207,7 @@ std::optional<uint64_t> Connection::body_length() const {
 }
 
 Error Connection::fail_body(Refusal refusal) {
-  refused(refusal).add();
+  refused_total(refusal).add();
   body_refusal_ = refusal;
   bool limit = info(refusal).status != 400;
   return {limit ? Code::limit : Code::invalid, std::string(info(refusal).text), {}};
@@ -272,26 +255,14 @@ io::Task<Result<size_t>> Connection::read_some_body(MutableBytes out) {
   co_return size_t{0};
 }
 
-// How much longer the client may let us wait: not past body_timeout without a byte, and on the whole not slower than body_rate_min. Only the
-// time spent waiting for it counts: a server that is slow to take the bytes is not the client's fault.
-Duration Connection::body_patience() const {
-  const Limits& limits = server_.limits;
-  if (limits.body_rate_min == 0) return limits.body_timeout;
-  const Duration allowed =
-      limits.body_rate_grace +
-      std::chrono::milliseconds(body_received_ / (uint64_t{limits.body_rate_min}) * 1000 +
-                                body_received_ % limits.body_rate_min * 1000 / limits.body_rate_min);
-  return std::min(limits.body_timeout, std::max(allowed - body_waited_, Duration{0}));
-}
-
 io::Task<Result<size_t>> Connection::receive(MutableBytes out) {
   const TimePoint began = server_.loop.now();
-  auto got = co_await stream_->read(out, began + body_patience());
+  auto got = co_await stream_->read(out, began + body_patience_.left(server_.limits));
   if (!got) co_return got;
   if (*got == 0) co_return fail(client_gone());
-  body_waited_ += server_.loop.now() - began;
-  body_received_ += *got;
-  received.add(static_cast<int64_t>(*got));
+  body_patience_.waited += server_.loop.now() - began;
+  body_patience_.received += *got;
+  received_total().add(static_cast<int64_t>(*got));
   co_return got;
 }
 
@@ -301,7 +272,7 @@ io::Task<Result<void>> Connection::send(std::span<const ByteView> parts) {
   size_t size = 0;
   for (ByteView part : parts) size += part.size();
   auto written = co_await stream_->write(parts, server_.loop.now() + server_.limits.body_timeout);
-  if (written) sent.add(static_cast<int64_t>(size));
+  if (written) sent_total().add(static_cast<int64_t>(size));
   co_return written;
 }
 

@@ -11,13 +11,22 @@
 #include "http/h1_parser.h"
 #include "http/h1_writer.h"
 #include "http/input.h"
+#include "http/patience.h"
 #include "http/prefixed_stream.h"
 #include "http/server.h"
 #include "io/sync.h"
 
 namespace archipel::http {
 
-class Connection;
+// A connection, whatever it speaks, as its server sees it.
+class Served {
+ public:
+  virtual ~Served() = default;
+  // The server is draining: end as soon as nothing is under way.
+  virtual void drain() = 0;
+  // Ends it now; its operations fail.
+  virtual void abort(bool reset) = 0;
+};
 
 // What the connections of one server share. One loop.
 struct ServerState {
@@ -34,7 +43,7 @@ struct ServerState {
   BufferPool pool;
   bool draining = false;
   io::Loop::TimerId drain_timer = 0;
-  std::set<Connection*> connections;
+  std::set<Served*> connections;
   std::list<io::Listener*> listeners;
   io::TaskScope scope;
 
@@ -46,15 +55,17 @@ struct ServerState {
   std::string date_;
 };
 
-class Connection final : public Exchange {
+class Connection final : public Exchange, public Served {
  public:
   Connection(ServerState& server, std::unique_ptr<io::Stream> stream);
   ~Connection() override;
 
   // Serves requests until the connection ends.
   io::Task<void> run();
-  bool idle() const { return idle_; }
-  void abort(bool reset);
+  void drain() override {
+    if (idle_) abort(false);
+  }
+  void abort(bool reset) override;
 
   const Request& request() const override { return parser_->head().request; }
   std::optional<uint64_t> body_length() const override;
@@ -82,7 +93,6 @@ class Connection final : public Exchange {
   io::Task<void> linger();
 
   io::Task<Result<size_t>> receive(MutableBytes out);
-  Duration body_patience() const;
   io::Task<Result<size_t>> read_some_body(MutableBytes out);
   Error fail_body(Refusal refusal);
   io::Task<Result<void>> send(std::span<const ByteView> parts);
@@ -104,8 +114,7 @@ class Connection final : public Exchange {
   // Of the request under way.
   std::optional<RequestParser> parser_;
   BodyDecoder body_ = BodyDecoder::fixed(0);
-  Duration body_waited_{0};              // for the client to send its body
-  uint64_t body_received_ = 0;           // of it, with its framing
+  Patience body_patience_;               // with the client that sends its body
   bool continue_pending_ = false;        // the client waits for 100 Continue
   std::optional<Error> body_error_;      // the body cannot be read any further
   std::optional<Refusal> body_refusal_;  // … because it is malformed

@@ -38,23 +38,6 @@ bool is_host_byte(char c) {
   return alnum || kMarks.find(c) != std::string_view::npos;
 }
 
-// uri-host [ ":" port ] of RFC 9110 §7.2, by its characters: user info, paths and lists have no place in it. `host` is not empty, "[…]" may hold
-// colons, a port is digits only.
-bool is_authority(std::string_view text) {
-  bool literal = text.starts_with('[');
-  size_t i = literal ? 1 : 0;
-  size_t start = i;
-  while (i < text.size() && (is_host_byte(text[i]) || (literal && text[i] == ':'))) ++i;
-  if (i == start) return false;
-  if (literal) {
-    if (i == text.size() || text[i] != ']') return false;
-    ++i;
-  }
-  if (i == text.size()) return true;
-  if (text[i] != ':') return false;
-  return text.substr(i + 1).find_first_not_of("0123456789") == std::string_view::npos;
-}
-
 std::string_view trim(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
   while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
@@ -95,6 +78,23 @@ bool is_token(std::string_view text) {
   for (char c : text)
     if (token_lower(c) == 0) return false;
   return !text.empty();
+}
+
+// uri-host [ ":" port ] of RFC 9110 §7.2, by its characters: user info, paths and lists have no place in it. `host` is not empty, "[…]" may hold
+// colons, a port is digits only.
+bool is_authority(std::string_view text) {
+  bool literal = text.starts_with('[');
+  size_t i = literal ? 1 : 0;
+  size_t start = i;
+  while (i < text.size() && (is_host_byte(text[i]) || (literal && text[i] == ':'))) ++i;
+  if (i == start) return false;
+  if (literal) {
+    if (i == text.size() || text[i] != ']') return false;
+    ++i;
+  }
+  if (i == text.size()) return true;
+  if (text[i] != ':') return false;
+  return text.substr(i + 1).find_first_not_of("0123456789") == std::string_view::npos;
 }
 
 bool is_target(std::string_view text) {

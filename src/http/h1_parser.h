@@ -68,6 +68,7 @@ std::optional<Refusal> parse_content_length(std::string_view text, uint64_t& out
 
 bool is_token(std::string_view text);
 bool is_target(std::string_view text);       // bytes that may stand in a request target, and at least one
+bool is_authority(std::string_view text);    // uri-host [":" port]
 bool is_field_value(std::string_view text);  // no control characters but HTAB; 0x80-0xff pass
 bool equals_ignoring_case(std::string_view a, std::string_view lower);
 // Does the comma-separated list `value` contain the token `lower`?

@@ -1,7 +1,11 @@
 #include "http/server.h"
 
+#include <array>
+
 #include "base/metrics.h"
 #include "http/connection.h"
+#include "http/h2_connection.h"
+#include "http/prefixed_stream.h"
 
 namespace archipel::http {
 namespace {
@@ -11,21 +15,68 @@ metrics::Counter over_limit_total{"archipel_http_connections_refused_total",
                                   "Connections closed at once because connections_max was reached"};
 metrics::Gauge open_connections{"archipel_http_connections", "Connections open now"};
 
+// A connection before it is known what it speaks.
+class Greeting final : public Served {
+ public:
+  Greeting(ServerState& state, io::Stream& stream) : state_(state), stream_(stream) {
+    state_.connections.insert(this);
+  }
+  ~Greeting() override { state_.connections.erase(this); }
+  void drain() override { stream_.close(); }
+  void abort(bool reset) override { stream_.close(reset); }
+
+ private:
+  ServerState& state_;
+  io::Stream& stream_;
+};
+
+enum class Spoken { http_1, http_2, nothing };
+
+// HTTP/2 by agreement in TLS, or, on a listener in clear text, by its first bytes, which are then put back into `stream`.
+io::Task<Spoken> listen_to(ServerState& state, std::unique_ptr<io::Stream>& stream) {
+  Greeting greeting(state, *stream);
+  auto readable = co_await stream->wait_readable(state.loop.now() + state.limits.idle_timeout);
+  if (!readable) co_return Spoken::nothing;
+  if (stream->secure()) co_return stream->protocol() == "h2" ? Spoken::http_2 : Spoken::http_1;
+  const Deadline deadline = state.loop.now() + state.limits.header_timeout;
+  std::array<uint8_t, kH2Preface.size()> begun;
+  size_t size = 0;
+  while (size < begun.size() && kH2Preface.starts_with(as_text({begun.data(), size}))) {
+    auto got = co_await stream->read(MutableBytes(begun).subspan(size), deadline);
+    if (!got) co_return Spoken::nothing;
+    if (*got == 0) break;
+    size += *got;
+  }
+  const bool http_2 = as_text({begun.data(), size}) == kH2Preface;
+  stream = std::make_unique<PrefixedStream>(std::move(stream), ByteView(begun.data(), size));
+  co_return http_2 ? Spoken::http_2 : Spoken::http_1;
+}
+
 io::Task<void> serve_connection(ServerState& state, std::unique_ptr<io::Stream> stream) {
   open_connections.add(1);
-  {
+  Spoken spoken = Spoken::http_1;
+  if (stream->secure() ? state.options.h2 : state.options.h2_in_clear)
+    spoken = co_await listen_to(state, stream);
+  if (spoken == Spoken::http_2) {
+    H2Connection connection(state, std::move(stream));
+    co_await connection.run();
+  } else if (spoken == Spoken::http_1) {
     Connection connection(state, std::move(stream));
     co_await connection.run();
   }
   open_connections.add(-1);
 }
 
-// Ends every connection for which `which` holds. Ending one may resume and destroy others, so each is looked up again.
-void end_connections(ServerState& state, bool idle_only) {
-  std::vector<Connection*> all(state.connections.begin(), state.connections.end());
-  for (Connection* connection : all)
-    if (state.connections.contains(connection) && (!idle_only || connection->idle()))
-      connection->abort(!idle_only);
+// Ends the connections, politely or at once. Ending one may resume and destroy others, so each is looked up again.
+void end_connections(ServerState& state, bool politely) {
+  std::vector<Served*> all(state.connections.begin(), state.connections.end());
+  for (Served* connection : all) {
+    if (!state.connections.contains(connection)) continue;
+    if (politely)
+      connection->drain();
+    else
+      connection->abort(true);
+  }
 }
 
 void begin_drain(const std::shared_ptr<ServerState>& state) {
@@ -40,10 +91,10 @@ void begin_drain(const std::shared_ptr<ServerState>& state) {
   });
 }
 
-class H1Server final : public Server {
+class HttpServer final : public Server {
  public:
-  H1Server(io::Loop& loop, Handler handler, const Limits& limits, Clock& clock, MakePage make_page,
-           const ServerOptions& options)
+  HttpServer(io::Loop& loop, Handler handler, const Limits& limits, Clock& clock, MakePage make_page,
+             const ServerOptions& options)
       : state_(std::make_shared<ServerState>(loop, std::move(handler), limits, clock, std::move(make_page),
                                              options)) {}
 
@@ -89,7 +140,7 @@ Page plain_page(int status, std::string_view why) {
 
 std::unique_ptr<Server> make_server(io::Loop& loop, Handler handler, Limits limits, Clock& clock,
                                     MakePage make_page, ServerOptions options) {
-  return std::make_unique<H1Server>(loop, std::move(handler), limits, clock, std::move(make_page), options);
+  return std::make_unique<HttpServer>(loop, std::move(handler), limits, clock, std::move(make_page), options);
 }
 
 }  // namespace archipel::http

@@ -1,4 +1,4 @@
-// Server: HTTP/1.1 over io::Stream. The handler sees an Exchange; the server owns connections, limits, keep-alive, pipelining, draining.
+// Server: HTTP/1.1 and HTTP/2 over io::Stream. The handler sees an Exchange; the server owns connections, limits, keep-alive, pipelining, draining.
 #pragma once
 
 #include <functional>
@@ -81,6 +81,9 @@ using MakePage = std::function<Page(int status, std::string_view why)>;
 Page plain_page(int status, std::string_view why);
 
 struct ServerOptions {
+  bool h2 =
+      false;  // HTTP/2 over TLS, where the listener offers it (TlsListenerOptions) and the client chooses it
+  bool h2_in_clear = false;  // HTTP/2 without TLS, for clients that begin with it (RFC 9113 §3.3)
   bool forward_date =
       false;  // a `date` among a response's headers is kept, as a proxy must (RFC 9110 §6.6.1); else it is ignored
 };
