@@ -67,6 +67,7 @@ exposure::Holding journal_holding(const store::StoreInventory& kept, const exten
   exposure::Holding out;
   for (const auto& island : roster.islands) out.islands.push_back(island->id());
   out.code = {static_cast<int>(roster.islands.size()), 1};
+  out.confirmed &= ~kept.empty;
   for (const auto& [as, total] : kept.placings) {
     if (as.in != store::PlacedAs::In::commits) continue;
     out.objects += total.extents.extents;

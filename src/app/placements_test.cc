@@ -119,6 +119,7 @@ store::StoreInventory some_inventory() {
   kept.placings[kCommits] = {{10, 9'000}, 0b111111};
   kept.placings[kAll] = {{3, 6'600}, 0b011111};
   kept.placings[kEu] = {{1, 2'100}, 0b1111};
+  kept.empty = 0b100000;
   return kept;
 }
 
@@ -145,6 +146,7 @@ TEST(InventoryOf, CountsEveryBucketByWhereItLies) {
   const exposure::Holding& journal = inventory.holdings.back();
   EXPECT_EQ(journal.bucket, "");
   EXPECT_EQ(journal.code, (exposure::Code{6, 1}));
+  EXPECT_EQ(journal.confirmed & 0b111111u, 0b011111u);
   EXPECT_EQ(journal.stored_bytes, 9'000u - 1'800u);
 }
 

@@ -3,6 +3,7 @@
 #include "index/record.h"
 #include "store/keys.h"
 #include "store/repair_records.h"
+#include "store/scrub_targets.h"
 #include "store/staged_view.h"
 #include "store/usage.h"
 
@@ -55,17 +56,26 @@ Result<void> subtract_debts(const index::Snapshot& snapshot, StoreInventory& out
   return {};
 }
 
-// An island that came back empty and is not rebuilt holds nothing for sure.
-Result<void> subtract_rebuilding(const index::Snapshot& snapshot, StoreInventory& out) {
-  for (int island = 0; island < extent::kRosterMax; ++island) {
-    ASSIGN_OR_RETURN(std::optional<std::string> bytes, snapshot.get(rebuild_key(island)));
-    if (!bytes) continue;
-    ASSIGN_OR_RETURN(RebuildRecord record, decode_rebuild(*bytes));
-    if (record.done) continue;
-    for (auto& [as, total] : out.placings)
-      for (int shard = 0; shard < as.n; ++shard)
-        if (as.islands[static_cast<size_t>(shard)] == island) total.confirmed &= ~(1u << shard);
+// Islands that are lost, or came back empty and are not whole again: what was written before they joined may not be there.
+Result<uint32_t> empty_islands(const index::Snapshot& snapshot) {
+  ASSIGN_OR_RETURN(uint32_t empty, lost_islands(snapshot));
+  ASSIGN_OR_RETURN(std::vector<JoinedLate> late, joined_late(snapshot));
+  for (const JoinedLate& who : late) {
+    ASSIGN_OR_RETURN(std::optional<std::string> bytes, snapshot.get(rebuild_key(who.island)));
+    if (bytes) {
+      ASSIGN_OR_RETURN(RebuildRecord record, decode_rebuild(*bytes));
+      if (record.done && record.incarnation == who.incarnation) continue;
+    }
+    empty |= 1u << who.island;
   }
+  return empty;
+}
+
+Result<void> subtract_empty(const index::Snapshot& snapshot, StoreInventory& out) {
+  ASSIGN_OR_RETURN(out.empty, empty_islands(snapshot));
+  for (auto& [as, total] : out.placings)
+    for (int shard = 0; shard < as.n; ++shard)
+      if ((out.empty >> as.islands[static_cast<size_t>(shard)] & 1) != 0) total.confirmed &= ~(1u << shard);
   return {};
 }
 
@@ -87,7 +97,7 @@ Result<StoreInventory> read_inventory(const index::Snapshot& snapshot) {
   ASSIGN_OR_RETURN(ExtentTallies extents, read_extent_tallies(snapshot));
   for (const auto& [as, tally] : extents) out.placings[as] = {tally, all_shards(as)};
   RETURN_IF_ERROR(subtract_debts(snapshot, out));
-  RETURN_IF_ERROR(subtract_rebuilding(snapshot, out));
+  RETURN_IF_ERROR(subtract_empty(snapshot, out));
   return out;
 }
 

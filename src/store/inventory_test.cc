@@ -141,5 +141,30 @@ TEST(Inventory, ConfirmsNoShardThatIsOwed) {
   });
 }
 
+TEST(Inventory, ConfirmsNothingOnAnIslandThatIsLostOrCameBackEmpty) {
+  for (const bool rejoins : {true, false}) {
+    static bool rejoin;
+    rejoin = rejoins;
+    with_few([](StoreRig& rig) -> io::Task<void> {
+      rig.journal_options.rejoin_wiped = rejoin;
+      Result<void> made = co_await rig.store->create_bucket(asking("few", "few", ""));
+      made = co_await rig.store->create_bucket("six", kAlice);
+      for (std::string bucket : {"few", "six"}) {
+        auto put = co_await rig.put(bucket, "large", pattern(kLarge, 1));
+        put = co_await rig.put(bucket, "small", pattern(kSmall, 2));
+        CO_ASSERT_TRUE(put.has_value());
+      }
+      rig.islands[3]->wipe();  // shard 2 of the few
+      CO_ASSERT_TRUE(co_await rig.restart(false));
+      const StoreInventory inventory = co_await kept(&rig);
+      EXPECT_EQ(inventory.empty, 0b1000u);
+      CO_ASSERT_TRUE(inventory.placings.size() == 3);
+      EXPECT_EQ(inventory.placings.at(kInFew).confirmed, 0b1011u);
+      EXPECT_EQ(inventory.placings.at(kInSix).confirmed, 0b110111u);
+      EXPECT_EQ(inventory.placings.at(kInCommits).confirmed, 0b110111u);
+    });
+  }
+}
+
 }  // namespace
 }  // namespace archipel::store

@@ -219,4 +219,14 @@ Result<std::vector<JoinedLate>> joined_late(const index::Snapshot& snapshot) {
   return late;
 }
 
+Result<uint32_t> lost_islands(const index::Snapshot& snapshot) {
+  ASSIGN_OR_RETURN(Chain chain, read_chain(snapshot));
+  if (chain.opens.empty()) return 0u;
+  const std::vector<index::RosterEntry>& now = chain.opens.back().roster;
+  uint32_t lost = 0;
+  for (size_t i = 0; i < now.size(); ++i)
+    if (now[i].state == index::RosterEntry::State::lost) lost |= 1u << i;
+  return lost;
+}
+
 }  // namespace archipel::store

@@ -68,5 +68,7 @@ struct JoinedLate {
 };
 // By the rosters of all epochs; islands that are lost now are left out. Blocks.
 Result<std::vector<JoinedLate>> joined_late(const index::Snapshot& snapshot);
+// Islands that had no marker when the last epoch opened: a mask by place in the roster. Blocks.
+Result<uint32_t> lost_islands(const index::Snapshot& snapshot);
 
 }  // namespace archipel::store
