@@ -182,8 +182,8 @@ io::Task<bool> FrontImpl::serve_round(Job& job) {
     co_await serve_head(job);
     co_return true;
   }
-  // What only the origin can cut out: a suffix of, or several ranges from, what is not known yet.
-  if (!looked.found.entry && job.range && (job.range->size() > 1 || !job.range->front().first)) {
+  // Several ranges of what is not known yet: the origin may know how to answer shortly.
+  if (!looked.found.entry && job.range && job.range->size() > 1) {
     co_await pass(job, CacheStatus::Forward::partial);
     co_return true;
   }
@@ -236,6 +236,8 @@ io::Task<bool> FrontImpl::serve_outcome(Job& job, Outcome& outcome, const Lookup
   if (outcome.kind == Outcome::Kind::stored) {
     source.entry = outcome.entry;
     source.flight = std::move(outcome.flight);
+    if (outcome.ignore_range) job.range.reset();
+    if (outcome.all_headers) source.headers = std::move(outcome.headers);
     if (looked.found.entry && looked.found.entry->id == source.entry->id) source.first = looked.found.first;
     job.served.how = outcome.validated  ? Served::How::validated
                      : status.collapsed ? Served::How::joined

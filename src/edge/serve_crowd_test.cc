@@ -289,6 +289,43 @@ TEST(ServeRanges, RangeAmpOriginsWithoutRangesAreNotReadToTheEnd) {
   EXPECT_EQ(w.origin.open, 0);
 }
 
+TEST(ServeRanges, TheEndOfAnUnknownObjectCostsOneSlice) {
+  World w;
+  for (size_t size : {size_t{100}, kMiB, kMiB + kMiB / 2, 5 * kMiB + 11}) {
+    w.origin.body_bytes = 0;
+    const std::string target = "/" + std::to_string(size), body = pattern(size);
+    // As the tests' origin does not know the form "-5", it is taught here.
+    auto whole = ranged(body, "\"v\"");
+    w.origin.answer = [whole, size](const FetchRequest& r) {
+      FetchRequest copy;
+      copy.headers = r.headers;
+      if (r.headers.get("range").starts_with("bytes=-"))
+        copy.headers.set(
+            "range",
+            "bytes=" +
+                std::to_string(size - std::min<size_t>(
+                                          size, std::stoull(std::string(r.headers.get("range").substr(7))))) +
+                "-" + std::to_string(size - 1));
+      return whole(copy);
+    };
+    auto tail = w.ask(target, {{"range", "bytes=-5"}});
+    EXPECT_EQ(tail->status, 206);
+    EXPECT_EQ(tail->body, body.substr(size - 5));
+    EXPECT_LE(w.origin.body_bytes, kMiB);
+    EXPECT_EQ(w.ask(target, {{"range", "bytes=-7"}})->served.how, Served::How::hit);
+    EXPECT_EQ(w.ask(target)->body, body);
+  }
+}
+
+TEST(ServeRanges, RangeAmpTheEndOfWhatHasNoRangesIsTheWhole) {
+  World w;
+  w.always({.headers = kMinute, .body = pattern(5 * kMiB)});
+  auto whole = w.ask("/a", {{"range", "bytes=-1"}});
+  EXPECT_EQ(whole->status, 200);
+  EXPECT_EQ(whole->body.size(), 5 * kMiB);
+  EXPECT_EQ(w.ask("/a", {{"range", "bytes=-1"}})->status, 206);
+}
+
 TEST(ServeRanges, WhatIsMissingOfALargeObjectIsFetchedSliceBySlice) {
   World w;
   w.origin.answer = ranged(pattern(5 * kMiB + 11), "\"v\"");

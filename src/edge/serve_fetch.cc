@@ -20,6 +20,24 @@ bool is_of_use_to_all(const Lifetime& lifetime, UnixMs now) {
   return judge_use(lifetime, now, false, nullptr).use != Use::validate;
 }
 
+// The slice that a range of an unknown body begins in, or as much from its end: enough to know its length, and for a short range all it wants.
+RangeSpec slice_to_ask(const RangeSpec& wanted) {
+  if (!wanted.first) return {std::nullopt, kSliceBytes};
+  const uint64_t begin = *wanted.first / kSliceBytes * kSliceBytes;
+  return {begin, begin + kSliceBytes - 1};
+}
+
+std::string write_spec(const RangeSpec& spec) {
+  return "bytes=" + (spec.first ? std::to_string(*spec.first) : "") + "-" +
+         (spec.last ? std::to_string(*spec.last) : "");
+}
+
+// Is it what was asked for of a body of that length?
+bool answers(const ContentRange& content, const RangeSpec& asked) {
+  const Wanted wanted = resolve({asked}, *content.whole);
+  return wanted.kind == Wanted::Kind::ranges && wanted.ranges.front() == content.range;
+}
+
 http::Headers without_decision(http::Headers headers) {
   headers.remove(kTtlField);
   return headers;
@@ -54,17 +72,14 @@ io::Task<Outcome> FrontImpl::fetch_for_cache(const Ask& ask, FlightRef flight, K
     const bool conditional = attempt == 0;
     FetchRequest request = request_for_cache(ask);
     request.interim = interim;
-    std::optional<ByteRange> asked;
+    std::optional<RangeSpec> asked;
     if (conditional && has_validator) {
       if (!stale->etag.empty()) request.headers.set("if-none-match", stale->etag);
       if (stale->last_modified)
         request.headers.set("if-modified-since", std::string(stale->headers.get("last-modified")));
     } else if (!stale && range && ask.site->cache().slices) {
-      // The slice that the range begins in: enough to know the length, and for a short range all it wants.
-      const uint64_t begin = *range->front().first / kSliceBytes * kSliceBytes;
-      asked = ByteRange{begin, begin + kSliceBytes - 1};
-      request.headers.set("range",
-                          "bytes=" + std::to_string(asked->first) + "-" + std::to_string(asked->last));
+      asked = slice_to_ask(range->front());
+      request.headers.set("range", write_spec(*asked));
     }
     auto fetched = co_await ask.site->upstream().fetch(std::move(request), deadline);
     if (!fetched) {
@@ -190,14 +205,22 @@ Outcome FrontImpl::take_response(const Ask& ask, FlightRef flight, Key flight_ke
   out.stored = true;
   out.entry = landing.entry;
   out.flight = landing.flight;
-  landing.flight->enter(background ? kWholeBody : wanted_end(range, length));
+  const Directives said = read_instructions(headers, policy.targeted).directives;
+  if (!said.no_cache_fields.empty() || !said.private_fields.empty()) {
+    out.headers = stored_headers(headers, Directives{});
+    out.all_headers = true;
+  }
+  // The end of what cannot be had from its end alone: the client gets what has to be fetched for it, so that a short answer never costs a long one.
+  const bool from_end = range && !range->front().first;
+  out.ignore_range = from_end && length.value_or(kWholeBody) > 2 * kSliceBytes;
+  landing.flight->enter(background || from_end ? kWholeBody : wanted_end(range, length));
   land(std::move(landing));
   return out;
 }
 
 // The answer to a request for one slice of what is not stored yet. What cannot be put together later is asked for again as the client asked.
 Outcome FrontImpl::take_slice(const Ask& ask, FlightRef flight, Key flight_key, std::unique_ptr<Fetch> fetch,
-                              http::Headers headers, ByteRange asked, const std::vector<RangeSpec>& range) {
+                              http::Headers headers, RangeSpec asked, const std::vector<RangeSpec>& range) {
   Outcome out;
   out.kind = Outcome::Kind::pass;
   out.status = fetch->status();
@@ -209,8 +232,7 @@ Outcome FrontImpl::take_slice(const Ask& ask, FlightRef flight, Key flight_key, 
   std::string text = names && !names->empty()
                          ? variant_key(ask.primary, *names, ask.request->headers, policy.normalise_languages)
                          : ask.primary;
-  const bool fits = out.status == 206 && content && content->whole && content->range.first == asked.first &&
-                    content->range.last == std::min(asked.last, *content->whole - 1) &&
+  const bool fits = out.status == 206 && content && content->whole && answers(*content, asked) &&
                     (!fetch->length() || *fetch->length() == content->range.size());
   const bool whole = fits && content->range.size() == *content->whole;
   if (!fits || !judged.store || !names || text.empty() || *content->whole > policy.object_bytes_max ||
@@ -233,11 +255,14 @@ Outcome FrontImpl::take_slice(const Ask& ask, FlightRef flight, Key flight_key, 
   landing.primary = ask.primary;
   landing.primary_key = ask.key;
   landing.names = std::move(*names);
-  landing.length = content->range.size();
+  // What was cut from the end begins in the middle of a slice, unless it is all.
+  const uint64_t index = (content->range.first + kSliceBytes - 1) / kSliceBytes;
+  landing.skip = index * kSliceBytes - content->range.first;
+  landing.length = content->range.size() - landing.skip;
   landing.whole = whole;
   landing.fetch = std::move(fetch);
   landing.flight = flight;
-  landing.flight->stream(landing.entry, static_cast<uint32_t>(asked.first / kSliceBytes));
+  landing.flight->stream(landing.entry, static_cast<uint32_t>(index));
   out.kind = Outcome::Kind::stored;
   out.stored = true;
   out.entry = landing.entry;
@@ -315,7 +340,17 @@ io::Task<void> FrontImpl::pump(Landing landing) {
   SliceRef first;
   std::optional<Error> error;
   bool stored = true;
-  for (;;) {
+  while (landing.skip > 0 && !error) {
+    Buffer unwanted(static_cast<size_t>(std::min<uint64_t>(landing.skip, kCopyBytes)));
+    auto got = co_await landing.fetch->read(unwanted.span());
+    if (!got)
+      error = got.error();
+    else if (*got == 0)
+      error = {Code::io, "the origin's response is shorter than it said", {}};
+    else
+      landing.skip -= *got;
+  }
+  while (!error) {
     const Flight::Pace pace = landing.flight->pace(left, stored);
     if (pace == Flight::Pace::wait) {
       co_await landing.flight->paced(left, stored);

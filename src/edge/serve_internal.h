@@ -75,6 +75,8 @@ struct Source {
   EntryRef entry;
   SliceRef first;
   FlightRef flight;  // entered
+  // The fields for this client, if they are more than what is stored: those that no-cache and private name are for him alone.
+  std::optional<http::Headers> headers;
 };
 
 // What lookup found, and under which key a fetch for this request is to be joined.
@@ -96,7 +98,9 @@ struct Outcome {
   EntryRef entry;
   FlightRef flight;
   std::unique_ptr<Fetch> fetch;
-  http::Headers headers;
+  http::Headers headers;  // of `fetch`; or, with `all_headers`, of a stored response before it was stored
+  bool all_headers = false;
+  bool ignore_range = false;  // the whole is sent
   Error error;
   int status = 0;
   bool validated = false;
@@ -116,6 +120,7 @@ struct Landing {
   Key primary_key;
   std::vector<std::string> names;  // that it varies by
   std::optional<uint64_t> length;  // of the part that comes
+  uint64_t skip = 0;               // bytes of it that come before the slice
   bool whole = true;               // the whole body; else one slice of an entry that is stored
   bool early = false;              // the entry was put before its body
 };
@@ -161,7 +166,7 @@ class FrontImpl final : public Front {
                         http::Headers headers, const std::optional<std::vector<RangeSpec>>& range,
                         bool background);
   Outcome take_slice(const Ask& ask, FlightRef flight, Key flight_key, std::unique_ptr<Fetch> fetch,
-                     http::Headers headers, ByteRange asked, const std::vector<RangeSpec>& range);
+                     http::Headers headers, RangeSpec asked, const std::vector<RangeSpec>& range);
   bool store_posted(Job& job, std::unique_ptr<Fetch>& fetch, const http::Headers& headers, Outcome& out);
   io::Task<Result<FlightRef>> fetch_slice(const Ask& ask, EntryRef entry, uint32_t index);
   void land(Landing landing);

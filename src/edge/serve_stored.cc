@@ -70,8 +70,8 @@ io::Task<void> FrontImpl::respond(Job& job, Source& source, CacheStatus status, 
   extra.status(job.policy().status_name, status);
   const Validators validators = validators_of(entry);
   http::StoredResponse head{.status = entry.status,
-                            .headers = &entry.headers,
-                            .h1_head = entry.h1_head,
+                            .headers = source.headers ? &*source.headers : &entry.headers,
+                            .h1_head = source.headers ? std::string_view{} : entry.h1_head,
                             .extra = {},
                             .date = entry.headers.get("date"),
                             .length = entry.length};

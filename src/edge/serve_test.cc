@@ -47,6 +47,23 @@ TEST(Serve, DoesNotStoreWhatItMustNot) {
   EXPECT_EQ(w.fetches(), 2u);
 }
 
+TEST(Serve, FieldsForOneClientGoToThatOneAlone) {
+  World w;
+  w.always({.headers = {{"cache-control", "max-age=60, private=\"set-cookie\", no-cache=\"x\""},
+                        {"set-cookie", "a=b"},
+                        {"x", "1"},
+                        {"y", "2"}},
+            .body = "page"});
+  auto miss = w.ask("/a");
+  EXPECT_EQ(miss->get("set-cookie"), "a=b");
+  EXPECT_EQ(miss->get("x"), "1");
+  auto hit = w.ask("/a");
+  EXPECT_EQ(hit->served.how, Served::How::hit);
+  EXPECT_EQ(hit->get("set-cookie"), "");
+  EXPECT_EQ(hit->get("x"), "");
+  EXPECT_EQ(hit->get("y"), "2");
+}
+
 TEST(Serve, ValidatesAndMerges) {
   World w;
   w.origin.answer = [n = 0](const FetchRequest& r) mutable {

@@ -172,6 +172,8 @@ TEST(Client, DoesNotGuessWhereABrokenAnswerEnds) {
        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"},
       {"unknown_transfer_encoding", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"},
       {"unknown_transfer_encoding", "HTTP/1.1 200 OK\r\nTransfer-Encoding: xchunked\r\n\r\n"},
+      {"unknown_transfer_encoding", "HTTP/1.1 200 OK\r\nTransfer-Encoding: GZip\r\n\r\n"},
+      {"unknown_transfer_encoding", "HTTP/1.1 200 OK\r\nTransfer-Encoding: a b\r\n\r\n"},
       {"headers_too_large", "HTTP/1.1 200 OK\r\nX: " + std::string(40'000, 'x') + "\r\n\r\n"},
       {"headers_too_large", "HTTP/1.1 200 " + std::string(20'000, 'x') + "\r\n\r\n"},
   };
@@ -203,6 +205,7 @@ TEST(Client, FindsTheEndOfEveryBody) {
        "a", true},
       {"GET", "HTTP/1.1 200 OK\r\n\r\n", "abc", "abc", false},
       {"GET", "HTTP/1.0 200 OK\r\n\r\n", "abc", "abc", false},
+      {"GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: abcdef\r\n\r\n", "abc" + next, "abc" + next, false},
       {"GET", "HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\n", "a", "a", false},
       {"GET", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\n", "a", "a", true},
       {"GET", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\n", "a", "a", false},

@@ -13,6 +13,19 @@ bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
+// A transfer coding that nobody registered stands for no coding we could undo or that hides a length: its bytes are what they are, until the connection
+// ends. One that is registered is not ours to undo, and whatever resembles "chunked" is meant to be read in two ways.
+bool is_meaningless_coding(std::string_view coding) {
+  std::string lower(coding);
+  for (char& c : lower)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
+  if (!is_token(lower) || lower.find("chunk") != std::string::npos) return false;
+  for (std::string_view registered :
+       {"gzip", "x-gzip", "deflate", "compress", "x-compress", "identity", "trailers"})
+    if (lower == registered) return false;
+  return true;
+}
+
 }  // namespace
 
 ResponseParser::Progress ResponseParser::refuse(Refusal refusal) {
@@ -98,8 +111,10 @@ std::optional<Refusal> ResponseParser::check_head() {
   if (length != nullptr)
     if (auto refused = parse_content_length(*length, size)) return refused;
   if (codings > 1 || (codings == 1 && http_1_0)) return Refusal::bad_transfer_encoding;
-  if (coding != nullptr && !equals_ignoring_case(*coding, "chunked"))
-    return Refusal::unknown_transfer_encoding;
+  if (coding != nullptr && !equals_ignoring_case(*coding, "chunked")) {
+    if (!is_meaningless_coding(*coding)) return Refusal::unknown_transfer_encoding;
+    codings = 0;  // RFC 9112 §6.3, rule 4: the body ends with the connection
+  }
 
   const int status = head_.status;
   const bool never_a_body = status < 200 || status == 204;
