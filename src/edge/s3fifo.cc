@@ -10,7 +10,8 @@ constexpr size_t kCostMin = 256;
 constexpr uint32_t kUnitsMask = (1u << 20) - 1;
 }  // namespace
 
-S3Fifo::S3Fifo(size_t bytes_max) : bytes_max_(bytes_max), ghost_(bytes_max / kCostMin), table_(kTableMin) {
+S3Fifo::S3Fifo(size_t bytes_max)
+    : bytes_max_(bytes_max), ghost_(std::max(kGhostsMin, bytes_max / kCostMin)), table_(kTableMin) {
   ghost_.set_capacity(kGhostsMin);
 }
 
