@@ -19,6 +19,13 @@ Result<T> with_code(Result<T> result) {
   return result;
 }
 
+// What an operation came to, with an S3 code.
+template <class T>
+io::Task<Result<T>> coded(io::Task<Result<T>> operation) {
+  Result<T> result = co_await std::move(operation);
+  co_return with_code(std::move(result));
+}
+
 class StoreImpl final : public Store {
  public:
   StoreImpl(StoreOptions options, const crypto::Keyring& keys, index::Kv& kv, index::Committer& committer,
@@ -72,28 +79,22 @@ class StoreImpl final : public Store {
     return seal_session(request, env_.keys, env_.random);
   }
   io::Task<Result<void>> remove_account(std::string id) override {
-    Result<void> result = co_await store::remove_account(env_, std::move(id));
-    co_return with_code(std::move(result));
+    return coded(store::remove_account(env_, std::move(id)));
   }
   io::Task<Result<void>> remove_key(std::string access_key) override {
-    Result<void> result = co_await store::remove_key(env_, std::move(access_key));
-    co_return with_code(std::move(result));
+    return coded(store::remove_key(env_, std::move(access_key)));
   }
   io::Task<Result<void>> put_user(User user) override {
-    Result<void> result = co_await store::put_user(env_, std::move(user));
-    co_return with_code(std::move(result));
+    return coded(store::put_user(env_, std::move(user)));
   }
   io::Task<Result<void>> put_role(Role role) override {
-    Result<void> result = co_await store::put_role(env_, std::move(role));
-    co_return with_code(std::move(result));
+    return coded(store::put_role(env_, std::move(role)));
   }
   io::Task<Result<void>> remove_user(std::string account, std::string name) override {
-    Result<void> result = co_await store::remove_user(env_, std::move(account), std::move(name));
-    co_return with_code(std::move(result));
+    return coded(store::remove_user(env_, std::move(account), std::move(name)));
   }
   io::Task<Result<void>> remove_role(std::string account, std::string name) override {
-    Result<void> result = co_await store::remove_role(env_, std::move(account), std::move(name));
-    co_return with_code(std::move(result));
+    return coded(store::remove_role(env_, std::move(account), std::move(name)));
   }
   std::vector<User> list_users(const std::string& account) const override {
     return env_.directory.users(account);
@@ -105,8 +106,7 @@ class StoreImpl final : public Store {
     return env_.directory.keys(account, user);
   }
   io::Task<Result<void>> put_account(Account account) override {
-    Result<void> result = co_await store::put_account(env_, std::move(account));
-    co_return with_code(std::move(result));
+    return coded(store::put_account(env_, std::move(account)));
   }
   io::Task<Result<std::vector<Account>>> list_accounts() override { co_return env_.directory.accounts(); }
 
@@ -116,59 +116,44 @@ class StoreImpl final : public Store {
   using Store::remove;
 
   io::Task<Result<void>> create_bucket(CreateBucket request) override {
-    Result<void> result = co_await store::create_bucket(env_, std::move(request));
-    co_return with_code(std::move(result));
+    return coded(store::create_bucket(env_, std::move(request)));
   }
   io::Task<Result<BucketInfo>> configure_bucket(std::string name, BucketChange change) override {
-    Result<BucketInfo> result = co_await store::configure_bucket(env_, std::move(name), std::move(change));
-    co_return with_code(std::move(result));
+    return coded(store::configure_bucket(env_, std::move(name), std::move(change)));
   }
   io::Task<Result<BucketInfo>> place_bucket(std::string name, BucketPlacement placement) override {
-    Result<BucketInfo> result = co_await store::place_bucket(env_, std::move(name), std::move(placement));
-    co_return with_code(std::move(result));
+    return coded(store::place_bucket(env_, std::move(name), std::move(placement)));
   }
-  io::Task<Result<StoreInventory>> inventory() override {
-    Result<StoreInventory> result = co_await store::inventory(env_);
-    co_return with_code(std::move(result));
-  }
+  io::Task<Result<StoreInventory>> inventory() override { return coded(store::inventory(env_)); }
   io::Task<Result<Usage>> bucket_usage(std::string name) override {
-    Result<Usage> result = co_await store::bucket_usage(env_, std::move(name));
-    co_return with_code(std::move(result));
+    return coded(store::bucket_usage(env_, std::move(name)));
   }
   io::Task<Result<std::pair<Usage, Quota>>> account_usage(std::string owner) override {
-    Result<std::pair<Usage, Quota>> result = co_await store::account_usage(env_, std::move(owner));
-    co_return with_code(std::move(result));
+    return coded(store::account_usage(env_, std::move(owner)));
   }
   io::Task<Result<void>> set_account_quota(std::string owner, Quota quota) override {
-    Result<void> result = co_await store::set_account_quota(env_, std::move(owner), quota);
-    co_return with_code(std::move(result));
+    return coded(store::set_account_quota(env_, std::move(owner), quota));
   }
   io::Task<Result<BucketInfo>> head_bucket(std::string name) override {
     CO_ASSIGN_OR_RETURN(std::shared_ptr<const Bucket> bucket, find_bucket(env_, name));
     co_return bucket->info;
   }
   io::Task<Result<void>> delete_bucket(std::string name) override {
-    Result<void> result = co_await store::delete_bucket(env_, std::move(name));
-    co_return with_code(std::move(result));
+    return coded(store::delete_bucket(env_, std::move(name)));
   }
   io::Task<Result<std::vector<BucketInfo>>> list_buckets(std::string owner) override {
-    Result<std::vector<BucketInfo>> result = co_await store::list_buckets(env_, std::move(owner));
-    co_return with_code(std::move(result));
+    return coded(store::list_buckets(env_, std::move(owner)));
   }
 
   io::Task<Result<ObjectInfo>> put(PutRequest request, BodySource& body) override {
-    const std::string bucket = request.bucket;
-    Result<ObjectInfo> result = co_await put_object(env_, std::move(request), body);
-    if (gone(result)) co_await forget_bucket(bucket);
-    co_return with_code(std::move(result));
+    std::string bucket = request.bucket;
+    return told(this, put_object(env_, std::move(request), body), std::move(bucket));
   }
   io::Task<Result<Opened>> get(GetRequest request) override {
-    Result<Opened> result = co_await get_object(env_, std::move(request));
-    co_return with_code(std::move(result));
+    return coded(get_object(env_, std::move(request)));
   }
   io::Task<Result<ObjectInfo>> head(HeadRequest request) override {
-    Result<ObjectInfo> result = co_await head_object(env_, std::move(request));
-    co_return with_code(std::move(result));
+    return coded(head_object(env_, std::move(request)));
   }
   io::Task<Result<std::vector<DeleteOutcome>>> remove(RemoveRequest request) override {
     const std::string bucket = request.bucket;
@@ -183,77 +168,64 @@ class StoreImpl final : public Store {
     co_return with_code(std::move(result));
   }
   io::Task<Result<ObjectInfo>> copy(CopyRequest request) override {
-    const std::string bucket = request.bucket, source = request.source_bucket;
-    Result<ObjectInfo> result = co_await copy_object(env_, std::move(request));
-    if (gone(result)) co_await forget_bucket(bucket);
-    if (gone(result)) co_await forget_bucket(source);
-    co_return with_code(std::move(result));
+    std::string bucket = request.bucket, source = request.source_bucket;
+    return told(this, copy_object(env_, std::move(request)), std::move(bucket), std::move(source));
   }
   io::Task<Result<ListResult>> list(ListRequest request) override {
-    Result<ListResult> result = co_await list_objects(env_, std::move(request));
-    co_return with_code(std::move(result));
+    return coded(list_objects(env_, std::move(request)));
   }
   io::Task<Result<ListVersionsResult>> list_versions(ListVersionsRequest request) override {
-    Result<ListVersionsResult> result = co_await store::list_versions(env_, std::move(request));
-    co_return with_code(std::move(result));
+    return coded(store::list_versions(env_, std::move(request)));
   }
   io::Task<Result<ObjectInfo>> change_attributes(AttributeChange change) override {
-    const std::string bucket = change.bucket;
-    Result<ObjectInfo> result = co_await store::change_attributes(env_, std::move(change));
-    if (gone(result)) co_await forget_bucket(bucket);
-    co_return with_code(std::move(result));
+    std::string bucket = change.bucket;
+    return told(this, store::change_attributes(env_, std::move(change)), std::move(bucket));
   }
 
   io::Task<Result<UploadInfo>> create_upload(CreateUpload request) override {
-    const std::string bucket = request.bucket;
-    Result<UploadInfo> result = co_await store::create_upload(env_, std::move(request));
-    if (gone(result)) co_await forget_bucket(bucket);
-    co_return with_code(std::move(result));
+    std::string bucket = request.bucket;
+    return told(this, store::create_upload(env_, std::move(request)), std::move(bucket));
   }
   io::Task<Result<UploadInfo>> find_upload(std::string bucket, std::string key, std::string upload) override {
-    Result<UploadInfo> result =
-        co_await store::find_upload(env_, std::move(bucket), std::move(key), std::move(upload));
-    co_return with_code(std::move(result));
+    return coded(store::find_upload(env_, std::move(bucket), std::move(key), std::move(upload)));
   }
   io::Task<Result<PartInfo>> put_part(PartRequest request, BodySource& body) override {
-    const std::string bucket = request.bucket;
-    Result<PartInfo> result = co_await store::put_part(env_, std::move(request), body);
-    if (gone(result)) co_await forget_bucket(bucket);
-    co_return with_code(std::move(result));
+    std::string bucket = request.bucket;
+    return told(this, store::put_part(env_, std::move(request), body), std::move(bucket));
   }
   io::Task<Result<ObjectInfo>> complete_upload(CompleteUpload request) override {
-    const std::string bucket = request.bucket;
-    Result<ObjectInfo> result = co_await store::complete_upload(env_, std::move(request));
-    if (gone(result)) co_await forget_bucket(bucket);
-    co_return with_code(std::move(result));
+    std::string bucket = request.bucket;
+    return told(this, store::complete_upload(env_, std::move(request)), std::move(bucket));
   }
   io::Task<Result<void>> abort_upload(std::string bucket, std::string key, std::string upload) override {
-    Result<void> result =
-        co_await store::abort_upload(env_, std::move(bucket), std::move(key), std::move(upload));
-    co_return with_code(std::move(result));
+    return coded(store::abort_upload(env_, std::move(bucket), std::move(key), std::move(upload)));
   }
   io::Task<Result<PartInfo>> copy_part(CopyPartRequest request) override {
-    const std::string bucket = request.part.bucket;
-    Result<PartInfo> result = co_await store::copy_part(env_, std::move(request));
-    if (gone(result)) co_await forget_bucket(bucket);
-    co_return with_code(std::move(result));
+    std::string bucket = request.part.bucket;
+    return told(this, store::copy_part(env_, std::move(request)), std::move(bucket));
   }
   io::Task<Result<ObjectParts>> object_parts(HeadRequest request, uint32_t after, size_t max_parts) override {
-    Result<ObjectParts> result = co_await store::object_parts(env_, std::move(request), after, max_parts);
-    co_return with_code(std::move(result));
+    return coded(store::object_parts(env_, std::move(request), after, max_parts));
   }
   io::Task<Result<ListUploadsResult>> list_uploads(ListUploadsRequest request) override {
-    Result<ListUploadsResult> result = co_await store::list_uploads(env_, std::move(request));
-    co_return with_code(std::move(result));
+    return coded(store::list_uploads(env_, std::move(request)));
   }
   io::Task<Result<ListPartsResult>> list_parts(std::string bucket, std::string key, std::string upload,
                                                uint32_t after, size_t max_parts) override {
-    Result<ListPartsResult> result = co_await store::list_parts(env_, std::move(bucket), std::move(key),
-                                                                std::move(upload), after, max_parts);
-    co_return with_code(std::move(result));
+    return coded(
+        store::list_parts(env_, std::move(bucket), std::move(key), std::move(upload), after, max_parts));
   }
 
  private:
+  // As coded(), of an operation that may find one or two buckets gone which are known here still.
+  template <class T>
+  static io::Task<Result<T>> told(StoreImpl* self, io::Task<Result<T>> operation, std::string bucket,
+                                  std::string other = {}) {
+    Result<T> result = co_await std::move(operation);
+    if (gone(result)) co_await self->forget_bucket(std::move(bucket));
+    if (gone(result)) co_await self->forget_bucket(std::move(other));
+    co_return with_code(std::move(result));
+  }
   template <class T>
   static bool gone(const Result<T>& result) {
     return !result && result.error().detail == "NoSuchBucket";

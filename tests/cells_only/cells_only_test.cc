@@ -33,7 +33,9 @@ Said run(const std::string& command) {
 
 class CellsOnly : public testing::Test {
  protected:
-  CellsOnly() : dir_(testing::TempDir() + "/cells_only_" + std::to_string(getpid())) {
+  // All tests share six directories, for making one takes longer than a test.
+  static void SetUpTestSuite() {
+    dir_ = testing::TempDir() + "/cells_only_" + std::to_string(getpid());
     std::filesystem::remove_all(dir_);
     for (int i = 0; i < 6; ++i) {
       std::filesystem::create_directories(path(i));
@@ -41,10 +43,13 @@ class CellsOnly : public testing::Test {
       io::run_blocking([&] { return islands_.back()->write_marker(as_bytes("a marker"), deadline()); });
     }
   }
-  ~CellsOnly() override { std::filesystem::remove_all(dir_); }
+  static void TearDownTestSuite() {
+    islands_.clear();
+    std::filesystem::remove_all(dir_);
+  }
 
   static Deadline deadline() { return system_clock().now() + std::chrono::seconds(30); }
-  std::string path(int island) const { return dir_ + "/" + std::to_string(island); }
+  static std::string path(int island) { return dir_ + "/" + std::to_string(island); }
 
   // The gateway's part: it has the keyring, stores an extent and a journal blob, and writes down what is to be looked at.
   WorkItem store_extent(std::string_view bytes, erasure::Code code = {6, 3}, Homes homes = {}) {
@@ -112,11 +117,12 @@ class CellsOnly : public testing::Test {
     return run(command);
   }
 
-  std::string dir_;
-  std::unique_ptr<Random> random_ = seeded_random(5);
+  static inline std::string dir_;
+  static inline std::vector<std::shared_ptr<island::Island>> islands_;
+  static inline std::unique_ptr<Random> random_ =
+      seeded_random(5);  // goes on: no two tests have the same keys
   std::unique_ptr<crypto::Keyring> keys_ = crypto::Keyring::generate(*random_);
   erasure::Coder coder_{erasure::Code{6, 3}};
-  std::vector<std::shared_ptr<island::Island>> islands_;
   uint64_t counter_ = 0;
 };
 
