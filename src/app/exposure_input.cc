@@ -196,8 +196,12 @@ std::vector<Placing> placings_as_stored(const ReportInput& input) {
   for (const auto& [placed, names] : buckets) {
     const auto& [n, k, islands, confirmed] = placed;
     std::string more = names.size() > 1 ? fmt::format(" and {} more", names.size() - 1) : "";
-    const char* as = names.front().starts_with('(') && names.size() == 1 ? "" : "as stored: ";
-    out.push_back({fmt::format("{}{}{}", as, names.front(), more), {n, k}, islands, "", confirmed});
+    const bool journal = names.size() == 1 && names.front().starts_with('(');
+    std::string name =
+        journal ? names.front() : fmt::format("as stored: {}{}, {} of {}", names.front(), more, k, n);
+    for (int again = 2; std::ranges::find(out, name, &Placing::policy) != out.end(); ++again)
+      name = fmt::format("as stored: {}{}, {} of {} ({})", names.front(), more, k, n, again);
+    out.push_back({std::move(name), {n, k}, islands, "", confirmed});
   }
   return out;
 }

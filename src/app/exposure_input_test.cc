@@ -47,7 +47,14 @@ TEST(ExposureInput, JudgesWhatLiesOtherwiseThanItsPolicySays) {
   input.inventory.holdings.back().policy = "";
   input.inventory.holdings.push_back(holding("empty", {"b", "c"}));
   input.inventory.holdings.back().objects = 0;
-  EXPECT_THAT(names_of(placings_as_stored(input)), ElementsAre("(journal)", "as stored: moved and 1 more"));
+  EXPECT_THAT(names_of(placings_as_stored(input)),
+              ElementsAre("(journal)", "as stored: moved and 1 more, 1 of 2"));
+
+  input.inventory.holdings.push_back(holding("moved", {"c", "d"}));
+  EXPECT_THAT(names_of(placings_as_stored(input)),
+              ElementsAre("(journal)", "as stored: moved and 1 more, 1 of 2", "as stored: moved, 1 of 2"));
+  input.inventory.holdings.push_back(holding("moved", {"e", "f"}));
+  EXPECT_EQ(names_of(placings_as_stored(input)).back(), "as stored: moved, 1 of 2 (2)");
 }
 
 TEST(ExposureInput, CountsOnlyWhatIsConfirmedOfWhatIsOwed) {
@@ -56,7 +63,7 @@ TEST(ExposureInput, CountsOnlyWhatIsConfirmedOfWhatIsOwed) {
   input.inventory.holdings = {holding("owing", {"a", "b"})};
   input.inventory.holdings[0].confirmed = 0b01;
   const auto stored = placings_as_stored(input);
-  ASSERT_THAT(names_of(stored), ElementsAre("as stored: owing"));
+  ASSERT_THAT(names_of(stored), ElementsAre("as stored: owing, 1 of 2"));
   EXPECT_EQ(stored[0].confirmed & 0b11, 0b01u);
 }
 
