@@ -82,18 +82,26 @@ io::Task<Served> FrontImpl::serve(http::Exchange& exchange, SiteRef site, std::s
   job.head = method == "HEAD";
   const bool body = exchange.body_length() != std::optional<uint64_t>(0);
   const bool reads = method == "GET" || job.head;
+  const Asked asked = look_at(job.request->headers);
   // A GET with a body may mean anything to its origin (a fat GET): the key does not know its body.
-  if (!reads || body || job.primary.empty() || !job.policy().enabled ||
-      has_origin_conditions(job.request->headers)) {
+  if (!reads || body || job.primary.empty() || !job.policy().enabled || asked.origin_conditions) {
     const CacheStatus::Forward why = reads ? CacheStatus::Forward::bypass : CacheStatus::Forward::method;
     co_await pass(job, why);
     co_return job.served;
   }
   job.key = cache().key_of(job.primary);
-  job.wishes = read_wishes(job.request->headers);
+  if (!asked.wishes && !asked.range && !asked.conditions) {
+    Hot hot;
+    if (prepare_hot(job, hot)) {
+      auto sent = co_await exchange.respond_stored(hot.head, std::span(hot.body).first(hot.parts));
+      job.served.complete = sent.has_value();
+      if (sent && hot.parts > 0) job.served.body_bytes = hot.body[0].size();
+      co_return job.served;
+    }
+  }
+  if (asked.wishes) job.wishes = read_wishes(job.request->headers);
   if (job.policy().obey_clients) job.obeyed = &job.wishes;
-  job.range = parse_range(job.request->headers);
-  if (job.head) job.range.reset();
+  if (asked.range && !job.head) job.range = parse_range(job.request->headers);
   co_await serve_cacheable(job);
   co_return job.served;
 }

@@ -137,6 +137,8 @@ TEST(ServeModel, NeverServesWhatTheModelForbids) {
         m.said.etag = true;
         m.said.varies = before.varies;
         m.at = seconds_now();
+        m.authorized = authorized_now;
+        m.request_no_store = no_store_now;
         Fields fields = write(m.said, w, condition.substr(1, condition.size() - 2));
         // What a 304 does not say stays as it was: it says it all here.
         if (make_headers(fields).find("cache-control") == nullptr) fields.emplace_back("cache-control", "x");
