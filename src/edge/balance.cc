@@ -304,6 +304,17 @@ io::Task<FetchResult> Balancer::fetch(FetchRequest request, Deadline deadline) {
   co_return out;
 }
 
+std::vector<Candidate> Balancer::usable() const {
+  const BalanceCore& core = *core_;
+  const TimePoint now = io::Loop::current()->now();
+  std::scoped_lock lock(core.mutex);
+  std::vector<Candidate> out;
+  for (size_t i = 0; i < core.origins.size(); ++i)
+    if (core.health.state(i, now) == OriginState::usable)
+      out.push_back({i, core.origins[i].weight, core.origins[i].in_flight, 0});
+  return out;
+}
+
 BalanceReport Balancer::report() const {
   const BalanceCore& core = *core_;
   const TimePoint now = core.parts.clock.now();

@@ -19,6 +19,7 @@
 #include "edge/background.h"
 #include "edge/health.h"
 #include "edge/origins.h"
+#include "edge/pick.h"
 #include "edge/policy.h"
 #include "edge/upstream.h"
 
@@ -69,6 +70,8 @@ class Balancer final : public Upstream {
   const OriginPolicy& policy() const;
   const OriginStats& stats(size_t origin) const;
   BalanceReport report() const;  // any thread
+  // Those that may be asked now. For those who choose themselves, such as peers.h.
+  std::vector<Candidate> usable() const;
 
  private:
   std::shared_ptr<BalanceCore> core_;

@@ -346,7 +346,7 @@ TEST(Balance, ChecksSeeAnOriginThatNoRequestHasMet) {
   w.start();
   w.loop.advance(1s);
   EXPECT_EQ(w.balancer->report().origins[1].state, OriginState::unhealthy);
-  EXPECT_EQ(w[1].last.get("host"), "origin1:80");
+  EXPECT_GT(w[1].checks, 0);
   for (int i = 0; i < 10; ++i) EXPECT_EQ(w.ask_now(OriginWorld::get()).status, 200);
   EXPECT_EQ(w[1].requests, 0);
 }

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/toml.h"
+#include "edge/balance_config.h"
 #include "edge/site_config.h"
 #include "edge/units.h"
 #include "http/h1_parser.h"
@@ -245,6 +246,7 @@ struct Loader {
     RETURN_IF_ERROR(section(root, "log", [&](TomlTable& t) { return log(t); }));
     RETURN_IF_ERROR(section(root, "limits", [&](TomlTable& t) { return limits(t); }));
     RETURN_IF_ERROR(section(root, "proxy", [&](TomlTable& t) { return proxy(t); }));
+    RETURN_IF_ERROR(section(root, "peers", [&](TomlTable& t) { return load_peers(t, base, config.peers); }));
     ASSIGN_OR_RETURN(auto sites, take_tables(root, "site", kSitesMax));
     for (const TomlValue* value : sites) {
       TomlTable table(file, *value, "[[site]]");

@@ -13,8 +13,15 @@
 //              rate_table = 65536 (clients that rates are kept of)
 //   [proxy]    name = "archipel" (in Via and Cache-Status), trust = ["10.0.0.0/8"]: peers whose X-Forwarded-* are believed; take_over = DIR: where
 //              edge.sock lies, through which a successor gets the listening sockets; geo_database = FILE (MaxMind's format)
+//   [peers]    self = "http://10.0.0.1:8002", list = [URL]: edges that share the cache, each the owner of some keys; shield = [URL]: edges that are
+//              asked instead of the origins; token_file = FILE (0600), the same on all; interval, hot_requests, hot_time
 //   [[site]]   name, hosts, origins = ["http://10.0.0.1:8000"], host_header, https_only, connect_timeout, response_timeout, origin_connections,
 //              origin_idle, origin_idle_timeout, ca_file
+//     [site.balance]    algorithm = ewma|round-robin|least-requests|hash, weights = [3, 1], hash_bound, decay, slow_start, requests, queue,
+//                       queue_timeout, whole_timeout
+//     [site.health]     path = "/health" (none: no checks), method, host, status_min, status_max, interval, timeout, rise, fall, failures,
+//                       ejection, ejection_max, ejected_max, outliers, panic
+//     [site.retry]      tries, budget, budget_min, try_timeout, statuses, hedge, hedge_budget, hedge_min
 //     [site.cache]      on, heuristic, heuristic_max, default_ttl, negative_ttl, stale_while_revalidate, stale_if_error, hit_for_miss,
 //                       client_directives, normalise_languages, slices, status_field, object_max
 //     [[site.ttl]]      status = [404], path = "/img/*", type = "image/*", ttl = "1h", override
@@ -34,6 +41,7 @@
 #include "base/result.h"
 #include "edge/address.h"
 #include "edge/cache.h"
+#include "edge/peer_policy.h"
 #include "edge/policy.h"
 #include "http/limits.h"
 
@@ -77,6 +85,7 @@ struct Config {
   std::vector<AddressRange> trust;
   std::string take_over_dir;  // empty: none
   std::string geo_database;
+  PeerPolicy peers;
   std::vector<SitePolicy> sites;  // never empty
 };
 

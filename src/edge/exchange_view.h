@@ -18,6 +18,9 @@ class ExchangeView final : public http::Exchange {
     for (const HeaderEdit& edit : set) request_.headers.set(edit.name, edit.value);
   }
 
+  // What another edge was asked over.
+  void set_secure(bool secure) { request_.secure = secure; }
+
   const http::Request& request() const override { return request_; }
   std::optional<uint64_t> body_length() const override { return exchange_.body_length(); }
   // limit: the body is longer than the policy allows. Nothing beyond it is passed on.

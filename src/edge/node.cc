@@ -137,19 +137,24 @@ Result<void> Node::read_token(const std::string& path) {
 
 Result<void> Node::apply(const Config& config) {
   auto fresh = std::make_shared<Snapshot>();
-  fresh->proxy = std::make_shared<ProxyPolicy>(ProxyPolicy{config.name, config.trust});
+  fresh->proxy = std::make_shared<ProxyPolicy>(ProxyPolicy{config.name, config.trust, config.peers.token});
+  const BalanceParts balancing{parts_.loops, parts_.connector, parts_.clock, parts_.random, background_};
+  if (newest_ != nullptr && newest_->peers != nullptr && newest_->peers->policy() == config.peers &&
+      newest_->proxy->name == config.name)
+    fresh->peers = newest_->peers;
+  else if (config.peers.used())
+    fresh->peers = std::make_shared<Peers>(config.peers, config.name, balancing,
+                                           newest_ == nullptr ? nullptr : newest_->peers.get());
   if (!config.geo_database.empty()) {
     ASSIGN_OR_RETURN(fresh->geo, open_geo(config.geo_database));
   }
   for (const SitePolicy& policy : config.sites) {
     std::shared_ptr<Upstream> upstream = same_upstream(newest_.get(), policy);
     if (upstream == nullptr)
-      upstream = std::make_shared<Balancer>(
-          policy.origin,
-          BalanceParts{parts_.loops, parts_.connector, parts_.clock, parts_.random, background_},
-          balancer_before(newest_.get(), policy.name));
+      upstream =
+          std::make_shared<Balancer>(policy.origin, balancing, balancer_before(newest_.get(), policy.name));
     fresh->sites.add(std::make_shared<PolicySite>(policy, fresh->proxy, std::move(upstream),
-                                                  same_stats(newest_.get(), policy.name)));
+                                                  same_stats(newest_.get(), policy.name), fresh->peers));
   }
   // What can fail comes first.
   if (access_log_ == nullptr) {
@@ -237,15 +242,24 @@ io::Task<void> Node::handle(Node* node, Core* core, http::Exchange& exchange) {
   account.began_ms = node->parts_.clock.unix_ms();
   // Held: a reload may replace it while this request is under way.
   const std::shared_ptr<const Snapshot> snapshot = core->snapshot;
+  if (snapshot->peers != nullptr && request.target == kPeerPath) {
+    const bool ready = node->ready_;
+    http::Page answer = page(ready ? 204 : 503, "this edge is draining");
+    if (ready) answer.body.clear();
+    co_await answer_here(exchange, std::move(answer.response), std::move(answer.body), account.served);
+    co_return;
+  }
   const std::shared_ptr<const PolicySite>* found = snapshot->sites.find(request.headers.get("host"));
   // TRACE would show a script what the edge adds to a request; CONNECT would make the edge a proxy to anywhere.
   const bool refused = request.method == "TRACE" || request.method == "CONNECT";
-  if (found == nullptr || refused) {
-    if (!refused) unknown_hosts.add();
-    http::Page answer =
-        refused ? page(405, "this method is not passed on") : page(421, "no site here has this host name");
+  const bool loops = times_in_loop(request.headers, snapshot->proxy->name) >= kHopsMax;
+  if (found == nullptr || refused || loops) {
+    if (found == nullptr && !refused) unknown_hosts.add();
+    http::Page answer = refused ? page(405, "this method is not passed on")
+                        : loops ? page(508, "the request goes round between edges")
+                                : page(421, "no site here has this host name");
     if (refused) answer.response.headers.add("allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-    account.how = refused ? "method" : "host";
+    account.how = refused ? "method" : loops ? "loop" : "host";
     co_await answer_here(exchange, std::move(answer.response), std::move(answer.body), account.served);
     node->tell(*core, request, account);
     co_return;
@@ -263,6 +277,15 @@ io::Task<void> Node::handle(Node* node, Core* core, http::Exchange& exchange) {
   context.rates = node->rates_.get();
   context.now = account.began;
   context.unix_ms = account.began_ms;
+  if (is_peer_token(request.headers.get(kPeerField), snapshot->proxy->peer_token)) {
+    // The edge that the client asked has decided on the request already.
+    ExchangeView view(exchange, std::nullopt, {}, std::nullopt);
+    view.set_secure(request.headers.get("x-forwarded-proto") == "https");
+    auto served = co_await node->serve(*core, view, site);
+    account.take(std::move(served));
+    node->tell(*core, view.request(), account);
+    co_return;
+  }
   Decision decision = decide(policy, request, exchange.body_length(), context);
   if (decision.answer) {
     account.how = decision.reason;

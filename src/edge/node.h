@@ -21,6 +21,7 @@
 #include "edge/balance.h"
 #include "edge/config.h"
 #include "edge/geo.h"
+#include "edge/peers.h"
 #include "edge/rates.h"
 #include "edge/serve.h"
 #include "edge/site.h"
@@ -45,6 +46,7 @@ struct Snapshot {
   SiteTable sites;
   std::shared_ptr<const ProxyPolicy> proxy;
   std::shared_ptr<const Geo> geo;
+  std::shared_ptr<Peers> peers;  // null: this edge is alone
 };
 
 class Node {

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "crypto/hash.h"
+#include "edge/balance_metrics.h"
 #include "edge/node.h"
 
 namespace archipel::edge {
@@ -244,6 +245,7 @@ std::string Node::metrics_text() const {
   family(latencies, "archipel_edge_origin_seconds", "histogram",
          "From a request's first byte to the whole head of the origin's response");
   std::string active;
+  BalanceText balance;
   family(active, "archipel_edge_origin_connections", "gauge", "Connections to each origin, by state");
   for (const auto& site : newest_->sites.all()) {
     const SiteStats& stats = *site->stats();
@@ -275,6 +277,13 @@ std::string Node::metrics_text() const {
                             s.idle.load(std::memory_order_relaxed));
       histogram(latencies, labels, s);
     }
+    balance.add(site->name(), *pool);
+  }
+  if (newest_->peers != nullptr) {
+    const Peers& peers = *newest_->peers;
+    if (peers.ring() != nullptr) balance.add("(peers)", *peers.ring());
+    if (peers.shield() != nullptr) balance.add("(shield)", *peers.shield());
+    balance.add(peers.stats());
   }
   std::string log;
   family(log, "archipel_edge_access_log_lines_total", "counter",
@@ -283,7 +292,7 @@ std::string Node::metrics_text() const {
       fmt::format("archipel_edge_access_log_lines_total{{state=\"written\"}} {}\n", access_log_->written());
   log +=
       fmt::format("archipel_edge_access_log_lines_total{{state=\"dropped\"}} {}\n", access_log_->dropped());
-  return metrics::expose() + requests + ratios + bytes + origins + active + latencies + log;
+  return metrics::expose() + requests + ratios + bytes + origins + active + latencies + balance.text() + log;
 }
 
 io::Task<void> Node::handle_admin(Node* node, http::Exchange& exchange) {

@@ -30,11 +30,11 @@ class LoopClock final : public Clock {
 
 // One server. Its public members are how the test makes it behave.
 struct FakeOrigin {
-  bool refuses = false;     // connections
-  bool silent = false;      // takes requests and says nothing, until it is `released`
-  bool drops = false;       // ends the connection instead of answering
-  bool breaks_off = false;  // within the body
-  int status = 200;
+  bool refuses = false;                // connections
+  bool silent = false;                 // takes requests and says nothing, until it is `released`
+  bool drops = false;                  // ends the connection instead of answering
+  bool breaks_off = false;             // within the body
+  int status = 200, check_status = 0;  // of /health and of edges' checks; 0: the same
   Duration latency = 5ms, jitter = 0ms;
   std::string body = "hello";
 
@@ -201,10 +201,11 @@ class OriginWorld final : public Connector {
  private:
   static io::Task<void> answer(OriginWorld* world, FakeOrigin* origin, http::Exchange& exchange) {
     FakeOrigin& o = *origin;
-    const bool check = exchange.request().target == "/health";
+    const std::string& target = exchange.request().target;
+    const bool check = target == "/health" || target == "/.archipel/peer";
     ++(check ? o.checks : o.requests);
-    o.last = exchange.request().headers;
-    o.last_target = exchange.request().target;
+    if (!check) o.last = exchange.request().headers;
+    if (!check) o.last_target = target;
     o.most_under_way = std::max(o.most_under_way, ++o.under_way);
     while (o.silent) co_await o.released.wait();
     Duration latency = o.latency;
@@ -214,7 +215,7 @@ class OriginWorld final : public Connector {
     co_await io::sleep_until(world->loop.now() + latency);
     --o.under_way;
     http::Response response;
-    response.status = o.status;
+    response.status = check && o.check_status != 0 ? o.check_status : o.status;
     if (o.drops) {
       // A response that is begun and left makes the server reset the connection; the head is not written yet.
       for (auto& connection : o.connections) connection.reset();

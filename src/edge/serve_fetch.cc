@@ -11,9 +11,26 @@ namespace archipel::edge {
 namespace {
 
 // Responses that say for how long they are good for nobody else: worth remembering, so that nobody waits for the next one.
+constexpr Duration kBorrowedSlice = std::chrono::seconds(10);
+
 bool is_for_one_client(const Storable& judged, int status) {
   return status < 400 && judged.why != "request no-store" && judged.why != "off" &&
-         judged.why != "authorization";
+         judged.why != "authorization" && judged.why != "another's";
+}
+
+// What another edge owns is kept for a short time, or not at all. Slices always are: what is fetched in pieces is not asked for once more as a whole.
+void keep_as_borrowed(Storable& judged, const Fetch& fetch, bool slice) {
+  const std::optional<Duration> most = fetch.keep_max();
+  if (!most || !judged.store) return;
+  Duration keep = *most;
+  if (slice) keep = std::max<Duration>(keep, kBorrowedSlice);
+  if (keep <= Duration{0}) {
+    judged = {false, "another's", {}};
+    return;
+  }
+  Lifetime& l = judged.lifetime;
+  l.fresh =
+      std::min(l.fresh, l.age_then + std::chrono::duration_cast<std::chrono::milliseconds>(keep).count());
 }
 
 bool is_of_use_to_all(const Lifetime& lifetime, UnixMs now) {
@@ -132,7 +149,8 @@ Outcome FrontImpl::take_validation(const Ask& ask, const FlightRef& flight, Key 
   if (const std::string* age = headers.find("age")) judged_by.add("age", *age);
   Received received{&ask.request->headers, "GET",           stale->status, &judged_by,
                     fetch.requested(),     fetch.received()};
-  const Storable judged = judge_response(received, ask.site->cache());
+  Storable judged = judge_response(received, ask.site->cache());
+  keep_as_borrowed(judged, fetch, false);
   const Lifetime lifetime =
       judged.store ? judged.lifetime : Lifetime{.received = fetch.received(), .validate_always = true};
   out.entry = renew_entry(*stale, without_decision(std::move(merged)), lifetime, flight->stamp());
@@ -158,6 +176,7 @@ Outcome FrontImpl::take_response(const Ask& ask, FlightRef flight, Key flight_ke
   Received received{&ask.request->headers, "GET", out.status, &headers, fetch->requested(),
                     fetch->received()};
   Storable judged = judge_response(received, policy);
+  keep_as_borrowed(judged, *fetch, false);
   const std::optional<uint64_t> length = out.status == 204 ? std::optional<uint64_t>(0) : fetch->length();
   auto names = vary_names(headers);
   std::string text = names && !names->empty()
@@ -227,7 +246,8 @@ Outcome FrontImpl::take_slice(const Ask& ask, FlightRef flight, Key flight_key, 
   const CachePolicy& policy = ask.site->cache();
   auto content = parse_content_range(headers.get("content-range"));
   Received received{&ask.request->headers, "GET", 200, &headers, fetch->requested(), fetch->received()};
-  const Storable judged = judge_response(received, policy);
+  Storable judged = judge_response(received, policy);
+  keep_as_borrowed(judged, *fetch, true);
   auto names = vary_names(headers);
   std::string text = names && !names->empty()
                          ? variant_key(ask.primary, *names, ask.request->headers, policy.normalise_languages)

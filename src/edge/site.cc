@@ -6,6 +6,7 @@
 #include "edge/compress.h"
 #include "edge/gate.h"
 #include "edge/hop.h"
+#include "edge/peers.h"
 #include "http/h1_parser.h"
 
 namespace archipel::edge {
@@ -116,18 +117,20 @@ std::string_view best_coding(const http::Headers& request) {
 }
 
 PolicySite::PolicySite(SitePolicy policy, std::shared_ptr<const ProxyPolicy> proxy,
-                       std::shared_ptr<Upstream> upstream, std::shared_ptr<SiteStats> stats)
+                       std::shared_ptr<Upstream> upstream, std::shared_ptr<SiteStats> stats,
+                       std::shared_ptr<Peers> peers)
     : policy_(std::move(policy)),
       proxy_(std::move(proxy)),
       upstream_(std::move(upstream)),
-      compressing_(compressing(upstream_, policy_.compress)),
+      whole_(compressing(peered(std::move(peers), upstream_), policy_.compress)),
       stats_(std::move(stats)) {}
 
 FetchRequest PolicySite::origin_request(const http::Request& request) const {
   FetchRequest out;
   out.method = request.method;
   out.target = request.target;
-  const bool trusted = is_trusted(request, proxy_->trust);
+  const bool trusted = is_trusted(request, proxy_->trust) ||
+                       is_peer_token(request.headers.get(kPeerField), proxy_->peer_token);
   std::string via, forwarded_for, host(request.headers.get("host")),
       proto = request.secure ? "https" : "http", forwarded_host = host;
   auto removed = [&](const std::string& name) {
@@ -138,7 +141,9 @@ FetchRequest PolicySite::origin_request(const http::Request& request) const {
   out.headers.add("host", policy_.origin.host_header.empty() ? host : policy_.origin.host_header);
   const http::Headers fields = without_hop_fields(request.headers);
   for (const auto& [name, value] : fields) {
-    if (name == "host" || name == "accept-encoding" || is_serves(name) || is_poison(name)) continue;
+    if (name == "host" || name == "accept-encoding" || is_serves(name) || is_poison(name) ||
+        name == kPeerField)
+      continue;
     if (name == "via") {
       via += (via.empty() ? "" : ", ") + value;
     } else if (is_forwarding(name)) {
@@ -162,6 +167,7 @@ FetchRequest PolicySite::origin_request(const http::Request& request) const {
   out.headers.add("x-forwarded-proto", proto);
   if (!forwarded_host.empty()) out.headers.add("x-forwarded-host", forwarded_host);
   for (const HeaderEdit& edit : policy_.headers.request_set) out.headers.set(edit.name, edit.value);
+  add_to_loop(out.headers, proxy_->name);
   return out;
 }
 
@@ -188,7 +194,11 @@ void PolicySite::apply_ttl(const http::Request& request, int status, http::Heade
 }
 
 void PolicySite::edit_response(const http::Request& request, int status, http::Headers& headers) const {
-  const HeaderPolicy& edits = policy_.headers;
+  // Another edge has edited it already, under the same policy. (peers.cc marks it so; only edges know the token.)
+  const bool edited = is_peer_token(headers.get(kPeerField), proxy_->peer_token);
+  headers.remove(kPeerField);
+  static const HeaderPolicy kNone;
+  const HeaderPolicy& edits = edited ? kNone : policy_.headers;
   for (const std::string& name : edits.response_remove) headers.remove(name);
   if (!policy_.ttl_rules.empty()) apply_ttl(request, status, headers);
   for (const HeaderEdit& edit : edits.response_set) headers.set(edit.name, edit.value);

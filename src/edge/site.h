@@ -12,10 +12,13 @@
 
 namespace archipel::edge {
 
+class Peers;
+
 // What is the same for all sites of a node.
 struct ProxyPolicy {
   std::string name = "archipel";    // in Via
   std::vector<AddressRange> trust;  // peers whose X-Forwarded-* are believed
+  std::string peer_token = {};  // of requests of other edges (peers.h), believed too; empty: there are none
 };
 
 // Of one site, over all reloads.
@@ -30,12 +33,12 @@ struct SiteStats {
 class PolicySite final : public Site {
  public:
   PolicySite(SitePolicy policy, std::shared_ptr<const ProxyPolicy> proxy, std::shared_ptr<Upstream> upstream,
-             std::shared_ptr<SiteStats> stats);
+             std::shared_ptr<SiteStats> stats, std::shared_ptr<Peers> peers = nullptr);
 
   const SitePolicy& policy() const { return policy_; }
   const std::string& name() const override { return policy_.name; }
   const CachePolicy& cache() const override { return policy_.cache; }
-  Upstream& upstream() const override { return *compressing_; }
+  Upstream& upstream() const override { return *whole_; }
   const std::shared_ptr<Upstream>& shared_upstream() const { return upstream_; }
   const std::shared_ptr<SiteStats>& stats() const { return stats_; }
   // Target as it is; end-to-end fields; Host, Via, X-Forwarded-* and the normalised Accept-Encoding as we say them; without what only some
@@ -49,7 +52,7 @@ class PolicySite final : public Site {
 
   const SitePolicy policy_;
   const std::shared_ptr<const ProxyPolicy> proxy_;
-  const std::shared_ptr<Upstream> upstream_, compressing_;
+  const std::shared_ptr<Upstream> upstream_, whole_;  // the origins; with peers and compression around them
   const std::shared_ptr<SiteStats> stats_;
 };
 

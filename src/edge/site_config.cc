@@ -7,6 +7,7 @@
 #include <charconv>
 #include <filesystem>
 
+#include "edge/balance_config.h"
 #include "edge/config.h"
 #include "edge/units.h"
 #include "http/h1_parser.h"
@@ -106,47 +107,8 @@ struct SiteLoader {
   }
 
   Result<OriginAddress> origin(const std::string& url) {
-    auto bad = [&](std::string_view why) {
-      return table.error(
-          *table.take("origins"),
-          fmt::format("'{}' is no origin ({}); write http://HOST:PORT or https://HOST", url, why));
-    };
-    OriginAddress out;
-    out.url = url;
-    std::string_view rest = url;
-    if (rest.starts_with("https://")) {
-      out.secure = true;
-      out.port = 443;
-      rest.remove_prefix(8);
-    } else if (rest.starts_with("http://")) {
-      rest.remove_prefix(7);
-    } else {
-      return bad("unknown scheme");
-    }
-    if (rest.ends_with('/')) {
-      rest.remove_suffix(1);
-      out.url.pop_back();
-    }
-    if (rest.find_first_of("/?#@") != std::string_view::npos) return bad("it has a path, a query or a user");
-    std::string_view port;
-    if (rest.starts_with('[')) {
-      size_t end = rest.find(']');
-      if (end == std::string_view::npos) return bad("bracket");
-      out.host = rest.substr(1, end - 1);
-      port = rest.substr(end + 1);
-      if (!parse_ip(out.host)) return bad("address");
-    } else {
-      size_t colon = rest.find(':');
-      out.host = lower(rest.substr(0, colon));
-      port = colon == std::string_view::npos ? std::string_view{} : rest.substr(colon);
-      if (!is_host_pattern(out.host) || out.host.find_first_of("*[]") != std::string::npos)
-        return bad("host");
-    }
-    if (!port.empty()) {
-      auto [end, error] = std::from_chars(port.data() + 1, port.data() + port.size(), out.port);
-      if (port.front() != ':' || error != std::errc() || end != port.data() + port.size() || out.port == 0)
-        return bad("port");
-    }
+    auto out = parse_origin(url);
+    if (!out) return table.error(*table.take("origins"), out.error().message);
     return out;
   }
 
@@ -378,6 +340,10 @@ struct SiteLoader {
   Result<void> load() {
     RETURN_IF_ERROR(itself());
     RETURN_IF_ERROR(origins());
+    OriginPolicy& o = site.origin;
+    RETURN_IF_ERROR(section("balance", [&](TomlTable& t) { return load_balance(t, o); }));
+    RETURN_IF_ERROR(section("health", [&](TomlTable& t) { return load_health(t, o); }));
+    RETURN_IF_ERROR(section("retry", [&](TomlTable& t) { return load_retry(t, o); }));
     RETURN_IF_ERROR(section("cache", [&](TomlTable& t) { return cache(t); }));
     RETURN_IF_ERROR(sections("ttl", [&](TomlTable& t) { return ttl(t); }));
     RETURN_IF_ERROR(section("key", [&](TomlTable& t) { return key(t); }));
@@ -391,6 +357,49 @@ struct SiteLoader {
 };
 
 }  // namespace
+
+Result<OriginAddress> parse_origin(const std::string& url) {
+  auto bad = [&](std::string_view why) {
+    return fail(Code::invalid,
+                fmt::format("'{}' is no origin ({}); write http://HOST:PORT or https://HOST", url, why));
+  };
+  OriginAddress out;
+  out.url = url;
+  std::string_view rest = url;
+  if (rest.starts_with("https://")) {
+    out.secure = true;
+    out.port = 443;
+    rest.remove_prefix(8);
+  } else if (rest.starts_with("http://")) {
+    rest.remove_prefix(7);
+  } else {
+    return bad("unknown scheme");
+  }
+  if (rest.ends_with('/')) {
+    rest.remove_suffix(1);
+    out.url.pop_back();
+  }
+  if (rest.find_first_of("/?#@") != std::string_view::npos) return bad("it has a path, a query or a user");
+  std::string_view port;
+  if (rest.starts_with('[')) {
+    size_t end = rest.find(']');
+    if (end == std::string_view::npos) return bad("bracket");
+    out.host = rest.substr(1, end - 1);
+    port = rest.substr(end + 1);
+    if (!parse_ip(out.host)) return bad("address");
+  } else {
+    size_t colon = rest.find(':');
+    out.host = lower(rest.substr(0, colon));
+    port = colon == std::string_view::npos ? std::string_view{} : rest.substr(colon);
+    if (!is_host_pattern(out.host) || out.host.find_first_of("*[]") != std::string::npos) return bad("host");
+  }
+  if (!port.empty()) {
+    auto [end, error] = std::from_chars(port.data() + 1, port.data() + port.size(), out.port);
+    if (port.front() != ':' || error != std::errc() || end != port.data() + port.size() || out.port == 0)
+      return bad("port");
+  }
+  return out;
+}
 
 Result<SitePolicy> load_site(TomlTable& table, const std::string& base) {
   SiteLoader loader{table, base, {}};

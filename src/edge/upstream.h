@@ -51,6 +51,8 @@ class Fetch {
   virtual io::Task<Result<size_t>> read(MutableBytes out) = 0;  // 0 at the end; a body cut short is an error
   virtual std::unique_ptr<io::Stream> take_stream() = 0;        // after 101
   virtual std::string_view origin() const = 0;                  // which one answered, for logs
+  // How long the response may be kept at most: what another edge owns is borrowed. Zero: it is not stored. nullopt: as it says itself.
+  virtual std::optional<Duration> keep_max() const { return std::nullopt; }
 };
 
 class Upstream {
