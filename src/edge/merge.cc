@@ -16,21 +16,6 @@ bool among(const std::vector<std::string>& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-// Connection may not list these: they are for every recipient.
-bool is_protected(std::string_view name) {
-  constexpr std::array<std::string_view, 32> kNames{
-      "accept",        "age",         "allow",  "authorization", "cache-control",
-      "cache-status",  "cookie",      "date",   "etag",          "expect",
-      "expires",       "forwarded",   "from",   "host",          "last-modified",
-      "link",          "location",    "origin", "pragma",        "range",
-      "referer",       "retry-after", "server", "set-cookie",    "strict-transport-security",
-      "surrogate-key", "user-agent",  "vary",   "via",           "www-authenticate",
-      "x-real-ip",     "cache-tag"};
-  return among(kNames, name) || name.starts_with("content-") || name.starts_with("if-") ||
-         name.starts_with("accept-") || name.starts_with("x-forwarded-") ||
-         name.starts_with("access-control-") || name.starts_with("sec-") || name.ends_with("-cache-control");
-}
-
 // What a later response cannot change, because the stored bytes are as it says.
 bool describes_bytes(std::string_view name) {
   constexpr std::array<std::string_view, 3> kNames{"content-length", "content-encoding", "content-range"};
@@ -39,39 +24,10 @@ bool describes_bytes(std::string_view name) {
 
 }  // namespace
 
-bool is_hop_by_hop(std::string_view name) {
-  constexpr std::array<std::string_view, 11> kNames{"connection",
-                                                    "keep-alive",
-                                                    "proxy-connection",
-                                                    "te",
-                                                    "trailer",
-                                                    "transfer-encoding",
-                                                    "upgrade",
-                                                    "proxy-authenticate",
-                                                    "proxy-authorization",
-                                                    "proxy-authentication-info",
-                                                    "http2-settings"};
-  return among(kNames, name);
-}
-
-void remove_hop_by_hop(http::Headers& headers) {
-  std::vector<std::string> listed;
-  for (const auto& [name, value] : headers) {
-    if (name != "connection") continue;
-    for (std::string_view member : split_list(value)) listed.push_back(lower_case(member));
-  }
-  http::Headers out;
-  for (const auto& [name, value] : headers) {
-    if (is_hop_by_hop(name) || (among(listed, name) && !is_protected(name))) continue;
-    out.add(name, value);
-  }
-  headers = std::move(out);
-}
-
 http::Headers stored_headers(const http::Headers& response, const Directives& directives) {
   http::Headers out;
   for (const auto& [name, value] : response) {
-    if (is_hop_by_hop(name) || name == "age" || name == "content-length") continue;
+    if (name == "age" || name == "content-length") continue;
     if (among(directives.no_cache_fields, name) || among(directives.private_fields, name)) continue;
     out.add(name, value);
   }
@@ -83,7 +39,7 @@ http::Headers merge_headers(const http::Headers& stored, const http::Headers& up
   for (const auto& [name, value] : stored)
     if (describes_bytes(name) || update.find(name) == nullptr) out.add(name, value);
   for (const auto& [name, value] : update)
-    if (!describes_bytes(name) && !is_hop_by_hop(name) && name != "age") out.add(name, value);
+    if (!describes_bytes(name) && name != "age") out.add(name, value);
   return out;
 }
 

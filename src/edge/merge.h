@@ -1,4 +1,5 @@
-// Merge: which fields of a response are kept, and how a later response updates them (RFC 9111 §3.1, §3.2, §4.3.4, §4.3.5; RFC 9110 §7.6.1).
+// Merge: which fields of a response are kept, and how a later response updates them (RFC 9111 §3.1, §3.2, §4.3.4, §4.3.5). Hop-by-hop
+// fields were taken out before (hop.h).
 // Pure functions.
 #pragma once
 
@@ -12,11 +13,6 @@
 #include "http/message.h"
 
 namespace archipel::edge {
-
-// Takes out what concerns one connection: the usual fields, and those that Connection names. A Connection field cannot take away what the message
-// means (cookie, authorization, x-forwarded-for, cache-control, …): that would be a way to make the next hop forget it.
-void remove_hop_by_hop(http::Headers& headers);
-bool is_hop_by_hop(std::string_view name);
 
 // The fields of a response as they are stored: without what the qualified forms of no-cache and private name, age, and the framing.
 http::Headers stored_headers(const http::Headers& response, const Directives& directives);

@@ -15,36 +15,6 @@ Fields fields(const http::Headers& headers) {
   return {headers.begin(), headers.end()};
 }
 
-TEST(Merge, DropsWhatConnectionNames) {
-  auto h = make({{"connection", "a, B , close"},
-                 {"a", "1"},
-                 {"b", "2"},
-                 {"c", "3"},
-                 {"keep-alive", "x"},
-                 {"te", "y"},
-                 {"trailer", "z"}});
-  remove_hop_by_hop(h);
-  EXPECT_EQ(fields(h), (Fields{{"c", "3"}}));
-}
-
-// Hop-by-hop abuse: a client names fields that the next hop relies on.
-TEST(Merge, HopByHopAbuseCannotTakeAwayWhatTheMessageMeans) {
-  auto h =
-      make({{"connection",
-             "x-forwarded-for, Cookie, authorization, Host, cache-control, set-cookie, content-type, x-mine"},
-            {"x-forwarded-for", "1"},
-            {"cookie", "a"},
-            {"authorization", "b"},
-            {"host", "h"},
-            {"cache-control", "private"},
-            {"set-cookie", "s"},
-            {"content-type", "t"},
-            {"x-mine", "m"}});
-  remove_hop_by_hop(h);
-  EXPECT_EQ(h.size(), 7u);
-  EXPECT_EQ(h.find("x-mine"), nullptr);
-}
-
 TEST(Merge, StoresWithoutWhatIsForOneOnly) {
   Directives d;
   d.no_cache_fields = {"a"};
