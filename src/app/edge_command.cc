@@ -8,7 +8,15 @@
 
 #include "app/edge_process.h"
 #include "app/json.h"
+#include "app/private_file.h"
+#include "base/clock.h"
+#include "base/json.h"
 #include "edge/config.h"
+#include "edge/signed_url.h"
+#include "edge/units.h"
+#include "http/client.h"
+#include "io/loop.h"
+#include "io/stream.h"
 
 namespace archipel::app {
 namespace {
@@ -43,6 +51,146 @@ int check(const edge::Config& config) {
   return 0;
 }
 
+// --- asking an edge that runs ---------------------------------------------------------------------------------------------
+
+constexpr Duration kAskTimeout = std::chrono::seconds(30);
+constexpr size_t kAnswerBytesMax = 16u << 20;
+
+Result<std::string> read_token(const std::string& path) {
+  if (path.empty())
+    return fail(Code::invalid, "[admin] has no token_file; without one an edge takes no orders");
+  ASSIGN_OR_RETURN(std::string token, read_small_file(path, 4096, true));
+  token.erase(token.find_last_not_of(" \t\r\n") + 1);
+  return token;
+}
+
+struct Answer {
+  int status = 0;
+  std::string body;
+};
+io::Task<Result<Answer>> ask(std::string address, std::string token, std::string method, std::string path,
+                             std::string body) {
+  io::Loop& loop = *io::Loop::current();
+  const Deadline deadline = loop.now() + kAskTimeout;
+  auto stream = co_await io::tcp_network().connect(loop, address, deadline);
+  if (!stream) co_return fail(stream.error());
+  auto client = http::make_client(loop, std::move(*stream), http::Limits{});
+  http::Headers headers;
+  headers.add("host", address);
+  headers.add("authorization", "Bearer " + token);
+  http::ClientRequest request;
+  request.method = method;
+  request.target = path;
+  request.headers = &headers;
+  request.body_length = body.size();
+  auto sent = co_await client->send(request, deadline);
+  if (!sent) co_return fail(sent.error());
+  if (!body.empty()) {
+    auto written = co_await client->write(as_bytes(body), deadline);
+    if (!written) co_return fail(written.error());
+    auto finished = co_await client->finish(deadline);
+    if (!finished) co_return fail(finished.error());
+  }
+  auto head = co_await client->receive_head(deadline);
+  if (!head) co_return fail(head.error());
+  Answer answer{head->status, {}};
+  Buffer buffer(16u << 10);
+  while (answer.body.size() < kAnswerBytesMax) {
+    auto got = co_await client->read_body(buffer.span(), deadline);
+    if (!got) co_return fail(got.error());
+    if (*got == 0) break;
+    answer.body += as_text(buffer.view().first(*got));
+  }
+  co_return answer;
+}
+
+int give_order(const EdgeCommand& command, const edge::Config& config) {
+  if (config.admin_listen.empty())
+    return failed({Code::invalid, config.file + " has no [admin] listen: nobody can be asked", {}});
+  auto token = read_token(config.admin_token_file);
+  if (!token) return failed(token.error());
+  std::string body;
+  if (command.order == "purge") {
+    JsonWriter order;
+    order.begin_object();
+    for (auto [key, value] : {std::pair{"url", &command.url},
+                              {"prefix", &command.prefix},
+                              {"tag", &command.tag},
+                              {"site", &command.site}})
+      if (!value->empty()) order.key(key).text(*value);
+    body = order.key("soft").boolean(command.soft).end_object().str();
+  }
+  std::string address = config.admin_listen;
+  if (address.starts_with("0.0.0.0:")) address.replace(0, 7, "127.0.0.1");
+  const std::string method = command.order == "sites" ? "GET" : "POST", path = "/" + command.order;
+  auto answer = io::run_blocking([&] { return ask(address, *token, method, path, body); });
+  if (!answer) return failed(answer.error());
+  while (answer->body.ends_with('\n')) answer->body.pop_back();
+  if (answer->status >= 300) return failed({Code::io, answer->body, {}});
+  print_line(answer->body);
+  return 0;
+}
+
+// A link that works for a while.
+int sign(const EdgeCommand& command) {
+  auto key = read_small_file(command.key_file, 4096, true);
+  if (!key) return failed(key.error());
+  key->erase(key->find_last_not_of(" \t\r\n") + 1);
+  auto valid = edge::parse_duration(command.valid);
+  const size_t scheme = command.url.find("://");
+  const size_t path = scheme == std::string::npos ? scheme : command.url.find('/', scheme + 3);
+  if (!valid || path == std::string::npos) {
+    fmt::print(
+        stderr,
+        "archipel: give a URL with its path, and a time such as --valid 1h; see archipel edge sign --help\n");
+    return 2;
+  }
+  const int64_t expires =
+      system_clock().unix_ms() / 1000 + std::chrono::duration_cast<std::chrono::seconds>(*valid).count();
+  auto target = edge::sign_target(command.url.substr(scheme + 3, path - scheme - 3), command.url.substr(path),
+                                  command.scope, expires, *key,
+                                  command.path_form ? edge::SignedForm::path : edge::SignedForm::query);
+  if (!target)
+    return failed(
+        {Code::invalid,
+         "the scope must be a directory that the path is in, such as /private/ (and not / in the path form)",
+         {}});
+  print_line(command.url.substr(0, path) + *target);
+  return 0;
+}
+
+void add_orders(CLI::App* edge, EdgeCommand& command) {
+  auto order = [&](const std::string& name, const std::string& what, const std::string& example) {
+    auto* one = edge->add_subcommand(name, what);
+    one->footer("Example: " + example);
+    one->callback([&command, name] { command.order = name; });
+    return one;
+  };
+  auto config = [&](CLI::App* one) {
+    one->add_option("--config", command.config, "the running edge's TOML file")->required();
+  };
+  auto* purge = order("purge", "make stored responses not be used any more, at once",
+                      "archipel edge purge --config edge.toml --url https://www.example.org/a.css");
+  config(purge);
+  purge->add_option("--url", command.url, "one page, all variants of it");
+  purge->add_option("--prefix", command.prefix, "all URLs that begin so");
+  purge->add_option("--tag", command.tag,
+                    "what the origin tagged so (Cache-Tag, Surrogate-Key); with --site of that site alone");
+  purge->add_option("--site", command.site, "everything of a site");
+  purge->add_flag("--soft", command.soft,
+                  "validate before the next use, and serve stale while the origin fails");
+  config(order("sites", "each site with its requests, hit ratio and bytes saved, as JSON",
+               "archipel edge sites --config edge.toml"));
+  config(order("drain", "end it as SIGTERM does", "archipel edge drain --config edge.toml"));
+  auto* sign = order("sign", "print a signed URL for [site.signed]",
+                     "archipel edge sign https://www.example.org/private/a.mp4 --key-file key --valid 2h");
+  sign->add_option("URL", command.url, "what it opens")->required();
+  sign->add_option("--key-file", command.key_file, "one of the site's key_files")->required();
+  sign->add_option("--valid", command.valid, "for how long")->capture_default_str();
+  sign->add_option("--scope", command.scope, "a directory that it opens instead, such as /private/");
+  sign->add_flag("--path-form", command.path_form, "the signature in the path: relative links work, too");
+}
+
 }  // namespace
 
 void add_edge_command(CLI::App& app, EdgeCommand& command) {
@@ -53,17 +201,21 @@ void add_edge_command(CLI::App& app, EdgeCommand& command) {
   });
   edge->add_flag("--check", command.check, "read the file, say whether it is good, and end");
   edge->callback([&command] { command.given = true; });
+  edge->require_subcommand(0, 1);
+  add_orders(edge, command);
 }
 
 int run_edge_command(const EdgeCommand& command) {
+  if (command.order == "sign") return sign(command);
   if (command.config.empty()) {
     fmt::print(stderr, "archipel: --config is required; see archipel edge --help\n");
     return 2;
   }
   auto config = edge::load_config(command.config);
   if (!config) return failed(config.error());
+  if (!command.order.empty()) return give_order(command, *config);
   if (command.check) return check(*config);
-  auto outcome = run_edge(std::move(*config), command.take_over, print_ready);
+  auto outcome = run_edge(std::move(*config), "", print_ready);
   return outcome ? 0 : failed(outcome.error());
 }
 

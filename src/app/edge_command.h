@@ -13,15 +13,13 @@ namespace archipel::app {
 
 struct EdgeCommand {
   std::string config;
-  bool given = false, check = false;
-  std::string take_over;  // DIR of a running edge, whose listening sockets are taken over
-  // edge purge | sites | drain
+  bool given = false, check = false, take_over = false;
+  // purge, sites, drain: asked of the admin interface that the configuration names.
   std::string order;
-  std::string admin, token_file;  // instead of those in the configuration
   std::string url, prefix, tag, site;
   bool soft = false;
-  // edge sign
-  std::string key_file, scope, expires = "1h";
+  // sign
+  std::string key_file, scope, valid = "1h";
   bool path_form = false;
 };
 

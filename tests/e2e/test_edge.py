@@ -1,0 +1,527 @@
+"""The edge as its users meet it: curl, origins that fail, configurations that are wrong, clients that attack."""
+import concurrent.futures
+import gzip
+import json
+import pathlib
+import shutil
+import socket
+import subprocess
+import threading
+import time
+import unittest
+
+import base
+import gateway
+from edge import Edge, Origin
+
+SITE = '[[site]]\nname = "www"\nhosts = ["*"]\norigins = [{}]\n'
+
+
+def site(*origins, more=""):
+    return SITE.format(", ".join(f'"{o.url}"' for o in origins)) + more
+
+
+class EdgeCase(base.Case):
+    def new_origin(self, answer=None):
+        origin = Origin(answer)
+        self.addCleanup(origin.close)
+        return origin
+
+    def new_edge(self, config, **more):
+        edge = Edge(config, **more)
+        self.addCleanup(edge.destroy)
+        return edge.start()
+
+    def end_well(self, edge):
+        code = edge.stop()
+        self.assertEqual(code, 0, edge.stderr()[-4000:])
+
+
+class Serving(EdgeCase):
+    def test_a_page_is_fetched_once_and_served_from_then_on(self):
+        origin = self.new_origin()
+        edge = self.new_edge(site(origin), threads=2)
+        curl = shutil.which("curl")
+        for i in range(5):
+            if curl:
+                done = subprocess.run([curl, "-sS", "-i", f"http://{edge.address[0]}:{edge.address[1]}/a?b"], capture_output=True)
+                self.assertTrue(done.stdout.endswith(b"\r\n\r\nhello"), done)
+                self.assertEqual(b"; hit" in done.stdout, i > 0, done.stdout)
+            else:
+                self.assertEqual(edge.get("/a?b").body, b"hello")
+        self.assertEqual(len(origin.seen()), 1)
+        fields = dict(origin.seen()[0][2])
+        self.assertEqual(fields["x-forwarded-for"], "127.0.0.1")
+        self.assertIn("archipel", fields["via"])
+        sites = json.loads(edge.admin("/sites").body)["sites"]
+        self.assertEqual(sites[0]["requests"]["hit"], 4)
+        self.assertAlmostEqual(sites[0]["hit_ratio"], 0.8)
+        metrics = edge.admin("/metrics", token=False).body.decode()
+        self.assertIn('archipel_edge_hit_ratio{site="www"} 0.8000', metrics)
+        self.assertIn("archipel_edge_origin_seconds_bucket", metrics)
+        self.end_well(edge)
+
+    def test_hosts_methods_and_the_admin_port(self):
+        origin = self.new_origin()
+        edge = self.new_edge(site(origin).replace('["*"]', '["www.example.org", "*.cdn.example.org"]'))
+        self.assertEqual(edge.get("/", {"Host": "www.example.org"}).status, 200)
+        self.assertEqual(edge.get("/", {"Host": "A.b.cdn.example.org:80"}).status, 200)
+        self.assertEqual(edge.get("/", {"Host": "elsewhere.example"}).status, 421)
+        self.assertEqual(edge.get("/", {"Host": "www.example.org"}, method="TRACE").status, 405)
+        self.assertIn(b" 4", edge.raw(b"CONNECT www.example.org:443 HTTP/1.1\r\nHost: www.example.org:443\r\n\r\n")[:13])
+        self.assertEqual(edge.get("/", {"Host": "www.example.org"}, method="BREW").status, 200)
+        self.assertEqual(edge.admin("/healthz", token=False).status, 200)
+        self.assertEqual(edge.admin("/readyz", token=False).status, 200)
+        for token in (None, "Bearer wrong", "Basic eA==", "Bearer "):
+            self.assertEqual(edge.admin("/sites", token=token).status, 401)
+            self.assertEqual(edge.admin("/purge", "POST", {"site": "www"}, token=token).status, 401)
+        self.assertEqual(edge.admin("/purge", "GET").status, 405)
+        self.assertEqual(edge.admin("/nothing").status, 404)
+        self.end_well(edge)
+
+    def test_purges_hold_for_the_next_request(self):
+        origin = self.new_origin(lambda r: (200, [("cache-control", "max-age=600"), ("cache-tag", "red, Blue"), ("etag", f'"{r[1]}"')], r[1].encode()))
+        edge = self.new_edge(site(origin))
+        host = f"{edge.address[0]}:{edge.address[1]}"
+
+        def fetched(target):
+            before = len(origin.seen())
+            self.assertEqual(edge.get(target).body, target.encode())
+            return len(origin.seen()) - before
+
+        for target in ("/a/1", "/a/2", "/b"):
+            self.assertEqual((fetched(target), fetched(target)), (1, 0))
+        done = edge.command("purge", "--url", f"http://{host}/a/1")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual([fetched(t) for t in ("/a/1", "/a/2", "/b")], [1, 0, 0])
+        self.assertEqual(edge.admin("/purge", "POST", {"prefix": f"http://{host}/a/"}).status, 200)
+        self.assertEqual([fetched(t) for t in ("/a/1", "/a/2", "/b")], [1, 1, 0])
+        done = edge.command("purge", "--tag", "blue", "--site", "www")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual([fetched(t) for t in ("/a/1", "/a/2", "/b")], [1, 1, 1])
+        self.assertEqual(edge.admin("/purge", "POST", {"site": "www", "soft": True}).status, 200)
+        origin.answer = lambda r: (503, [], b"")
+        self.assertEqual(edge.get("/b").body, b"/b", "stale on error after a soft purge")
+        for bad in ({}, {"url": "/a"}, {"url": "ftp://x/"}, {"tag": ""}, {"colour": "red"}, {"url": "http://x/", "tag": "a"}, {"soft": 1, "site": "www"}, [1]):
+            self.assertEqual(edge.admin("/purge", "POST", bad).status, 400, bad)
+        self.assertEqual(edge.admin("/purge", "POST", {"site": "none"}).status, 404)
+        self.assertEqual(edge.command("purge", "--site", "none").returncode, 1)
+        self.end_well(edge)
+
+    def test_policy_of_a_site(self):
+        origin = self.new_origin(lambda r: (200, [("cache-control", "max-age=60"), ("content-type", "text/css"), ("server", "x")], b"a { b: c }\n" * 1000))
+        edge = Edge("")
+        self.addCleanup(edge.destroy)
+        key = edge.home / "key"
+        key.write_text("k" * 32)
+        key.chmod(0o600)
+        edge.write(site(origin, more='''
+[site.headers]
+response_remove = ["server"]
+security = true
+[[site.redirect]]
+path = "/old/*"
+to = "/new/$1"
+[site.signed]
+paths = ["/private/*"]
+key_files = ["key"]
+[site.limit]
+methods = ["GET", "HEAD", "POST"]
+body = "1K"
+[site.compress]
+on = true
+'''))
+        edge.start()
+        plain = edge.get("/a.css")
+        self.assertEqual((plain.status, plain.getheader("server"), plain.getheader("x-content-type-options")), (200, None, "nosniff"))
+        packed = edge.get("/a.css", {"Accept-Encoding": "gzip, deflate"})
+        self.assertEqual(packed.getheader("content-encoding"), "gzip")
+        self.assertEqual(gzip.decompress(packed.body), plain.body)
+        again = edge.get("/a.css", {"Accept-Encoding": "deflate;q=0.1, gzip"})
+        self.assertIn("hit", again.getheader("cache-status"))
+        self.assertEqual(again.body, packed.body)
+        self.assertEqual(edge.get("/a.css", {"Accept-Encoding": "br"}).getheader("content-encoding"), "br")
+        self.assertEqual(edge.get("/old/x?y").getheader("location"), "/new/x?y")
+        self.assertEqual(edge.get("/x", method="DELETE").status, 405)
+        self.assertEqual(edge.get("/x", method="POST", body=b"x" * 1025).status, 413)
+        chunked = b"POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + b"400\r\n" + b"y" * 1024 + b"\r\n" + b"400\r\n" + b"y" * 1024 + b"\r\n0\r\n\r\n"
+        self.assertIn(b"413", edge.raw(chunked)[:20])
+        self.assertEqual(edge.get("/private/a").status, 403)
+        host = f"{edge.address[0]}:{edge.address[1]}"
+        for form in ([], ["--path-form"], ["--scope", "/private/"]):
+            signed = subprocess.run([str(gateway.binary), "edge", "sign", f"http://{host}/private/a", "--key-file", str(key), *form], capture_output=True, text=True)
+            self.assertEqual(signed.returncode, 0, signed.stderr)
+            target = signed.stdout.strip().removeprefix(f"http://{host}")
+            self.assertEqual(edge.get(target).status, 200, target)
+        self.assertEqual({r[1] for r in origin.seen() if "private" in r[1]}, {"/private/a"}, "the signature stays at the edge")
+        self.assertEqual(len(origin.seen("/private/a")), 1, "one stored response for all signatures")
+        self.end_well(edge)
+
+    def test_clients_that_ask_too_often_are_told_when_to_come_back(self):
+        origin = self.new_origin()
+        edge = self.new_edge(site(origin, more="[site.limit]\nrate = 0.01\nburst = 5\n"))
+        answers = [edge.get("/a").status for _ in range(8)]
+        self.assertEqual(answers, [200] * 5 + [429] * 3)
+        self.assertGreater(int(edge.get("/a").getheader("retry-after")), 1)
+        self.end_well(edge)
+
+    def test_access_log_says_what_happened_and_moves_when_it_is_rotated(self):
+        origin = self.new_origin()
+        edge = self.new_edge('[log]\naccess = "access.log"\n' + site(origin))
+        log = edge.home / "access.log"
+
+        def lines(count):
+            for _ in range(400):
+                got = log.read_text().splitlines() if log.exists() else []
+                if len(got) >= count:
+                    return [json.loads(line) for line in got]
+                threading.Event().wait(0.05)
+            self.fail(f"{count} lines did not come: {got}")
+
+        for _ in range(2):
+            edge.get("/a", {"User-Agent": 'x"\\y'})
+        first, second = lines(2)
+        self.assertEqual((first["cache"], second["cache"], second["status"], second["bytes"], second["user_agent"]), ("miss", "hit", 200, 5, 'x"\\y'))
+        self.assertEqual(first["origin"], origin.url)
+        log.rename(edge.home / "access.log.1")
+        edge.reload()
+        edge.get("/b")
+        self.assertEqual(lines(1)[0]["target"], "/b")
+        self.end_well(edge)
+
+
+class Upkeep(EdgeCase):
+    def test_poisoned_config_push_keeps_the_last_good_one(self):
+        origin, other = self.new_origin(), self.new_origin(lambda r: (200, [("cache-control", "no-store")], b"other"))
+        good = site(origin)
+        edge = self.new_edge(good)
+        bad = [b"\x00\xff garbage", b"", b"[listen]\n", (edge.base + good + "colour = 1\n").encode(), (edge.base + good + "# " + "x" * (2 << 20)).encode(),
+               (edge.base + good + '[[site]]\nhosts=["*"]\norigins=["http://x"]\n').encode(), (edge.base + "[[site]]\n" * 20000).encode(),
+               (edge.base + good.replace("127.0.0.1", "999.0.0.1:")).encode(), (edge.base + good + "[a" + ".a" * 10000 + "]\n").encode(),
+               (edge.base + good + "x = " + "[" * 100000).encode()]
+        for i, text in enumerate(bad):
+            edge.file.write_bytes(text)
+            edge.reload("config.refused")
+            self.assertEqual(edge.get(f"/{i}").body, b"hello", text[:100])
+        edge.file.unlink()
+        edge.reload("config.refused")
+        self.assertEqual(edge.get("/gone").body, b"hello")
+        self.assertEqual(edge.process.poll(), None)
+        # Valid, and strange: many sites, long lists.
+        weird = good.replace('"*"', ", ".join(f'"h{i}.example"' for i in range(900))) + "".join(
+            f'[[site]]\nhosts = ["s{i}.example"]\norigins = ["{other.url}"]\n' for i in range(2000))
+        edge.write(weird)
+        edge.reload()
+        self.assertEqual(edge.get("/", {"Host": "s1999.example"}).body, b"other")
+        self.assertEqual(edge.get("/", {"Host": "h899.example"}).body, b"hello")
+        self.end_well(edge)
+
+    def test_reload_drops_no_connection_and_changes_what_it_says(self):
+        origin, other = self.new_origin(), self.new_origin(lambda r: (200, [("cache-control", "no-store")], b"other"))
+        edge = self.new_edge(site(origin, more="[site.cache]\non = false\n"))
+        with socket.create_connection(edge.address, timeout=30) as kept:
+            def ask():
+                kept.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+                answer = b""
+                while not answer.endswith((b"hello", b"other")):
+                    answer += kept.recv(4096)
+                return answer[-5:]
+            self.assertEqual(ask(), b"hello")
+            edge.write(site(other))
+            edge.reload()
+            self.assertEqual(ask(), b"other")
+            # A body that is under way when the configuration changes is finished by the old one.
+            go = threading.Event()
+
+            def slow(connection, _stream):
+                connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\ncache-control: no-store\r\n\r\n01234")
+                go.wait(30)
+                connection.sendall(b"56789")
+            other.answer = lambda r: slow
+            with concurrent.futures.ThreadPoolExecutor() as pool:
+                waiting = pool.submit(edge.get, "/slow")
+                while not other.seen("/slow"):
+                    time.sleep(0.01)
+                edge.write(site(origin))
+                edge.reload()
+                self.assertEqual(ask(), b"hello")
+                go.set()
+                self.assertEqual(waiting.result().body, b"0123456789")
+        self.end_well(edge)
+
+    def test_sigterm_lets_requests_finish(self):
+        go = threading.Event()
+
+        def slow(connection, _stream):
+            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n01234")
+            go.wait(30)
+            connection.sendall(b"56789")
+        origin = self.new_origin(lambda r: slow)
+        edge = self.new_edge(site(origin))
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            waiting = pool.submit(edge.get, "/slow")
+            while not origin.seen("/slow"):
+                time.sleep(0.01)
+            edge.command("drain")
+            edge.wait_for_log("edge.draining")
+            go.set()
+            self.assertEqual(waiting.result().body, b"0123456789")
+        self.assertEqual(edge.process.wait(30), 0)
+        edge.process = None
+
+    def test_check_says_whether_a_configuration_is_good(self):
+        origin = self.new_origin()
+        edge = Edge(site(origin))
+        self.addCleanup(edge.destroy)
+        run = lambda: subprocess.run([str(gateway.binary), "edge", "--config", str(edge.file), "--check"], capture_output=True, text=True)
+        good = run()
+        self.assertEqual((good.returncode, "www" in good.stdout), (0, True), good)
+        edge.write(site(origin) + "hots = 1\n")
+        bad = run()
+        self.assertEqual(bad.returncode, 1)
+        self.assertRegex(bad.stderr, r"edge.toml:\d+:1: unknown key `hots` in \[\[site\]\]")
+
+    def test_origins_that_are_down_are_passed_over(self):
+        origin, dead = self.new_origin(lambda r: (200, [("cache-control", "no-store")], b"alive")), self.new_origin()
+        dead.close()
+        edge = self.new_edge(site(dead, origin))
+        self.assertEqual([edge.get(f"/{i}").body for i in range(10)], [b"alive"] * 10)
+        # Kept connections that the origin closed are no failures either.
+        for connection in list(origin.connections):
+            connection.shutdown(socket.SHUT_RDWR)
+        self.assertEqual([edge.get(f"/{i}").body for i in range(10)], [b"alive"] * 10)
+        origin.close()
+        self.assertIn(edge.get("/x").status, (502, 503))
+        self.end_well(edge)
+
+
+class Attacks(EdgeCase):
+    """edge-to-origin: what two parsers could read differently never arrives."""
+
+    GET = b"GET /ok HTTP/1.1\r\nHost: h\r\n\r\n"
+    HIDDEN = b"GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n"
+
+    def payloads(self):
+        hidden = self.HIDDEN
+        length = str(len(hidden)).encode()
+        post = lambda fields, body, version=b"HTTP/1.1": b"POST /p " + version + b"\r\nHost: h\r\n" + fields + b"\r\n" + body
+        both = b"Content-Length: %s\r\nTransfer-Encoding: chunked\r\n" % length
+        yield post(both, b"0\r\n\r\n" + hidden)
+        yield post(b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n", b"0\r\n\r\n" + hidden)
+        for coding in (b"xchunked", b"chunked, identity", b"identity, chunked", b"gzip, chunked", b"chunked, chunked", b"\x0bchunked", b"chunked\x00", b'"chunked"', b"Chunked ;x",
+                       b"identity", b"", b"chunked,", b",chunked,gzip", b"cow", b"chunked\xa0"):
+            yield post(b"Transfer-Encoding: " + coding + b"\r\nContent-Length: 5\r\n", b"0\r\n\r\n" + hidden)
+            yield post(b"Transfer-Encoding: " + coding + b"\r\n", b"5\r\nhello\r\n0\r\n\r\n" if coding in (b"cow",) else b"0\r\n\r\n" + hidden)
+        for name in (b"Transfer-Encoding ", b"Transfer-Encoding\t", b" Transfer-Encoding", b"Transfer_Encoding", b"Transfer-Encoding\x00", b"X: y\nTransfer-Encoding",
+                     b"X: y\rTransfer-Encoding", b"Transfer-Encoding:chunked\r\nTransfer-Encoding"):
+            yield post(name + b": chunked\r\nContent-Length: %s\r\n" % length, b"0\r\n\r\n" + hidden)
+        for value in (b"+5", b"-1", b"0x5", b"5 5", b"5,5", b"5, 6", b"5_0", b"", b" ", b"99999999999999999999", b"5;x", b"\x0b5", b"5\x00", b"1e1", b"5.0", b"%35"):
+            yield post(b"Content-Length: " + value + b"\r\n", b"hello" + hidden)
+        yield post(b"Content-Length: 5\r\nContent-Length: 6\r\n", b"hello" + hidden)
+        yield post(b"Content-Length: 5\r\nContent-Length: 05\r\n", b"hello" + hidden)
+        for size in (b"0x5", b"+5", b"-5", b"5_", b" 5", b"5 ;", b"", b"g", b"fffffffffffffffff", b"5\n", b"05\x00"):
+            yield post(b"Transfer-Encoding: chunked\r\n", size + b"\r\nhello\r\n0\r\n\r\n" + hidden)
+        yield post(b"Transfer-Encoding: chunked\r\n", b"5\r\nhelloXX0\r\n\r\n" + hidden)
+        yield post(b"Transfer-Encoding: chunked\r\n", b"5\nhello\n0\n\n" + hidden)
+        yield post(b"Transfer-Encoding: chunked\r\n", b"5;a\n5\r\nhello\r\n0\r\n\r\n" + hidden)
+        yield post(b"Transfer-Encoding: chunked\r\n", b"0\r\nX: y\n\r\n" + hidden)
+        yield post(b"Transfer-Encoding: chunked\r\n", b"0\r\n0\r\n\r\n" + hidden, b"HTTP/1.0")
+        yield post(b"X: a\r\n b\r\nContent-Length: 0\r\n", hidden)
+        yield post(b"X: a\r\n\tTransfer-Encoding: chunked\r\n", hidden)
+        yield b"POST /p HTTP/1.1\nHost: h\nContent-Length: 0\n\n" + hidden
+        yield b"POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 0\n\r\n" + hidden
+        yield b"POST /p HTTP/1.1\rHost: h\r\r" + hidden
+        yield b"GET /p HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n" + hidden
+        yield b"GET /p HTTP/1.1\r\nHost: a b\r\n\r\n" + hidden
+        yield b"GET /p HTTP/1.1\r\n\r\n" + hidden
+        yield b"GET /p\r\n\r\n" + hidden
+        yield b"GET  /p HTTP/1.1\r\nHost: h\r\n\r\n" + hidden
+        yield b"GET /p HTTP/1.1 x\r\nHost: h\r\n\r\n" + hidden
+        yield b"GET /p x HTTP/1.1\r\nHost: h\r\n\r\n" + hidden
+        yield b"GET /p\x00 HTTP/1.1\r\nHost: h\r\n\r\n" + hidden
+        yield b"GET /p HTTP/1.2345\r\nHost: h\r\n\r\n" + hidden
+        yield b"GET /p HTTP/2.0\r\nHost: h\r\n\r\n" + hidden
+        yield b"GET http://a\r\nb/ HTTP/1.1\r\nHost: h\r\n\r\n" + hidden
+        yield b"GE(T /p HTTP/1.1\r\nHost: h\r\n\r\n" + hidden
+
+    def test_smuggling_h1_to_h1(self):
+        origin = self.new_origin(lambda r: (200, [("cache-control", "no-store")], b"hello"))
+        edge = self.new_edge(site(origin))
+        payloads = list(self.payloads())
+        self.assertGreaterEqual(len(payloads), 80)
+
+        def attack(payload):
+            # A good request first, on the same connection: what follows must not be taken for more than the edge took it for.
+            answer = edge.raw(self.GET + payload)
+            return answer.count(b"HTTP/1.1 200")
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            answered = list(pool.map(attack, payloads))
+        # Whatever the edge passed on it answered for, one by one, in its own framing.
+        self.assertEqual(sum(answered), len(origin.seen()), "the origin saw other requests than the edge answered")
+        self.assertEqual(origin.seen("/smuggled"), [])
+        self.assertEqual(len(origin.seen("/ok")), len(payloads))
+        for method, target, headers, _ in origin.seen():
+            names = [n for n, _ in headers]
+            self.assertFalse("transfer-encoding" in names and "content-length" in names, headers)
+            self.assertLessEqual(names.count("host"), 1)
+        self.assertEqual(edge.get("/after").body, b"hello")
+        self.end_well(edge)
+
+    def test_smuggling_by_origins_responses(self):
+        """An origin whose answer two parsers read differently is a 502, and its connection is not used again."""
+        bad = [b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+               b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\nhello", b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello",
+               b"garbage\r\n\r\n", b"HTTP/1.1 99 X\r\n\r\n"]
+        origin = self.new_origin()
+        edge = self.new_edge(site(origin))
+        for i, text in enumerate(bad):
+            origin.answer = lambda r, text=text: text
+            self.assertEqual(edge.get(f"/bad{i}").status, 502, text)
+            origin.answer = lambda r: (200, [("cache-control", "no-store")], b"good")
+            self.assertEqual(edge.get(f"/good{i}").body, b"good", text)
+        # Bytes behind a complete response belong to nobody.
+        origin.answer = lambda r: b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nCache-Control: no-store\r\n\r\nhelloHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+        self.assertEqual([edge.get(f"/x{i}").body for i in range(5)], [b"hello"] * 5)
+        self.end_well(edge)
+
+    def test_cache_hit_without_draining_the_body(self):
+        origin = self.new_origin()
+        edge = self.new_edge(site(origin))
+        edge.get("/cached")
+        body = self.HIDDEN
+        with_body = b"GET /cached HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        edge.raw(with_body + self.GET)
+        self.assertEqual(origin.seen("/smuggled"), [])
+        self.assertEqual(len(origin.seen("/ok")), 1)
+        self.end_well(edge)
+
+    def test_upgrade_passes_bytes_only_after_101(self):
+        origin = self.new_origin(lambda r: (200, [("cache-control", "no-store")], b"no websocket here"))
+        edge = self.new_edge(site(origin))
+        ask = b"GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        edge.raw(ask + self.HIDDEN.replace(b"/smuggled", b"/second"))
+        # The bytes behind the request are the next request, read by the edge itself; they never reach the origin in the upgrade's tow.
+        self.assertEqual([r[1] for r in origin.seen()], ["/ws", "/second"])
+        second = dict(origin.seen("/second")[0][2])
+        self.assertIn("via", second, "the second request went around the edge")
+
+        def echo(connection, stream):
+            connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: y\r\n\r\nhi:")
+            while data := connection.recv(4096):
+                connection.sendall(data.upper())
+        origin.answer = lambda r: echo
+        with socket.create_connection(edge.address, timeout=30) as client:
+            client.sendall(ask)
+            answer = b""
+            while b"hi:" not in answer:
+                answer += client.recv(4096)
+            self.assertIn(b" 101 ", answer)
+            self.assertIn(b"upgrade: websocket", answer.lower())
+            client.sendall(b"hello")
+            got = b""
+            while len(got) < 5:
+                got += client.recv(4096)
+            self.assertEqual(got, b"HELLO")
+        # h2c: a request could hide behind it. It is answered as if it had not asked.
+        origin.answer = lambda r: (200, [("cache-control", "no-store")], b"plain")
+        edge.raw(ask.replace(b"/ws", b"/h2c").replace(b"websocket", b"h2c"))
+        self.assertNotIn("upgrade", dict(origin.seen("/h2c")[0][2]))
+        self.end_well(edge)
+
+    def test_interim_responses_and_expect(self):
+        def hints(connection, _stream):
+            connection.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+        origin = self.new_origin(lambda r: hints)
+        edge = self.new_edge(site(origin))
+        answer = edge.raw(b"GET /hints HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        self.assertTrue(answer.startswith(b"HTTP/1.1 103"), answer)
+        self.assertIn(b"</a.css>", answer.split(b"\r\n\r\n")[0])
+        self.assertTrue(answer.endswith(b"ok"))
+        origin.answer = lambda r: (200, [("cache-control", "no-store")], b"got " + r[3])
+        with socket.create_connection(edge.address, timeout=30) as client:
+            client.sendall(b"POST /e HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+            self.assertTrue(client.recv(4096).startswith(b"HTTP/1.1 100"))
+            client.sendall(b"hello")
+            answer = b""
+            while not answer.endswith(b"got hello"):
+                answer += client.recv(4096)
+        self.assertNotIn("expect", dict(origin.seen("/e")[0][2]))
+        self.end_well(edge)
+
+    def test_slowloris(self):
+        origin = self.new_origin()
+        edge = self.new_edge('[limits]\nthreads = 1\nheader_timeout = "2s"\nconnections = 1200\n' + site(origin))
+        edge.get("/warm")
+        before = edge.rss()
+        clients = []
+        for _ in range(1000):
+            client = socket.create_connection(edge.address, timeout=30)
+            client.sendall(b"GET /slow HTTP/1.1\r\nHost: h\r\nX-Slow: ")
+            clients.append(client)
+        grown = edge.rss() - before
+        for _ in range(10):
+            self.assertEqual(edge.get("/warm").body, b"hello")
+        print(f"slowloris: {grown >> 10} KiB for 1000 half requests", flush=True)
+        self.assertLess(grown, 1000 * 64 << 10)
+        # The deadline is absolute: a byte now and then buys nothing.
+        deadline, open_ones = time.monotonic() + 30, clients
+        while open_ones and time.monotonic() < deadline:
+            left = []
+            for client in open_ones:
+                try:
+                    client.sendall(b"x")
+                    left.append(client)
+                except OSError:
+                    client.close()
+            open_ones = left
+            time.sleep(0.5)
+        self.assertEqual(len(open_ones), 0)
+        self.assertEqual(origin.seen("/slow"), [])
+        self.end_well(edge)
+
+    def test_slow_read(self):
+        """Clients that do not read hold what fits into sockets and one store, not a copy of the body each."""
+        size = 8 << 20
+        body = base.pattern(size)
+        origin = self.new_origin(lambda r: (200, [("cache-control", "max-age=60")], body))
+        edge = self.new_edge('[limits]\nthreads = 1\nbody_timeout = "5s"\n' + site(origin))
+        self.assertEqual(edge.get("/big").body, body)
+        before = edge.rss()
+        clients = []
+        for _ in range(100):
+            client = socket.socket()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.settimeout(30)
+            client.connect(edge.address)
+            client.sendall(b"GET /big HTTP/1.1\r\nHost: h\r\n\r\n")
+            clients.append(client)
+        self.assertEqual(edge.get("/big").body, body)
+        grown = edge.rss() - before
+        print(f"slow read: {grown >> 10} KiB for 100 clients of {size >> 20} MiB", flush=True)
+        self.assertLess(grown, 100 << 20)
+        for client in clients:
+            client.close()
+        self.end_well(edge)
+
+    def test_cpdos(self):
+        """Cache-poisoned denial of service: a 4xx that one client's headers cause is not what others get."""
+        def picky(r):
+            fields = dict(r[2])
+            if len(fields.get("x-oversized", "")) > 4000 or "x-metachar" in fields or "x-http-method-override" in fields:
+                return (400, [("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT")], b"bad header")
+            return (200, [("cache-control", "max-age=600")], b"hello")
+        origin = self.new_origin(picky)
+        edge = self.new_edge(site(origin))
+        edge.get("/hho", {"X-Oversized": "a" * 8000})
+        edge.get("/hmc", {"X-Metachar": "\x07".encode().hex()})
+        edge.get("/hmo", {"X-HTTP-Method-Override": "DELETE"})
+        self.assertIn(b" 4", edge.raw(b"GET /bell HTTP/1.1\r\nHost: h\r\nX: a\x07b\r\n\r\n")[:13])
+        for target in ("/hmo", "/bell"):
+            self.assertEqual(edge.get(target).body, b"hello", target)
+        self.assertEqual(edge.get("/hho").body, b"hello", "an oversized header's 400 was stored")
+        self.assertEqual(edge.get("/hmc").body, b"hello")
+        self.end_well(edge)
+
+
+if __name__ == "__main__":
+    unittest.main()
