@@ -201,6 +201,8 @@ void add_edge_command(CLI::App& app, EdgeCommand& command) {
   });
   edge->add_flag("--check", command.check, "read the file, say whether it is good, and end");
   edge->callback([&command] { command.given = true; });
+  edge->add_flag("--take-over", command.take_over,
+                 "take the listening sockets over from the edge that runs with this file; it then drains");
   edge->require_subcommand(0, 1);
   add_orders(edge, command);
 }
@@ -215,7 +217,7 @@ int run_edge_command(const EdgeCommand& command) {
   if (!config) return failed(config.error());
   if (!command.order.empty()) return give_order(command, *config);
   if (command.check) return check(*config);
-  auto outcome = run_edge(std::move(*config), "", print_ready);
+  auto outcome = run_edge(std::move(*config), command.take_over, print_ready);
   return outcome ? 0 : failed(outcome.error());
 }
 

@@ -10,10 +10,12 @@
 #include <vector>
 
 #include "app/origin_connector.h"
+#include "app/private_file.h"
 #include "app/tls_files.h"
 #include "base/log.h"
 #include "edge/node.h"
 #include "http/server.h"
+#include "io/hand_over.h"
 #include "io/signals.h"
 #include "io/sync.h"
 #include "io/tls.h"
@@ -53,8 +55,8 @@ std::vector<TlsConfig> tls_tables(const edge::Config& config) {
 
 class EdgeProcess {
  public:
-  EdgeProcess(edge::Config config, const std::function<void(const EdgeReady&)>& on_ready)
-      : config_(std::move(config)), on_ready_(on_ready) {}
+  EdgeProcess(edge::Config config, bool take_over, const std::function<void(const EdgeReady&)>& on_ready)
+      : config_(std::move(config)), take_over_(take_over), on_ready_(on_ready) {}
 
   Result<void> run();
 
@@ -62,17 +64,21 @@ class EdgeProcess {
   // One event loop with its thread (loop 0 runs on the main thread), its listeners and its server.
   struct Core {
     std::unique_ptr<io::Loop> loop;
-    std::unique_ptr<io::Listener> listener, tls_listener;
+    std::vector<std::unique_ptr<io::Listener>> listeners,
+        tls_listeners;  // one of each, unless a predecessor had more loops
     std::unique_ptr<http::Server> server;
-    std::optional<io::Task<void>> serving, tls_serving;
+    std::vector<std::unique_ptr<io::Task<void>>> serving;
     std::thread thread;
   };
 
   io::Task<void> live();
   Result<void> open();
   Result<void> listen();
-  Result<std::string> listen_on(const std::string& wanted, std::unique_ptr<io::Listener> Core::* which);
+  using Listeners = std::vector<std::unique_ptr<io::Listener>> Core::*;
+  Result<std::string> listen_on(const std::string& wanted, const std::string& name, Listeners which);
+  Result<void> adopt(const std::string& wanted, const std::string& name, Listeners which);
   Result<void> listen_admin();
+  Result<void> offer();
   static io::Task<void> serve_on(EdgeProcess* process, http::Server* server, io::Listener* listener);
   void on_signal(int signal);
   void stop();
@@ -81,6 +87,7 @@ class EdgeProcess {
   io::Loop& home() { return *cores_.front().loop; }
 
   edge::Config config_;
+  const bool take_over_;
   const std::function<void(const EdgeReady&)>& on_ready_;
   EdgeReady ready_;
   Result<void> outcome_;
@@ -94,6 +101,10 @@ class EdgeProcess {
   std::shared_ptr<io::TlsContext> tls_;
   std::unique_ptr<TlsFiles> tls_files_;
   std::optional<Core> admin_;  // shares loop 0; only listener and server are used
+
+  std::unique_ptr<io::TakenSockets> taken_;  // while this process starts
+  std::vector<io::OfferedSocket> offered_;
+  std::unique_ptr<io::SocketOffer> offer_;
 
   bool stop_ = false;         // home loop
   size_t cores_serving_ = 0;  // home loop
@@ -147,6 +158,10 @@ io::Task<void> EdgeProcess::live() {
     node_->set_ready(true);
     node_->start();
     if (tls_files_) tls_files_->start();
+    if (taken_) taken_->tell_ready();
+    taken_.reset();
+    if (auto offered = offer(); !offered)
+      log::error("hand_over.not_offered", {{"reason", offered.error().message}});
     on_ready_(ready_);
     while (!stop_) co_await changed_.wait();
     node_->set_ready(false);
@@ -155,6 +170,7 @@ io::Task<void> EdgeProcess::live() {
   for (Core& core : cores_)
     if (core.server) core.server->drain();
   if (admin_ && admin_->server) admin_->server->drain();
+  if (offer_) co_await offer_->close();
   co_await reloads_.join();
   if (tls_files_) co_await tls_files_->close();
   while (cores_serving_ > 0) co_await changed_.wait();
@@ -163,61 +179,113 @@ io::Task<void> EdgeProcess::live() {
   for (Core& core : cores_) core.loop->stop();
 }
 
+// The sockets of a predecessor, shared out among the loops.
+Result<void> EdgeProcess::adopt(const std::string& wanted, const std::string& name, Listeners which) {
+  for (size_t i = 0; taken_ != nullptr; ++i) {
+    Core& core = cores_[i % cores_.size()];
+    ASSIGN_OR_RETURN(auto listener, taken_->adopt(*core.loop, name));
+    if (listener == nullptr) break;
+    const std::string address = listener->address();
+    if (!wanted.ends_with(":0") && address != wanted)
+      return fail(Code::invalid, "the running edge listens on " + address + ", and the configuration says " +
+                                     wanted + ": change addresses by a restart");
+    (core.*which).push_back(std::move(listener));
+  }
+  return {};
+}
+
 // All loops on one address; returns it with the real port.
-Result<std::string> EdgeProcess::listen_on(const std::string& wanted,
-                                           std::unique_ptr<io::Listener> Core::* which) {
-  std::string address = wanted;
+Result<std::string> EdgeProcess::listen_on(const std::string& wanted, const std::string& name,
+                                           Listeners which) {
+  RETURN_IF_ERROR(adopt(wanted, name, which));
+  const auto& first = cores_.front().*which;
+  std::string address = first.empty() ? wanted : first.front()->address();
   // With SO_REUSEPORT another process of this user would share the port in silence: a plain bind says first whether somebody has it.
-  if (!address.ends_with(":0")) {
+  if (first.empty() && !address.ends_with(":0")) {
     ASSIGN_OR_RETURN(auto probe, io::tcp_network().listen(home(), address, false));
     probe->close();
   }
   for (Core& core : cores_) {
-    ASSIGN_OR_RETURN(core.*which, io::tcp_network().listen(*core.loop, address, true));
-    address = (core.*which)->address();
+    auto& mine = core.*which;
+    if (mine.empty()) {
+      ASSIGN_OR_RETURN(auto listener, io::tcp_network().listen(*core.loop, address, true));
+      address = listener->address();
+      mine.push_back(std::move(listener));
+    }
+    for (const auto& listener : mine) offered_.push_back({name, io::listening_descriptor(*listener)});
   }
   return address;
 }
 
 Result<void> EdgeProcess::listen_admin() {
   admin_.emplace();
-  ASSIGN_OR_RETURN(admin_->listener, io::tcp_network().listen(home(), config_.admin_listen, false));
-  ready_.admin_address = admin_->listener->address();
+  std::unique_ptr<io::Listener> listener;
+  if (taken_ != nullptr) {
+    ASSIGN_OR_RETURN(listener, taken_->adopt(home(), "admin"));
+  }
+  if (listener == nullptr) {
+    ASSIGN_OR_RETURN(listener, io::tcp_network().listen(home(), config_.admin_listen, false));
+  }
+  ready_.admin_address = listener->address();
+  offered_.push_back({"admin", io::listening_descriptor(*listener)});
+  admin_->listeners.push_back(std::move(listener));
   admin_->server = http::make_server(home(), node_->admin_handler(), config_.limits);
+  return {};
+}
+
+// A successor may take the sockets over from now on.
+Result<void> EdgeProcess::offer() {
+  if (config_.take_over_dir.empty()) return {};
+  RETURN_IF_ERROR(make_private_directory(config_.take_over_dir));
+  auto sockets = [this] { return offered_; };
+  auto taken = [this] {
+    log::info("edge.taken_over");
+    stop();
+  };
+  ASSIGN_OR_RETURN(offer_, io::offer_sockets(home(), config_.take_over_dir + "/edge.sock", sockets, taken));
   return {};
 }
 
 Result<void> EdgeProcess::listen() {
   http::Limits limits = config_.limits;
   limits.connections_max = std::max(1, limits.connections_max / static_cast<int>(cores_.size()));
+  if (take_over_) {
+    if (config_.take_over_dir.empty())
+      return fail(
+          Code::invalid,
+          config_.file +
+              " has no [proxy] take_over: the directory in which the running edge offers its sockets");
+    ASSIGN_OR_RETURN(taken_, io::take_sockets(config_.take_over_dir + "/edge.sock"));
+  }
   if (!config_.listen.empty()) {
-    ASSIGN_OR_RETURN(ready_.address, listen_on(config_.listen, &Core::listener));
+    ASSIGN_OR_RETURN(ready_.address, listen_on(config_.listen, "http", &Core::listeners));
   }
   if (config_.tls_listen) {
     tls_ = io::make_tls_context(system_random(), system_clock());
     tls_files_ = std::make_unique<TlsFiles>(*tls_, *workers_, system_clock());
     RETURN_IF_ERROR(tls_files_->load(tls_tables(config_)));
-    ASSIGN_OR_RETURN(ready_.tls_address, listen_on(*config_.tls_listen, &Core::tls_listener));
+    ASSIGN_OR_RETURN(ready_.tls_address, listen_on(*config_.tls_listen, "https", &Core::tls_listeners));
   }
   if (!config_.admin_listen.empty()) RETURN_IF_ERROR(listen_admin());
   for (size_t i = 0; i < cores_.size(); ++i) {
     Core& core = cores_[i];
-    if (core.tls_listener)
-      core.tls_listener = io::make_tls_listener(*core.loop, std::move(core.tls_listener), tls_);
+    for (auto& listener : core.tls_listeners)
+      listener = io::make_tls_listener(*core.loop, std::move(listener), tls_, {.h2 = true});
     core.server = http::make_server(*core.loop, node_->handler(i), limits, system_clock(), edge::Node::page,
-                                    {.forward_date = true});
-    for (auto [listener, serving] :
-         {std::pair{core.listener.get(), &core.serving}, {core.tls_listener.get(), &core.tls_serving}}) {
-      if (listener == nullptr) continue;
-      ++cores_serving_;
-      core.loop->post([this, &core, listener, serving] {
-        serving->emplace(serve_on(this, core.server.get(), listener));
-      });
+                                    {.h2 = true, .forward_date = true});
+    for (auto* all : {&core.listeners, &core.tls_listeners}) {
+      for (auto& listener : *all) {
+        ++cores_serving_;
+        core.loop->post([this, &core, one = listener.get()] {
+          core.serving.push_back(std::make_unique<io::Task<void>>(serve_on(this, core.server.get(), one)));
+        });
+      }
     }
   }
   if (admin_) {
     ++cores_serving_;
-    admin_->serving.emplace(serve_on(this, admin_->server.get(), admin_->listener.get()));
+    admin_->serving.push_back(std::make_unique<io::Task<void>>(
+        serve_on(this, admin_->server.get(), admin_->listeners.front().get())));
   }
   return {};
 }
@@ -268,9 +336,9 @@ io::Task<void> EdgeProcess::reload(EdgeProcess* process) {
 
 }  // namespace
 
-Result<void> run_edge(edge::Config config, const std::string&,
+Result<void> run_edge(edge::Config config, bool take_over,
                       const std::function<void(const EdgeReady&)>& on_ready) {
-  return EdgeProcess(std::move(config), on_ready).run();
+  return EdgeProcess(std::move(config), take_over, on_ready).run();
 }
 
 }  // namespace archipel::app

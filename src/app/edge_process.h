@@ -15,9 +15,10 @@ struct EdgeReady {
   std::string admin_address;
 };
 
-// Runs until SIGTERM or SIGINT, then drains. Blocks; call once per process, from the main thread, before other threads exist. `on_ready` is called
-// once, when connections are accepted. `take_over`: not empty: a directory with the socket of a running edge, whose listening sockets are taken over.
-Result<void> run_edge(edge::Config config, const std::string& take_over,
+// Runs until SIGTERM or SIGINT, or until a successor has taken over, then drains. Blocks; call once per process, from the main thread, before other
+// threads exist. `on_ready` is called once, when connections are accepted. `take_over`: begin with the listening sockets of the edge that offers them in
+// [proxy] take_over, which then drains; not_found if there is none.
+Result<void> run_edge(edge::Config config, bool take_over,
                       const std::function<void(const EdgeReady&)>& on_ready);
 
 }  // namespace archipel::app

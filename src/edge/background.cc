@@ -30,7 +30,8 @@ io::Task<void> Background::close() {
   io::Loop* home = io::Loop::current();
   for (auto& one : loops_) {
     co_await io::resume_on(*one->loop);
-    co_await join(&one->scope);
+    io::Task<void> joined = join(&one->scope);
+    co_await std::move(joined);
   }
   // What the last of them let go on other loops, by posting, has gone there when this has passed.
   for (auto& one : loops_) co_await io::resume_on(*one->loop);

@@ -35,7 +35,12 @@ class ExchangeView final : public http::Exchange {
   }
   bool body_too_large() const { return body_too_large_; }
 
+  // Whatever was going to be said about a body that is too large (that the origin failed): it is too large.
   io::Task<Result<void>> respond(http::Response response, std::string body) override {
+    if (body_too_large_ && response.status >= 500) {
+      http::Page page = http::plain_page(413, "the request body is larger than this site takes");
+      return exchange_.respond(std::move(page.response), std::move(page.body));
+    }
     return exchange_.respond(std::move(response), std::move(body));
   }
   io::Task<Result<void>> start(http::Response response, std::optional<uint64_t> length) override {

@@ -308,25 +308,16 @@ io::Task<void> Node::handle(Node* node, Core* core, http::Exchange& exchange) {
   node->tell(*core, view.request(), account);
 }
 
-io::Task<void> Node::close_front(Core* core, io::Loop* home, bool* over, io::Event* done) {
-  co_await core->front->close();
-  core->front.reset();
-  home->post([over, done] {
-    *over = true;
-    done->notify_all();
-  });
-}
-
 io::Task<void> Node::close() {
   io::Loop* home = io::Loop::current();
   for (auto& core : cores_) {
     if (core->front == nullptr) continue;
-    std::optional<io::Task<void>> closing;
-    io::Event done;
-    bool over = false;
-    core->loop->post([&] { closing.emplace(close_front(core.get(), home, &over, &done)); });
-    while (!over) co_await done.wait();
+    co_await io::resume_on(*core->loop);
+    io::Task<void> closed = core->front->close();
+    co_await std::move(closed);
+    core->front.reset();
   }
+  co_await io::resume_on(*home);
   // Nobody serves any more: the last references to the sites go, checks end, and what is idle is closed.
   for (auto& core : cores_) core->snapshot.reset();
   newest_.reset();

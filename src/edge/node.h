@@ -72,7 +72,6 @@ class Node {
   struct Core;
   struct Account;
   static io::Task<void> handle(Node* node, Core* core, http::Exchange& exchange);
-  static io::Task<void> close_front(Core* core, io::Loop* home, bool* over, io::Event* done);
   io::Task<Served> serve(Core& core, http::Exchange& exchange, std::shared_ptr<const PolicySite> site);
   void tell(Core& core, const http::Request& request, const Account& account);
   Result<void> read_token(const std::string& path);

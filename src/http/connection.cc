@@ -67,9 +67,10 @@ io::Task<bool> Connection::read_head() {
   ending_ = Ending::close;
   if (in_.empty()) {
     in_.release();
-    if (server_.draining) co_return false;
+    const Duration patience = server_.draining ? server_.drain_grace() : server_.limits.idle_timeout;
+    if (patience == Duration{0}) co_return false;
     idle_ = true;
-    auto readable = co_await stream_->wait_readable(server_.loop.now() + server_.limits.idle_timeout);
+    auto readable = co_await stream_->wait_readable(server_.loop.now() + patience);
     idle_ = false;
     if (!readable) co_return false;
   }

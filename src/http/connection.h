@@ -1,6 +1,7 @@
 // Connection: one HTTP/1.1 connection on its loop, from accept to close. Internal to src/http: handlers see it as an Exchange.
 #pragma once
 
+#include <algorithm>
 #include <list>
 #include <memory>
 #include <set>
@@ -42,6 +43,12 @@ struct ServerState {
   const ServerOptions options;
   BufferPool pool;
   bool draining = false;
+  // After drain(), connections without a request are kept so long by a proxy, for what a client may just be sending: it is answered, and ends the
+  // connection. A successor has taken over meanwhile, and no client sees a reset. Others close at once.
+  Duration drain_grace() const {
+    return options.forward_date ? std::min<Duration>(std::chrono::seconds(2), limits.drain_timeout)
+                                : Duration{0};
+  }
   io::Loop::TimerId drain_timer = 0;
   std::set<Served*> connections;
   std::list<io::Listener*> listeners;

@@ -83,11 +83,20 @@ void begin_drain(const std::shared_ptr<ServerState>& state) {
   if (std::exchange(state->draining, true)) return;
   auto listeners = state->listeners;
   for (io::Listener* listener : listeners) listener->close();
-  end_connections(*state, true);
+  if (state->drain_grace() == Duration{0}) end_connections(*state, true);
   if (state->connections.empty()) return;
-  state->drain_timer = state->loop.run_at(state->loop.now() + state->limits.drain_timeout, [state] {
+  const Deadline last = state->loop.now() + state->limits.drain_timeout;
+  auto end_all = [state] {
     state->drain_timer = 0;
     end_connections(*state, false);
+  };
+  if (state->drain_grace() == Duration{0}) {
+    state->drain_timer = state->loop.run_at(last, std::move(end_all));
+    return;
+  }
+  state->drain_timer = state->loop.run_at(state->loop.now() + state->drain_grace(), [state, last, end_all] {
+    state->drain_timer = state->loop.run_at(last, end_all);
+    end_connections(*state, true);
   });
 }
 

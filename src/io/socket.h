@@ -55,6 +55,7 @@ class SocketListener final : public Listener {
   Task<Result<std::unique_ptr<Stream>>> accept() override;
   void close() override;
   std::string address() const override { return address_; }
+  int descriptor() const { return descriptor_.fd(); }
 
  private:
   struct Pause;

@@ -1,6 +1,7 @@
 """The edge as its users meet it: curl, origins that fail, configurations that are wrong, clients that attack."""
 import concurrent.futures
 import gzip
+import http.client
 import json
 import pathlib
 import shutil
@@ -292,6 +293,64 @@ class Upkeep(EdgeCase):
         self.assertEqual([edge.get(f"/{i}").body for i in range(10)], [b"alive"] * 10)
         origin.close()
         self.assertIn(edge.get("/x").status, (502, 503))
+        self.end_well(edge)
+
+
+class HandOver(EdgeCase):
+    def test_upgrade_by_socket_hand_over_fails_no_request(self):
+        origin = self.new_origin(lambda r: (200, [("cache-control", "max-age=60" if r[1] == "/cached" else "no-store")], b"hello"))
+        edge = self.new_edge('[proxy]\ntake_over = "run"\n' + site(origin), threads=2)
+        done, failures, counts = threading.Event(), [], []
+
+        def load(kept):
+            """Asks and asks, on one connection for as long as it is kept, as browsers do."""
+            count, connection = 0, None
+            try:
+                while not done.is_set():
+                    if connection is None:
+                        connection = http.client.HTTPConnection(*edge.address, timeout=60)
+                    connection.request("GET", "/cached" if count % 2 else "/passed", headers={} if kept else {"Connection": "close"})
+                    response = connection.getresponse()
+                    if response.status != 200 or response.read() != b"hello":
+                        failures.append(response.status)
+                    if response.will_close:
+                        connection.close()
+                        connection = None
+                    count += 1
+            except OSError as error:
+                failures.append(repr(error))
+            counts.append(count)
+        clients = [threading.Thread(target=load, args=(i % 2 == 0,)) for i in range(6)]
+        for client in clients:
+            client.start()
+        try:
+            for _ in range(2):
+                time.sleep(0.5)
+                process, ready = edge.spawn("--take-over")
+                self.assertEqual(ready["edge"], edge.ready["edge"])
+                self.assertEqual(edge.process.wait(60), 0, edge.stderr()[-3000:])
+                edge.process = process
+            time.sleep(0.5)
+        finally:
+            done.set()
+            for client in clients:
+                client.join()
+        self.assertEqual(failures, [])
+        self.assertGreater(min(counts), 5)
+        self.assertEqual(edge.get("/cached").body, b"hello")
+        # Nobody there to take anything from: said, and nothing happens to the one that runs.
+        lonely = Edge('[proxy]\ntake_over = "run"\n' + site(origin))
+        self.addCleanup(lonely.destroy)
+        with self.assertRaises(gateway.StartFailed) as failed:
+            lonely.spawn("--take-over")
+        self.assertIn("nobody offers sockets", failed.exception.stderr)
+        # One that dies before it is ready changes nothing.
+        edge.write('[proxy]\ntake_over = "run"\n' + site(origin).replace("[[site]]", '[[tls]]\nhosts = ["*"]\ncert = "none"\nkey = "none"\n[[site]]'))
+        text = edge.file.read_text()
+        edge.file.write_text(text.replace('http = "127.0.0.1:0"', 'http = "127.0.0.1:0"\nhttps = "127.0.0.1:0"'))
+        with self.assertRaises(gateway.StartFailed):
+            edge.spawn("--take-over")
+        self.assertEqual(edge.get("/cached").body, b"hello")
         self.end_well(edge)
 
 
