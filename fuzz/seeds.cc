@@ -1,5 +1,7 @@
 #include "seeds.h"
 
+#include "edge/disk_format.h"
+#include "edge/purge_log.h"
 #include "extent/work_item.h"
 #include "fuzz_support.h"
 #include "index/record.h"
@@ -123,6 +125,33 @@ store::VersionRecord version_with_homes() {
   return record;
 }
 
+edge::Entry edge_entry() {
+  edge::Entry entry;
+  entry.id = 7;
+  entry.key = "site\nhttp://host:80/a";
+  entry.site = "site";
+  entry.tags = {"news"};
+  entry.groups = {"g"};
+  entry.headers.add("content-type", "text/plain");
+  entry.length = 4;
+  entry.last_modified = 1'700'000'000'000;
+  entry.ranges = true;
+  entry.h1_head = "HTTP/1.1 200 OK\r\n";
+  return entry;
+}
+
+std::string edge_record() {
+  edge::disk::RecordHeader header;
+  header.sequence = 3;
+  header.key = {1, 2};
+  header.id = 7;
+  header.body_bytes = 4;
+  header.meta_bytes = 200;
+  std::string out;
+  edge::disk::append_record_header(out, header);
+  return out;
+}
+
 enum class Item { standard, with_homes, of_journal };
 std::string work_item(Item kind) {
   const bool journal = kind == Item::of_journal;
@@ -240,6 +269,16 @@ std::map<std::pair<std::string, std::string>, std::string> seeds() {
   Writer(cost).raw("ARCHKEYR").u16(1).u8(1).u8(1).u32(1).u32(8);
   cost.resize(8336, '\x55');
   files("keyring_cheap") = for_decoder(1, cost.substr(0, 120));
+  auto edge_disk = [&](const char* name) -> std::string& { return out[{"edge_disk", name}]; };
+  edge_disk("record") = for_decoder(0, edge_record().substr(0, edge::disk::kRecordHeaderBytes - 4));
+  edge_disk("table") = for_decoder(
+      1, edge::disk::encode_footer({}, 7, {{1, edge::disk::Kind::entry, 1, 200, 9}}, 1, 2).substr(0, 24));
+  edge_disk("entry") = for_decoder(2, edge::disk::encode_entry(edge_entry()));
+  edge_disk("variants") = for_decoder(3, edge::disk::encode_variants({"key", {{"accept-encoding"}, {}}}));
+  edge::PurgeBook book{edge::HashSecret{}};
+  book.add(edge::PurgeScope::prefix, {}, "site\nhttp://host:80/dir", true);
+  const std::string log = edge::encode_purge_log({}, book.snapshot());
+  edge_disk("purges") = for_decoder(4, log.substr(0, 60) + log.substr(64, 36));
   return out;
 }
 

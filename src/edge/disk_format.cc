@@ -248,6 +248,8 @@ std::shared_ptr<Entry> decode_entry(ByteView bytes) {
   const auto last_modified = static_cast<UnixMs>(in.u64());
   if (flags & kHasLength) entry->length = length;
   if (flags & kHasLastModified) entry->last_modified = last_modified;
+  if (length != entry->length.value_or(0) || last_modified != entry->last_modified.value_or(0))
+    return nullptr;
   entry->ranges = flags & kRanges;
   Lifetime& life = entry->lifetime;
   for (int64_t* number :
