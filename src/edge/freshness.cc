@@ -70,12 +70,14 @@ Fresh freshness_lifetime(const Received& r, const Instructions& in, const CacheP
     out.explicit_ms = expires ? std::max<int64_t>(0, *expires - date) : 0;
   }
   out.ms = out.explicit_ms.value_or(0);
-  if (policy.fresh) out.ms = std::max<int64_t>(0, *policy.fresh);
-  if (policy.fresh || out.explicit_ms) return out;
-
-  // What sets a cookie is for all only if it says so.
-  if (r.headers->find("set-cookie") != nullptr && !in.directives.is_public) return out;
+  // What sets a cookie is for all only if it says so; and no site's span makes a failure last.
   const bool usual = is_heuristically_cacheable(r.status) || in.directives.is_public;
+  const bool personal = r.headers->find("set-cookie") != nullptr && !in.directives.is_public;
+  if (policy.fresh && (out.explicit_ms || (usual && !personal))) {
+    out.ms = std::max<int64_t>(0, *policy.fresh);
+    return out;
+  }
+  if (out.explicit_ms || personal) return out;
   auto modified = parse_date_field(*r.headers, "last-modified", r.received);
   if (policy.heuristic && usual && modified && *modified < date) {
     out.ms = std::min((date - *modified) / 10, policy.heuristic_max);
@@ -113,7 +115,7 @@ Storable judge_response(const Received& r, const CachePolicy& policy) {
   const UnixMs date = parse_date_field(*r.headers, "date", r.received).value_or(r.received);
   const Fresh fresh = freshness_lifetime(r, in, policy, date);
   const bool usual = is_heuristically_cacheable(r.status) || d.is_public;
-  if (!fresh.explicit_ms && !policy.fresh && !usual) {
+  if (!fresh.explicit_ms && !usual) {
     out.why = "status";
     return out;
   }

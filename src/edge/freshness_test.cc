@@ -113,6 +113,8 @@ TEST(Freshness, APolicysSpanReplacesTheResponsesButNotItsProhibitions) {
   EXPECT_EQ((Case{{{"cache-control", "max-age=60"}}, {}, 200, "GET", p}.judge().lifetime.fresh), 7000);
   EXPECT_EQ((Case{{}, {}, 200, "GET", p}.judge().lifetime.fresh), 7000);
   EXPECT_FALSE((Case{{{"cache-control", "private"}}, {}, 200, "GET", p}.judge().store));
+  EXPECT_FALSE((Case{{}, {}, 500, "GET", p}.judge().store));
+  EXPECT_FALSE((Case{{{"set-cookie", "a=b"}}, {}, 200, "GET", p}.judge().store));
   EXPECT_TRUE((Case{{{"cache-control", "no-cache"}, {"etag", "\"a\""}}, {}, 200, "GET", p}
                    .judge()
                    .lifetime.validate_always));

@@ -169,6 +169,7 @@ io::Task<bool> FrontImpl::serve_round(Job& job) {
         CacheStatus hit;
         hit.ttl = judged.ttl >= 0 ? judged.ttl / 1000 : (judged.ttl - 999) / 1000;
         co_await respond(job, source, hit, judged, true);
+        job.served.origin_bytes = source.fetched;
         co_return true;
       }
       cache().erase(looked.key);
@@ -254,6 +255,8 @@ io::Task<bool> FrontImpl::serve_outcome(Job& job, Outcome& outcome, const Lookup
     status.stored = outcome.stored;
     Judgement fresh = judge_use(source.entry->lifetime, now(), false, nullptr);
     co_await respond(job, source, status, fresh, outcome.validated);
+    const bool paid = job.served.how == Served::How::miss;
+    job.served.origin_bytes = paid ? job.served.body_bytes : source.fetched;
     co_return true;
   }
   if (outcome.kind == Outcome::Kind::direct &&

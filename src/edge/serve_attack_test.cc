@@ -132,6 +132,21 @@ TEST(ServeAttack, VariantsExplosion) {
   EXPECT_EQ(w.origin.seen.back().headers.get("accept-encoding"), "br, gzip");
 }
 
+// A response that varies by what the edge tells the origin about the client is not found by what the client says.
+TEST(ServeAttack, VaryByAFieldThatTheEdgeSets) {
+  World w;
+  w.site->sent = {"x-forwarded-for", "10.0.0.1"};
+  w.always(
+      {.headers = {{"cache-control", "max-age=60"}, {"vary", "x-forwarded-for"}}, .body = "for one address"});
+  w.ask("/a");
+  EXPECT_EQ(w.ask("/a")->served.how, Served::How::miss);
+  w.site->sent = {"x-forwarded-proto", "http"};
+  w.always({.headers = {{"cache-control", "max-age=60"}, {"vary", "x-forwarded-proto"}},
+            .body = "for one scheme"});
+  w.ask("/b");
+  EXPECT_EQ(w.ask("/b")->served.how, Served::How::hit);
+}
+
 // A coded response of an origin that forgets Vary is not served to those who cannot read it.
 TEST(ServeAttack, ACodedBodyGoesOnlyToThoseWhoAcceptIt) {
   World w;

@@ -334,6 +334,7 @@ TEST(ServeRanges, WhatIsMissingOfALargeObjectIsFetchedSliceBySlice) {
   auto whole = w.ask("/a");
   EXPECT_EQ(whole->body, pattern(5 * kMiB + 11));
   EXPECT_EQ(w.origin.body_bytes, 5 * kMiB + 11);  // nothing twice
+  EXPECT_EQ(whole->served.origin_bytes, 4 * kMiB + 11);
   EXPECT_EQ(w.origin.seen.back().headers.get("if-range"), "\"v\"");
   const size_t before = w.fetches();
   EXPECT_EQ(w.ask("/a")->body, pattern(5 * kMiB + 11));

@@ -115,6 +115,18 @@ uint64_t wanted_end(const std::optional<std::vector<RangeSpec>>& range, std::opt
   return end >= *length ? kWholeBody : end;
 }
 
+bool varies_by_the_client_alone(const Ask& ask, const std::vector<std::string>& names,
+                                const http::Headers& sent) {
+  for (const std::string& name : names) {
+    if (name == "accept-encoding" || name == "host" || name == "x-forwarded-host" ||
+        name == "x-forwarded-proto" || name == "via")
+      continue;
+    const std::vector<std::string> one{name};
+    if (variant_key("k", one, ask.request->headers) != variant_key("k", one, sent)) return false;
+  }
+  return true;
+}
+
 bool serves_ranges(const http::Headers& headers, std::optional<uint64_t> length) {
   return length && is_strong_etag(headers.get("etag")) && lower_case(headers.get("accept-ranges")) == "bytes";
 }

@@ -98,6 +98,7 @@ io::Task<Outcome> FrontImpl::fetch_for_cache(const Ask& ask, FlightRef flight, K
       asked = slice_to_ask(range->front());
       request.headers.set("range", write_spec(*asked));
     }
+    const http::Headers sent = request.headers;
     auto fetched = co_await ask.site->upstream().fetch(std::move(request), deadline);
     if (!fetched) {
       flight->fail(fetched.error());
@@ -119,10 +120,11 @@ io::Task<Outcome> FrontImpl::fetch_for_cache(const Ask& ask, FlightRef flight, K
       if (!conditional || !has_validator || !validates(stale->headers, headers)) continue;
       out = take_validation(ask, flight, flight_key, stale, stale_key, *fetch, headers);
     } else if (asked && (out.status == 206 || out.status == 416)) {
-      out = take_slice(ask, flight, flight_key, std::move(fetch), std::move(headers), *asked, *range);
+      out = take_slice(ask, flight, flight_key, std::move(fetch), std::move(headers), *asked, *range, sent);
     } else {
       const bool failure = out.status == 500 || (out.status >= 502 && out.status <= 504);
-      out = take_response(ask, flight, flight_key, std::move(fetch), std::move(headers), range, background);
+      out = take_response(ask, flight, flight_key, std::move(fetch), std::move(headers), range, background,
+                          sent);
       // What cannot be stored, and is no failure, takes the place of what was: that is out of date.
       if (stale && out.kind == Outcome::Kind::direct && !failure) cache().erase(stale_key);
     }
@@ -169,7 +171,8 @@ Outcome FrontImpl::take_validation(const Ask& ask, const FlightRef& flight, Key 
 
 Outcome FrontImpl::take_response(const Ask& ask, FlightRef flight, Key flight_key,
                                  std::unique_ptr<Fetch> fetch, http::Headers headers,
-                                 const std::optional<std::vector<RangeSpec>>& range, bool background) {
+                                 const std::optional<std::vector<RangeSpec>>& range, bool background,
+                                 const http::Headers& sent) {
   Outcome out;
   out.status = fetch->status();
   const CachePolicy& policy = ask.site->cache();
@@ -179,6 +182,7 @@ Outcome FrontImpl::take_response(const Ask& ask, FlightRef flight, Key flight_ke
   keep_as_borrowed(judged, *fetch, false);
   const std::optional<uint64_t> length = out.status == 204 ? std::optional<uint64_t>(0) : fetch->length();
   auto names = vary_names(headers);
+  if (names && !varies_by_the_client_alone(ask, *names, sent)) names = std::nullopt;
   std::string text = names && !names->empty()
                          ? variant_key(ask.primary, *names, ask.request->headers, policy.normalise_languages)
                          : ask.primary;
@@ -239,7 +243,8 @@ Outcome FrontImpl::take_response(const Ask& ask, FlightRef flight, Key flight_ke
 
 // The answer to a request for one slice of what is not stored yet. What cannot be put together later is asked for again as the client asked.
 Outcome FrontImpl::take_slice(const Ask& ask, FlightRef flight, Key flight_key, std::unique_ptr<Fetch> fetch,
-                              http::Headers headers, RangeSpec asked, const std::vector<RangeSpec>& range) {
+                              http::Headers headers, RangeSpec asked, const std::vector<RangeSpec>& range,
+                              const http::Headers& sent) {
   Outcome out;
   out.kind = Outcome::Kind::pass;
   out.status = fetch->status();
@@ -249,6 +254,7 @@ Outcome FrontImpl::take_slice(const Ask& ask, FlightRef flight, Key flight_key, 
   Storable judged = judge_response(received, policy);
   keep_as_borrowed(judged, *fetch, true);
   auto names = vary_names(headers);
+  if (names && !varies_by_the_client_alone(ask, *names, sent)) names = std::nullopt;
   std::string text = names && !names->empty()
                          ? variant_key(ask.primary, *names, ask.request->headers, policy.normalise_languages)
                          : ask.primary;

@@ -75,7 +75,8 @@ struct Source {
   }
   EntryRef entry;
   SliceRef first;
-  FlightRef flight;  // entered
+  FlightRef flight;      // entered
+  uint64_t fetched = 0;  // bytes of slices that were asked for on the way
   // The fields for this client, if they are more than what is stored: those that no-cache and private name are for him alone.
   std::optional<http::Headers> headers;
 };
@@ -186,9 +187,10 @@ class FrontImpl final : public Front {
                           Key stale_key, Fetch& fetch, const http::Headers& headers);
   Outcome take_response(const Ask& ask, FlightRef flight, Key flight_key, std::unique_ptr<Fetch> fetch,
                         http::Headers headers, const std::optional<std::vector<RangeSpec>>& range,
-                        bool background);
+                        bool background, const http::Headers& sent);
   Outcome take_slice(const Ask& ask, FlightRef flight, Key flight_key, std::unique_ptr<Fetch> fetch,
-                     http::Headers headers, RangeSpec asked, const std::vector<RangeSpec>& range);
+                     http::Headers headers, RangeSpec asked, const std::vector<RangeSpec>& range,
+                     const http::Headers& sent);
   bool store_posted(Job& job, std::unique_ptr<Fetch>& fetch, const http::Headers& headers, Outcome& out);
   io::Task<Result<FlightRef>> fetch_slice(const Ask& ask, EntryRef entry, uint32_t index);
   void land(Landing landing);
@@ -225,6 +227,10 @@ Validators validators_of(const Entry& entry);
 bool selects(const Ask& ask, const Entry& entry);
 // The last byte that a request for `range` of a body of `length` wants, plus one.
 uint64_t wanted_end(const std::optional<std::vector<RangeSpec>>& range, std::optional<uint64_t> length);
+// May it be found by the client's fields? Not if it varies by one that the edge itself put into what it sent to the origin (x-forwarded-for, …), but for
+// those that follow from the key.
+bool varies_by_the_client_alone(const Ask& ask, const std::vector<std::string>& names,
+                                const http::Headers& sent);
 // Does a response carry `etag` as a strong validator, and can it be had in ranges?
 bool serves_ranges(const http::Headers& headers, std::optional<uint64_t> length);
 

@@ -261,6 +261,7 @@ io::Task<Result<Flight::Piece>> FrontImpl::next_piece(const Ask& ask, Source& so
     auto fetched = co_await fetch_slice(ask, source.entry, index);
     if (!fetched) co_return fail(fetched.error());
     source.flight = std::move(*fetched);
+    source.fetched += std::min(kSliceBytes, *source.entry->length - offset / kSliceBytes * kSliceBytes);
   }
   co_return fail(Code::unavailable, "a part of the stored body is gone, and the origin serves no ranges");
 }

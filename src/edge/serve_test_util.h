@@ -228,6 +228,7 @@ class TestSite final : public Site {
  public:
   explicit TestSite(Upstream& upstream) : upstream_(upstream) {}
   CachePolicy policy;
+  std::pair<std::string, std::string> sent;  // a field that it sends to the origin
   const std::string& name() const override { return name_; }
   const CachePolicy& cache() const override { return policy; }
   Upstream& upstream() const override { return upstream_; }
@@ -236,6 +237,7 @@ class TestSite final : public Site {
     out.method = request.method;
     out.target = request.target;
     out.headers = request.headers;
+    if (!sent.first.empty()) out.headers.set(sent.first, sent.second);
     return out;
   }
   void edit_response(const http::Request&, int, http::Headers& headers) const override {
