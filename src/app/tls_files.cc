@@ -10,13 +10,19 @@ namespace archipel::app {
 namespace {
 
 constexpr size_t kPemBytesMax = 256u << 10;
+constexpr size_t kOcspBytesMax = 64u << 10;
+
+// An OCSP response to be stapled lies beside the certificate, or does not.
+std::string ocsp_path(const TlsConfig& table) {
+  return table.cert + ".ocsp";
+}
 
 // Changes when a file does, or when it comes or goes.
 std::string fingerprint(const std::vector<TlsConfig>& tables) {
   std::string text;
   for (const TlsConfig& table : tables) {
     for (const std::string& host : table.hosts) text += host + ' ';
-    for (const std::string& path : {table.cert, table.key}) {
+    for (const std::string& path : {table.cert, table.key, ocsp_path(table)}) {
       struct stat info{};
       if (stat(path.c_str(), &info) != 0)
         text += fmt::format("{} -\n", path);
@@ -36,6 +42,10 @@ Result<io::TlsIdentity> read_identity(const TlsConfig& table) {
                 fmt::format("the private key {0} may be read by everybody; run: chmod 600 {0}", table.key));
   ASSIGN_OR_RETURN(identity.chain_pem, read_small_file(table.cert, kPemBytesMax, false));
   ASSIGN_OR_RETURN(identity.key_pem, read_small_file(table.key, kPemBytesMax, false));
+  Result<std::string> ocsp = read_small_file(ocsp_path(table), kOcspBytesMax, false);
+  if (!ocsp && ocsp.error().code != Code::not_found) return fail(ocsp.error());
+  if (ocsp) identity.ocsp_der = std::move(*ocsp);
+  identity.ocsp_from = ocsp_path(table);
   return identity;
 }
 
