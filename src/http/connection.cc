@@ -30,6 +30,17 @@ std::string_view ServerState::date() {
   return date_;
 }
 
+std::unique_ptr<RequestSpace> ServerState::take_space() {
+  if (spaces_.empty()) return std::make_unique<RequestSpace>(limits);
+  std::unique_ptr<RequestSpace> space = std::move(spaces_.back());
+  spaces_.pop_back();
+  return space;
+}
+
+void ServerState::give_space(std::unique_ptr<RequestSpace> space) {
+  if (spaces_.size() < kSparesMax) spaces_.push_back(std::move(space));
+}
+
 // --- the life of a connection ------------------------------------------------------------------------------------------
 
 Connection::Connection(ServerState& server, std::unique_ptr<io::Stream> stream)
@@ -51,9 +62,29 @@ void Connection::abort(bool reset) {
 
 io::Task<void> Connection::run() {
   for (;;) {
-    bool got_request = co_await read_head();
-    if (!got_request) break;
-    co_await serve_request();
+    ending_ = Ending::close;
+    if (in_.empty()) {
+      rest();
+      const Duration patience = server_.draining ? server_.drain_grace() : server_.limits.idle_timeout;
+      if (patience == Duration{0}) break;
+      idle_ = true;
+      auto readable = co_await stream_->wait_readable(server_.loop.now() + patience);
+      idle_ = false;
+      if (!readable) break;
+    }
+    if (!space_) space_ = server_.take_space();
+    space_->parser.reset();
+    // Usually the whole head is there, and nothing has to be waited for.
+    Heard heard = in_.empty() ? read_now() : parse_input();
+    if (heard == Heard::more) heard = co_await read_head();
+    if (heard == Heard::refused) co_await refuse(space_->parser.refusal());
+    if (heard != Heard::head) break;
+    begin_exchange();
+    {
+      io::Task<void> handling = server_.handler(*this);
+      co_await std::move(handling);
+    }
+    if (!settled()) co_await settle();
     if (!stream_) co_return;  // upgraded, and over
     if (!keep_alive_) break;
   }
@@ -61,46 +92,55 @@ io::Task<void> Connection::run() {
   stream_->close(ending_ == Ending::reset);
 }
 
-// Waits for a request and parses its head. False when the connection is to end, in the way ending_ says.
-io::Task<bool> Connection::read_head() {
-  parser_.emplace(server_.limits);
-  ending_ = Ending::close;
-  if (in_.empty()) {
-    in_.release();
-    const Duration patience = server_.draining ? server_.drain_grace() : server_.limits.idle_timeout;
-    if (patience == Duration{0}) co_return false;
-    idle_ = true;
-    auto readable = co_await stream_->wait_readable(server_.loop.now() + patience);
-    idle_ = false;
-    if (!readable) co_return false;
+// Between requests a connection holds nothing.
+void Connection::rest() {
+  in_.release();
+  if (space_) server_.give_space(std::move(space_));
+}
+
+Connection::Heard Connection::parse_input() {
+  switch (space_->parser.parse(as_text(in_.view()))) {
+    case RequestParser::Progress::done:
+      in_.consume(space_->parser.head_bytes());
+      return Heard::head;
+    case RequestParser::Progress::refused:
+      return Heard::refused;
+    case RequestParser::Progress::need_more:
+      break;
   }
+  return Heard::more;
+}
+
+Connection::Heard Connection::read_now() {
+  auto got = stream_->try_read(in_.room(BufferPool::kBufferBytes));
+  if (!got) return Heard::more;
+  if (!*got || **got == 0) return Heard::over;
+  received_total().add(static_cast<int64_t>(**got));
+  in_.commit(**got);
+  return parse_input();
+}
+
+// Waits for the rest of a head.
+io::Task<Connection::Heard> Connection::read_head() {
   const Deadline deadline = server_.loop.now() + server_.limits.header_timeout;
   // One empty line before the head, the head, and one byte more: the parser has decided before the buffer is full.
   const size_t size_max = server_.limits.request_line_bytes_max + server_.limits.header_bytes_max + 4;
   for (;;) {
-    if (!in_.empty()) {
-      auto progress = parser_->parse(as_text(in_.view()));
-      if (progress == RequestParser::Progress::done) break;
-      if (progress == RequestParser::Progress::refused) {
-        co_await refuse(parser_->refusal());
-        co_return false;
-      }
-    }
     MutableBytes room = in_.room(std::max(size_max, BufferPool::kBufferBytes));
     CHECK(!room.empty());
     auto got = co_await stream_->read(room, deadline);
     if (!got && got.error().code == Code::timeout && !in_.empty()) co_await refuse(Refusal::header_timeout);
-    if (!got || *got == 0) co_return false;
+    if (!got || *got == 0) co_return Heard::over;
     received_total().add(static_cast<int64_t>(*got));
     in_.commit(*got);
+    Heard heard = parse_input();
+    if (heard != Heard::more) co_return heard;
   }
-  in_.consume(parser_->head_bytes());
-  co_return true;
 }
 
-io::Task<void> Connection::serve_request() {
+void Connection::begin_exchange() {
   requests_total().add();
-  RequestHead& head = parser_->head();
+  RequestHead& head = space_->parser.head();
   head.request.peer = peer_;
   head.request.secure = stream_->secure();
   body_patience_ = {};
@@ -110,16 +150,16 @@ io::Task<void> Connection::serve_request() {
   body_error_.reset();
   body_refusal_.reset();
   phase_ = Phase::waiting;
-  head_.clear();
+  space_->head.clear();
   body_allowed_ = true;
   written_ = 0;
   write_error_.reset();
   keep_alive_ = false;
-  {
-    io::Task<void> handling = server_.handler(*this);
-    co_await std::move(handling);
-  }
-  co_await settle();
+}
+
+// Nothing is left to do for the next request to begin.
+bool Connection::settled() const {
+  return stream_ && phase_ == Phase::complete && !write_error_ && keep_alive_ && body_.done();
 }
 
 // After the handler: makes sure that there is one complete response, or none that looks complete.
@@ -203,8 +243,8 @@ io::Task<void> Connection::linger() {
 // --- the request's body --------------------------------------------------------------------------------------------------
 
 std::optional<uint64_t> Connection::body_length() const {
-  if (parser_->head().chunked) return std::nullopt;
-  return parser_->head().content_length;
+  if (space_->parser.head().chunked) return std::nullopt;
+  return space_->parser.head().content_length;
 }
 
 Error Connection::fail_body(Refusal refusal) {
@@ -269,6 +309,18 @@ io::Task<Result<size_t>> Connection::receive(MutableBytes out) {
 
 // --- the response --------------------------------------------------------------------------------------------------------
 
+// What is left of `parts` after as much of them was sent as fits at once: usually nothing.
+std::span<ByteView> Connection::send_now(std::span<ByteView> parts) {
+  size_t taken = stream_->try_write_parts(parts);
+  sent_total().add(static_cast<int64_t>(taken));
+  while (!parts.empty() && taken >= parts.front().size()) {
+    taken -= parts.front().size();
+    parts = parts.subspan(1);
+  }
+  if (taken > 0) parts.front() = parts.front().subspan(taken);
+  return parts;
+}
+
 io::Task<Result<void>> Connection::send(std::span<const ByteView> parts) {
   size_t size = 0;
   for (ByteView part : parts) size += part.size();
@@ -279,14 +331,14 @@ io::Task<Result<void>> Connection::send(std::span<const ByteView> parts) {
 
 // Decided when the head is written, so that the client is told.
 bool Connection::can_keep_alive() const {
-  if (!parser_->head().keep_alive || server_.draining || body_error_) return false;
+  if (!space_->parser.head().keep_alive || server_.draining || body_error_) return false;
   // A client that still waits for 100 Continue may send its body or not: nobody knows where its next request begins.
   if (continue_pending_ && in_.empty()) return false;
   // Of an empty body no 100 is sent (RFC 9110 §10.1.1). botocore, and so the aws cli, takes the final answer that it gets instead for the
   // first line of the next answer on the connection, too, and then waits for a body that never comes.
-  const RequestHead& head = parser_->head();
+  const RequestHead& head = space_->parser.head();
   if (head.expect_continue && !head.chunked && head.content_length == 0) return false;
-  return parser_->head().chunked || body_.direct() <= kUnreadBodyBytesMax;
+  return space_->parser.head().chunked || body_.direct() <= kUnreadBodyBytesMax;
 }
 
 ResponseContext Connection::context() {
@@ -326,7 +378,7 @@ Result<void> Connection::begin_response(const Response& response, std::optional<
   }
   const std::string* connection = response.headers.find("connection");
   frame_response(response.status, length, connection == nullptr || !list_contains(*connection, "close"));
-  if (!write_response_head(head_, response, framing_, context()))
+  if (!write_response_head(space_->head, response, framing_, context()))
     return fail(Code::invalid, "the response has a status, header name or value that cannot go on the wire");
   phase_ = Phase::streaming;
   return {};
@@ -365,11 +417,11 @@ io::Task<Result<void>> Connection::finish() {
     write_error_ = {Code::internal, "the handler wrote less than the length it had announced", {}};
     co_return fail(*write_error_);
   }
-  std::array<ByteView, 2> parts = {as_bytes(head_), {}};
+  std::array<ByteView, 2> parts = {as_bytes(space_->head), {}};
   if (body_allowed_ && framing_.framing == Framing::chunked) parts[1] = as_bytes("0\r\n\r\n");
   if (!parts[0].empty() || !parts[1].empty()) {
     auto written = co_await send(parts);
-    head_.clear();
+    space_->head.clear();
     if (!written) {
       write_error_ = written.error();
       co_return written;
@@ -381,7 +433,7 @@ io::Task<Result<void>> Connection::finish() {
 
 // --- stored responses, interim ones, upgrades ------------------------------------------------------------------------------
 
-// The head up to `stored.h1_head` is not copied: head_ holds what follows it.
+// The head up to `stored.h1_head` is not copied: space_->head holds what follows it.
 Result<void> Connection::begin_stored(const StoredResponse& stored, std::optional<uint64_t> length) {
   CHECK(phase_ == Phase::waiting);
   frame_response(stored.status, length, true);
@@ -389,10 +441,10 @@ Result<void> Connection::begin_stored(const StoredResponse& stored, std::optiona
   if (!length && request().method == "HEAD") framing_ = {};
   bool ok = true;
   if (stored.h1_head.empty() && stored.headers != nullptr)
-    ok = write_stored_head(head_, stored.status, *stored.headers);
-  ok = ok && write_stored_rest(head_, stored.extra, stored.date, framing_, context());
+    ok = write_stored_head(space_->head, stored.status, *stored.headers);
+  ok = ok && write_stored_rest(space_->head, stored.extra, stored.date, framing_, context());
   if (!ok) {
-    head_.clear();
+    space_->head.clear();
     return fail(Code::invalid,
                 "the stored response has a status, header name or value that cannot go on the wire");
   }
@@ -414,7 +466,7 @@ io::Task<Result<void>> Connection::respond_stored(const StoredResponse& stored,
     write_error_ = {Code::internal, "the stored body has another length than its head says", {}};
   std::array<ByteView, 2 + kBodyPartsPerWrite> parts;
   parts[0] = as_bytes(stored.h1_head);
-  parts[1] = as_bytes(head_);
+  parts[1] = as_bytes(space_->head);
   size_t count = 2, bytes = 0;
   for (ByteView part : body) {
     while (!part.empty() && !write_error_) {
@@ -429,17 +481,20 @@ io::Task<Result<void>> Connection::respond_stored(const StoredResponse& stored,
     }
   }
   if (count > 0 && !write_error_) {
-    auto written = co_await send({parts.data(), count});
-    if (!written) write_error_ = written.error();
+    std::span<ByteView> rest = send_now({parts.data(), count});
+    if (!rest.empty()) {
+      auto written = co_await send(rest);
+      if (!written) write_error_ = written.error();
+    }
   }
-  head_.clear();
+  space_->head.clear();
   if (write_error_) co_return fail(*write_error_);
   phase_ = Phase::complete;
   co_return {};
 }
 
 io::Task<Result<void>> Connection::start_stored(const StoredResponse& stored) {
-  head_.assign(
+  space_->head.assign(
       stored.h1_head);  // it waits for the first bytes of the body, longer than the caller may keep it
   co_return begin_stored(stored, stored.length);
 }
@@ -459,7 +514,7 @@ io::Task<Result<void>> Connection::interim(int status, Headers headers) {
 
 io::Task<Result<std::unique_ptr<io::Stream>>> Connection::upgrade(Headers headers) {
   CHECK(phase_ == Phase::waiting);
-  const RequestHead& head = parser_->head();
+  const RequestHead& head = space_->parser.head();
   bool asked = head.request.minor_version > 0 && head.request.headers.find("upgrade") != nullptr;
   bool listed = false;
   for (const auto& [name, value] : head.request.headers)
@@ -489,18 +544,19 @@ io::Task<Result<void>> Connection::transmit(ByteView bytes) {
     ByteView slice = bytes.first(std::min(bytes.size(), kWriteSliceBytes));
     bytes = bytes.subspan(slice.size());
     char size_line[24];
-    std::array<ByteView, 4> parts = {as_bytes(head_), {}, slice, {}};
+    std::array<ByteView, 4> parts = {as_bytes(space_->head), {}, slice, {}};
     if (framing_.framing == Framing::chunked && !slice.empty()) {
       int n = std::snprintf(size_line, sizeof size_line, "%zx\r\n", slice.size());
       parts[1] = as_bytes({size_line, static_cast<size_t>(n)});
       parts[3] = as_bytes("\r\n");
     }
-    auto written = co_await send(parts);
-    head_.clear();
-    if (!written) {
-      write_error_ = written.error();
-      co_return written;
+    std::span<ByteView> rest = send_now(parts);
+    if (!rest.empty()) {
+      auto written = co_await send(rest);
+      if (!written) write_error_ = written.error();
     }
+    space_->head.clear();
+    if (write_error_) co_return fail(*write_error_);
   } while (!bytes.empty());
   co_return {};
 }

@@ -29,6 +29,13 @@ class Served {
   virtual void abort(bool reset) = 0;
 };
 
+// What one request needs while it is under way, and an idle connection does not hold.
+struct RequestSpace {
+  explicit RequestSpace(const Limits& limits) : parser(limits) {}
+  RequestParser parser;
+  std::string head;  // of the response, until it is sent
+};
+
 // What the connections of one server share. One loop.
 struct ServerState {
   ServerState(io::Loop& l, Handler h, const Limits& lim, Clock& c, MakePage page = plain_page,
@@ -57,7 +64,12 @@ struct ServerState {
   // The Date header's value, formatted once per second.
   std::string_view date();
 
+  static constexpr size_t kSparesMax = 64;
+  std::unique_ptr<RequestSpace> take_space();
+  void give_space(std::unique_ptr<RequestSpace> space);
+
  private:
+  std::vector<std::unique_ptr<RequestSpace>> spaces_;
   UnixMs date_second_ = -1;
   std::string date_;
 };
@@ -74,7 +86,7 @@ class Connection final : public Exchange, public Served {
   }
   void abort(bool reset) override;
 
-  const Request& request() const override { return parser_->head().request; }
+  const Request& request() const override { return space_->parser.head().request; }
   std::optional<uint64_t> body_length() const override;
   io::Task<Result<size_t>> read_body(MutableBytes out) override;
   io::Task<Result<void>> respond(Response response, std::string body) override;
@@ -92,8 +104,13 @@ class Connection final : public Exchange, public Served {
   enum class Phase { waiting, streaming, complete };  // of the response
   enum class Ending { close, linger, reset };
 
-  io::Task<bool> read_head();
-  io::Task<void> serve_request();
+  enum class Heard { more, head, refused, over };
+  void rest();
+  Heard parse_input();
+  Heard read_now();
+  io::Task<Heard> read_head();
+  void begin_exchange();
+  bool settled() const;
   io::Task<void> settle();
   io::Task<void> refuse(Refusal refusal);
   io::Task<void> drain_body();
@@ -102,6 +119,7 @@ class Connection final : public Exchange, public Served {
   io::Task<Result<size_t>> receive(MutableBytes out);
   io::Task<Result<size_t>> read_some_body(MutableBytes out);
   Error fail_body(Refusal refusal);
+  std::span<ByteView> send_now(std::span<ByteView> parts);
   io::Task<Result<void>> send(std::span<const ByteView> parts);
   io::Task<Result<void>> transmit(ByteView bytes);
   void frame_response(int status, std::optional<uint64_t> length, bool keep_alive);
@@ -119,14 +137,13 @@ class Connection final : public Exchange, public Served {
   Ending ending_ = Ending::close;
 
   // Of the request under way.
-  std::optional<RequestParser> parser_;
+  std::unique_ptr<RequestSpace> space_;  // null while idle
   BodyDecoder body_ = BodyDecoder::fixed(0);
   Patience body_patience_;               // with the client that sends its body
   bool continue_pending_ = false;        // the client waits for 100 Continue
   std::optional<Error> body_error_;      // the body cannot be read any further
   std::optional<Refusal> body_refusal_;  // … because it is malformed
   Phase phase_ = Phase::waiting;
-  std::string head_;  // of the response, until it is sent
   ResponseFraming framing_;
   bool body_allowed_ = true;  // false for HEAD, 204, 205, 304
   uint64_t written_ = 0;

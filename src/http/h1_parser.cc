@@ -143,6 +143,22 @@ std::optional<Refusal> parse_field(std::string_view line, Headers& out) {
   return std::nullopt;
 }
 
+void RequestParser::reset() {
+  Headers headers = std::move(head_.request.headers);
+  headers.clear();
+  std::string method = std::move(head_.request.method), target = std::move(head_.request.target);
+  method.clear();
+  target.clear();
+  head_ = {};
+  head_.request.headers = std::move(headers);
+  head_.request.method = std::move(method);
+  head_.request.target = std::move(target);
+  state_ = State::before;
+  skipped_empty_line_ = false;
+  line_start_ = scanned_ = header_bytes_ = 0;
+  authority_.clear();
+}
+
 RequestParser::Progress RequestParser::refuse(Refusal refusal) {
   refusal_ = refusal;
   return Progress::refused;

@@ -29,6 +29,9 @@ class RequestParser {
   // `limits` must outlive the parser.
   explicit RequestParser(const Limits& limits) : limits_(limits) {}
 
+  // For another request; what was allocated is used again.
+  void reset();
+
   // `buffered` = everything received since the head began; each call passes the same bytes again, and more behind them. Only the new part is
   // scanned. Not to be called again after done or refused.
   Progress parse(std::string_view buffered);

@@ -121,9 +121,12 @@ class PipeStream final : public io::Stream {
     if (closed_) return fail(Code::cancelled, "closed here");
     if (in_->reset) return fail(Code::io, "reset by the peer");
     if (in_->bytes.empty() && !in_->ended) return std::nullopt;
+    ++trace_->reads;
+    if (in_->bytes.empty()) return size_t{0};
     size_t n = std::min({out.size(), in_->bytes.size(), read_max_});
     std::copy_n(in_->bytes.begin(), n, out.begin());
     in_->bytes.erase(0, n);
+    trace_->largest_read = std::max(trace_->largest_read, n);
     in_->changed.notify_all();
     return n;
   }

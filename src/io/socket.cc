@@ -166,6 +166,14 @@ size_t SocketStream::try_write(ByteView bytes) {
   return sent > 0 ? static_cast<size_t>(sent) : 0;
 }
 
+size_t SocketStream::try_write_parts(std::span<const ByteView> parts) {
+  if (descriptor_.closed() || moved_in_turn_ >= kBytesPerTurn) return 0;
+  ssize_t sent = send_some(parts, 0);
+  if (sent <= 0) return 0;
+  moved_in_turn_ += static_cast<size_t>(sent);
+  return static_cast<size_t>(sent);
+}
+
 void SocketStream::shutdown_write() {
   if (!descriptor_.closed()) ::shutdown(descriptor_.fd(), SHUT_WR);
 }

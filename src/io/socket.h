@@ -29,6 +29,7 @@ class SocketStream final : public Stream {
   Task<Result<void>> write(std::span<const ByteView> parts, Deadline deadline) override;
   std::optional<Result<size_t>> try_read(MutableBytes out) override;
   size_t try_write(ByteView bytes) override;
+  size_t try_write_parts(std::span<const ByteView> parts) override;
   void shutdown_write() override;
   void close(bool reset) override;
   std::string peer() const override { return peer_; }

@@ -31,6 +31,8 @@ class Stream {
   // stream that has no such notion says nullopt and 0.
   virtual std::optional<Result<size_t>> try_read(MutableBytes /*out*/) { return std::nullopt; }
   virtual size_t try_write(ByteView /*bytes*/) { return 0; }
+  // The same for several, in order, in one system call.
+  virtual size_t try_write_parts(std::span<const ByteView> /*parts*/) { return 0; }
   // Ends our side; the peer reads to its end and then sees EOF.
   virtual void shutdown_write() = 0;
   // Ends both sides at once; waiting operations return cancelled. `reset` sends RST, so that a short body is never taken as complete.
