@@ -7,6 +7,7 @@
 #   bench/run.sh scrub        scrub and repair of extents on six directories, per CPU-second, beside their primitives
 #   bench/run.sh exposure     1,000 placements over 12 islands and 16 states, against trying every coalition
 #   bench/run.sh solver [SEEDS]   the best placement over 20 islands, and over more, beside judging every placement
+#   bench/run.sh edge [ARG…]  hits of the edge per server-CPU-second, beside nginx, varnish and h2o (ARGs: see bench/edge.py --help)
 #   bench/run.sh s3 [ARG…]    PUT, GET, LIST and parts through S3 per server-CPU-second, beside nginx and RocksDB (ARGs: see bench/s3.py --help)
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
@@ -14,8 +15,8 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 which=${1:-all}
 [ $# = 0 ] || shift
 case $which in
-  all | pipeline | recovery | scrub | exposure | solver | s3) ;;
-  *) echo "bench: '$which' is not a benchmark; say pipeline, recovery, scrub, exposure, solver, s3 or nothing" >&2; exit 2 ;;
+  all | pipeline | recovery | scrub | exposure | solver | edge | s3) ;;
+  *) echo "bench: '$which' is not a benchmark; say pipeline, recovery, scrub, exposure, solver, edge, s3 or nothing" >&2; exit 2 ;;
 esac
 if [ "$which" = all ] || [ "$which" = pipeline ]; then
   echo "== the data path on one core =="
@@ -40,6 +41,10 @@ if [ "$which" = all ]; then
   build/release/bench/bench_solver
 elif [ "$which" = solver ]; then
   exec build/release/bench/bench_solver "$@"
+fi
+if [ "$which" = all ] || [ "$which" = edge ]; then
+  echo "== hits of the edge beside other servers, medians of interleaved rounds =="
+  python3 bench/edge.py "$@"
 fi
 if [ "$which" = all ] || [ "$which" = s3 ]; then
   echo "== PUT and GET on loopback, medians of interleaved rounds =="

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/random.h"
 #include "edge/units.h"
 
 namespace archipel::edge {
@@ -155,6 +156,62 @@ TEST(Config, KeysOfSignedUrlsMustBePrivateAndLong) {
   auto brief = with("short", 0600);
   EXPECT_FALSE(brief);
   std::filesystem::remove_all(dir);
+}
+
+// A poisoned push: whatever it holds, the loader says yes or no, and never ends the process.
+TEST(Config, PoisonedPushIsRefusedOrRead) {
+  const std::string whole = smallest_and(R"(name = "www"
+response_timeout = "5s"
+[site.cache]
+stale_if_error = "1d"
+[[site.ttl]]
+status = [404]
+ttl = "10s"
+[site.key]
+query = ["id"]
+[site.headers]
+request_set = ["X-Edge: one"]
+[[site.redirect]]
+path = "/old/*"
+to = "/new/$1"
+[site.limit]
+rate = 0.5
+[cache]
+memory = "64M"
+[proxy]
+trust = ["10.0.0.0/8"]
+)");
+  ASSERT_TRUE(parse(whole));
+  auto random = seeded_random(7);
+  int refused = 0;
+  for (int i = 0; i < 3000; ++i) {
+    std::string text = whole;
+    for (uint64_t edits = random->u64() % 4 + 1; edits > 0; --edits) {
+      if (text.empty()) text = "[";
+      const size_t at = random->u64() % text.size(), other = random->u64() % text.size();
+      switch (random->u64() % 5) {
+        case 0:
+          text[at] = static_cast<char>(random->u64());
+          break;
+        case 1:
+          text.erase(at, random->u64() % 20);
+          break;
+        case 2:
+          text.insert(at, text.substr(other, random->u64() % 60));
+          break;
+        case 3:
+          text.insert(at, 1, "[]{}\"'=.,\n\0#*9-"[random->u64() % 16]);
+          break;
+        default:
+          text.resize(at + 1);
+          break;
+      }
+    }
+    auto config = parse(text);
+    refused += !config;
+    if (config) EXPECT_FALSE(config->sites.empty());
+  }
+  EXPECT_GT(refused, 1000);
 }
 
 TEST(Units, SizesAndTimes) {
