@@ -6,6 +6,8 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include <thread>
+
 #include "base/metrics.h"
 #include "io/sync.h"
 #include "io/tls.h"
@@ -316,6 +318,54 @@ TEST(TlsOcsp, WhatIsNoResponseIsRefusedWithItsFile) {
   }
   identity.ocsp_der = make_ocsp(leaf, 3600);
   EXPECT_TRUE(make_tls_context(system_random(), system_clock())->use({identity}));
+}
+
+// What a client of OpenSSL's own is stapled.
+std::string stapled_by(const TlsIdentity& identity) {
+  auto context = make_tls_context(system_random(), system_clock());
+  CHECK(context->use({identity}).has_value());
+  std::string stapled;
+  auto visit = [&](const std::string& address) {
+    SSL_CTX* own = SSL_CTX_new(TLS_client_method());
+    BIO* wire = BIO_new_connect(address.c_str());
+    CHECK(BIO_do_connect(wire) == 1);
+    SSL* ssl = SSL_new(own);
+    SSL_set_tlsext_status_type(ssl, TLSEXT_STATUSTYPE_ocsp);
+    SSL_set_bio(ssl, wire, wire);
+    EXPECT_EQ(SSL_connect(ssl), 1);
+    unsigned char* response = nullptr;
+    long size = SSL_get_tlsext_status_ocsp_resp(ssl, &response);
+    if (size > 0) stapled.assign(reinterpret_cast<char*>(response), static_cast<size_t>(size));
+    SSL_free(ssl);
+    SSL_CTX_free(own);
+  };
+  struct Serve {
+    static Task<void> one(Listener& listener) {
+      Result<std::unique_ptr<Stream>> stream = co_await listener.accept();
+      CHECK(stream.has_value());
+      co_await echo(std::move(*stream));
+    }
+    static Task<void> run(std::shared_ptr<TlsContext>& context, decltype(visit)& visit) {
+      auto tcp = tcp_network().listen(*Loop::current(), "127.0.0.1:0", false);
+      CHECK(tcp.has_value());
+      auto listener = make_tls_listener(*Loop::current(), std::move(*tcp), context);
+      std::thread client([&] { visit(listener->address()); });
+      co_await one(*listener);
+      client.join();
+    }
+  };
+  run_blocking([&] { return Serve::run(context, visit); });
+  return stapled;
+}
+
+TEST(TlsOcsp, IsStapledWhileItHolds) {
+  Made leaf("origin", "DNS:origin.example", &authority());
+  TlsIdentity identity = leaf.identity();
+  EXPECT_EQ(stapled_by(identity), "");
+  identity.ocsp_der = make_ocsp(leaf, 3600);
+  EXPECT_EQ(stapled_by(identity), identity.ocsp_der);
+  identity.ocsp_der = make_ocsp(leaf, -60);
+  EXPECT_EQ(stapled_by(identity), "") << "an old word is worse than none";
 }
 
 }  // namespace
