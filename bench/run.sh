@@ -8,6 +8,8 @@
 #   bench/run.sh exposure     1,000 placements over 12 islands and 16 states, against trying every coalition
 #   bench/run.sh solver [SEEDS]   the best placement over 20 islands, and over more, beside judging every placement
 #   bench/run.sh edge [ARG…]  hits of the edge per server-CPU-second, beside nginx, varnish and h2o (ARGs: see bench/edge.py --help)
+#   bench/run.sh tiers [ENTRIES [MiB]]   the edge's cache: finds, purges, the disk tier beside pread, a start
+#   bench/run.sh traces [REQUESTS [SEED]]   miss ratios of the edge's memory tier beside S3-FIFO of the paper and LRU
 #   bench/run.sh s3 [ARG…]    PUT, GET, LIST and parts through S3 per server-CPU-second, beside nginx and RocksDB (ARGs: see bench/s3.py --help)
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
@@ -15,8 +17,8 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 which=${1:-all}
 [ $# = 0 ] || shift
 case $which in
-  all | pipeline | recovery | scrub | exposure | solver | edge | s3) ;;
-  *) echo "bench: '$which' is not a benchmark; say pipeline, recovery, scrub, exposure, solver, edge, s3 or nothing" >&2; exit 2 ;;
+  all | pipeline | recovery | scrub | exposure | solver | edge | tiers | traces | s3) ;;
+  *) echo "bench: '$which' is not a benchmark; say pipeline, recovery, scrub, exposure, solver, edge, tiers, traces, s3 or nothing" >&2; exit 2 ;;
 esac
 if [ "$which" = all ] || [ "$which" = pipeline ]; then
   echo "== the data path on one core =="
@@ -45,6 +47,14 @@ fi
 if [ "$which" = all ] || [ "$which" = edge ]; then
   echo "== hits of the edge beside other servers, medians of interleaved rounds =="
   python3 bench/edge.py "$@"
+fi
+if [ "$which" = all ]; then
+  echo "== the tiers of the edge's cache =="
+  build/release/bench/bench_edge_tiers
+  echo "== miss ratios of the edge's memory tier =="
+  build/release/bench/bench_edge_traces
+elif [ "$which" = tiers ] || [ "$which" = traces ]; then
+  exec "build/release/bench/bench_edge_$which" "$@"
 fi
 if [ "$which" = all ] || [ "$which" = s3 ]; then
   echo "== PUT and GET on loopback, medians of interleaved rounds =="
