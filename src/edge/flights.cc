@@ -113,22 +113,21 @@ uint64_t Flight::available() const {
          (sealed_.empty() || filled_ > 0 ? 0 : kSliceBytes - sealed_.back()->bytes.size());
 }
 
-Flight::Pace Flight::pace_locked(std::optional<uint64_t> left, bool stored) const {
+Flight::Pace Flight::pace_locked(const Going& going) const {
   const uint64_t have = available();
   if (readers_ == 0) {
     const uint64_t most = wanted_ == kWholeBody ? kFinishBytesMax : kFinishRangeBytesMax;
-    if (stored && (left ? *left : have) <= most) return Pace::go;
-    return Pace::abandon;
+    return going.stored && going.left.value_or(have) <= most ? Pace::go : Pace::abandon;
   }
   if (wanted_ != kWholeBody && have >= wanted_ + kSliceBytes) return Pace::wait;
-  // What is not stored must still be in the window when the fastest reader comes for it.
-  if (!stored && have >= fastest_ + (kWindowSlices - 2) * kSliceBytes) return Pace::wait;
+  if (!(going.stored && going.again) && have >= fastest_ + (kWindowSlices - 2) * kSliceBytes)
+    return Pace::wait;
   return Pace::go;
 }
 
-Flight::Pace Flight::pace(std::optional<uint64_t> left, bool stored) {
+Flight::Pace Flight::pace(const Going& going) {
   std::unique_lock lock(mutex_);
-  Pace out = pace_locked(left, stored);
+  Pace out = pace_locked(going);
   if (out == Pace::abandon) abandoned_ = true;
   return out;
 }
@@ -203,7 +202,7 @@ bool Flight::settled(const Wait& wait) const {
     case Wait::For::bytes:
       return phase_ != Phase::streaming || available() > wait.offset;
     case Wait::For::pace:
-      return pace_locked(wait.left, wait.stored) != Pace::wait;
+      return pace_locked(wait.going) != Pace::wait;
   }
   return true;
 }

@@ -39,7 +39,7 @@ class Flight {
   Flight& operator=(const Flight&) = delete;
 
   // --- owner ---
-  // The head: readers go on. `first_index`: the slice that the body begins with. `only_fresh`: readers who joined may use it; else they are released.
+  // The head: readers go on. `first_index`: the slice that the body begins with.
   void stream(EntryRef entry, uint32_t first_index);
   // What they want is in the store.
   void land(EntryRef entry);
@@ -51,9 +51,14 @@ class Flight {
   // The last slice, if it holds anything; the body is complete. `entry`: with its length.
   SliceRef seal(uint64_t entry_id);
   void finish(EntryRef entry);
-  // May the pump go on? It must not run further ahead of those who read than they want; with no readers it ends unless little is left.
+  // May the pump go on? It does not run further ahead of those who read than they want; with no readers it ends unless little is left. What cannot be
+  // had again (not stored, or only whole: `again` is false) must be in the window when the fastest reader comes for it.
   enum class Pace { go, wait, abandon };
-  Pace pace(std::optional<uint64_t> left, bool stored);
+  struct Going {
+    std::optional<uint64_t> left;
+    bool stored = true, again = true;
+  };
+  Pace pace(const Going& going);
 
   // --- readers ---
   Phase phase() const;
@@ -73,21 +78,20 @@ class Flight {
   };
   Piece read(uint64_t offset);
 
-  // co_await flight.changed_from(Phase::asking), co_await flight.beyond(offset), co_await flight.paced(…): resumes on the calling loop, in a later turn.
+  // co_await flight.head(), flight.beyond(offset), flight.paced(going): resumes on the calling loop, in a later turn.
   struct Wait {
     enum class For { head, bytes, pace };
     Flight& flight;
     For what;
     uint64_t offset = 0;
-    std::optional<uint64_t> left = std::nullopt;
-    bool stored = false;
+    Going going = {};
     bool await_ready() const { return false; }
     bool await_suspend(std::coroutine_handle<> self);
     void await_resume() const {}
   };
   Wait head() { return {*this, Wait::For::head}; }
   Wait beyond(uint64_t offset) { return {*this, Wait::For::bytes, offset}; }
-  Wait paced(std::optional<uint64_t> left, bool stored) { return {*this, Wait::For::pace, 0, left, stored}; }
+  Wait paced(const Going& going) { return {*this, Wait::For::pace, 0, going}; }
 
  private:
   struct Waiter {
@@ -95,7 +99,7 @@ class Flight {
     std::coroutine_handle<> handle;
   };
   bool settled(const Wait& wait) const;  // with the lock
-  Pace pace_locked(std::optional<uint64_t> left, bool stored) const;
+  Pace pace_locked(const Going& going) const;
   uint64_t available() const;
   void wake(std::unique_lock<std::mutex>& lock);
 

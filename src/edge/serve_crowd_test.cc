@@ -215,6 +215,20 @@ TEST(ServeCrowd, WhatIsTooLargeIsPassedOnAndNotStored) {
   EXPECT_EQ(w.ask("/b")->served.how, Served::How::miss);
 }
 
+// A large body that can only be had whole is not fetched faster than its only reader takes it: what nobody keeps would be lost for him.
+TEST(ServeCrowd, ALoneSlowClientGetsAllOfWhatNoTierCanHold) {
+  World w(2 * kMiB);
+  w.always({.headers = kMinute, .body = pattern(12 * kMiB)});
+  auto slow = std::make_shared<Client>("GET", "/a", Fields{});
+  slow->stuck = true;
+  w.start(slow);
+  w.run();
+  EXPECT_LT(w.origin.body_bytes, 6 * kMiB);
+  slow->go_on();
+  w.run();
+  EXPECT_EQ(slow->body, pattern(12 * kMiB));
+}
+
 TEST(ServeCrowd, APurgeDuringAFetchIsNotUndoneByIt) {
   World w;
   w.always({.headers = kMinute, .body = "old"});

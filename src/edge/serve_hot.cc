@@ -33,6 +33,11 @@ Asked look_at(const http::Headers& request) {
 // What most requests are; whatever is not simple about one is left to serve_round().
 bool FrontImpl::prepare_hot(Job& job, Hot& hot) {
   hot.found = cache().find_hot(job.key, job.primary);
+  if (!hot.found.entry && hot.found.variants && !hot.found.variants->names.empty()) {
+    const std::string text = variant_key(job.primary, hot.found.variants->names.front(), job.request->headers,
+                                         job.policy().normalise_languages);
+    if (!text.empty()) hot.found = cache().find_hot(cache().key_of(text), text);
+  }
   if (!hot.found.entry || hot.found.purged_softly) return false;
   const Entry& entry = *hot.found.entry;
   const bool whole = entry.length && (job.head || *entry.length == 0 ||

@@ -41,6 +41,9 @@ io::Task<void> FrontImpl::pump(Landing landing) {
   SliceRef first;
   std::optional<Error> error;
   bool stored = true;
+  // What leaves the window may leave the tiers, too, before a slow client has read it. Then it is asked for again, if it can be.
+  const bool again =
+      landing.entry->ranges || landing.length.value_or(kWholeBody) <= kWindowSlices * kSliceBytes;
   while (landing.skip > 0 && !error) {
     Buffer unwanted(static_cast<size_t>(std::min<uint64_t>(landing.skip, kCopyBytes)));
     auto got = co_await landing.fetch->read(unwanted.span());
@@ -52,9 +55,10 @@ io::Task<void> FrontImpl::pump(Landing landing) {
       landing.skip -= *got;
   }
   while (!error) {
-    const Flight::Pace pace = landing.flight->pace(left, stored);
+    const Flight::Going going{left, stored, again};
+    const Flight::Pace pace = landing.flight->pace(going);
     if (pace == Flight::Pace::wait) {
-      co_await landing.flight->paced(left, stored);
+      co_await landing.flight->paced(going);
       continue;
     }
     if (pace == Flight::Pace::abandon && left != std::optional<uint64_t>(0)) {
