@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include "base/log.h"
@@ -161,9 +162,8 @@ std::optional<Result<size_t>> SocketStream::try_read(MutableBytes out) {
 }
 
 size_t SocketStream::try_write(ByteView bytes) {
-  if (descriptor_.closed()) return 0;
-  ssize_t sent = ::send(descriptor_.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-  return sent > 0 ? static_cast<size_t>(sent) : 0;
+  const std::array<ByteView, 1> parts = {bytes};
+  return try_write_parts(parts);
 }
 
 size_t SocketStream::try_write_parts(std::span<const ByteView> parts) {

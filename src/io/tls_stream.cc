@@ -219,10 +219,17 @@ Task<Result<void>> write_all(std::shared_ptr<Link> link, std::span<const ByteVie
   size_t left = 0, offset = 0;
   for (ByteView part : parts) left += part.size();
   while (left > 0) {
-    CO_RETURN_IF_ERROR(co_await wait_for_writer(link, deadline));
+    if (link->writing) CO_RETURN_IF_ERROR(co_await wait_for_writer(link, deadline));
+    CO_RETURN_IF_ERROR(link->usable());
     const size_t sealed = link->encrypt(parts, offset);
     if (sealed == 0) co_return link->fail_with(link->broken("sealing records for the connection"));
     left -= sealed;
+    // Usually the connection takes it at once.
+    link->reply();
+    if (link->out.empty()) {
+      link->release_empty();
+      continue;
+    }
     Result<void> sent = co_await flush(link, deadline);
     if (!sent) co_return link->fail_with(std::move(sent).error());
   }
