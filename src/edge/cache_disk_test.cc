@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <thread>
 
 #include "base/log.h"
 #include "edge/cache.h"
@@ -74,6 +75,18 @@ struct CacheDisk : ::testing::Test {
     EntryRef entry = put(key, body);
     hot(key);
     return entry;
+  }
+  // No faster than the writer, whose queue is bounded.
+  void keep_many(size_t& next, size_t count, std::string_view bytes) {
+    for (size_t i = 0; i < count; ++i) {
+      keep(text(next++), bytes);
+      if (i % 50 == 0) cache->close();
+    }
+  }
+  // Null: healthy again.
+  void fail_writes(std::function<bool(const std::string&)> which) {
+    std::lock_guard lock(disk->mutex);
+    disk->fails_to_write = std::move(which);
   }
   Found hot(std::string_view key) { return cache->find_hot(cache->key_of(key), key); }
   Found find(std::string_view key) {
@@ -261,12 +274,12 @@ TEST_F(CacheDisk, PurgeThatCouldNotBeLoggedSaysSoAndHoldsMeanwhile) {
   keep(text(1));
   keep(text(2));
   cache->close();
-  disk->fails_to_write = [](const std::string& name) { return name == "purges"; };
+  fail_writes([](const std::string& name) { return name == "purges"; });
   Result<void> done = purge_tag("news");
   EXPECT_FALSE(done.has_value());
   EXPECT_EQ(body(text(1)), "no entry");
   // Half of that record is in the file. The next purge that succeeds brings both.
-  disk->fails_to_write = nullptr;
+  fail_writes(nullptr);
   ASSERT_TRUE(purge_tag("unrelated").has_value());
   disk->kill();
   cache = nullptr;
@@ -367,18 +380,72 @@ TEST_F(CacheDisk, DiskThatFailsToWriteIsLeftAloneForAWhile) {
   keep(text(1));
   cache->close();
   int tries = 0;
-  disk->fails_to_write = [&](const std::string& name) { return name.starts_with("data.") && ++tries > 0; };
+  fail_writes([&](const std::string& name) { return name.starts_with("data.") && ++tries > 0; });
   for (size_t i = 2; i < 50; ++i) keep(text(i));
   cache->close();
   EXPECT_LT(tries, 6);
   EXPECT_FALSE(cache->stats().disk_writable);
   EXPECT_NE(hot(text(49)).entry, nullptr);  // memory serves
-  disk->fails_to_write = nullptr;
+  fail_writes(nullptr);
   clock.advance(std::chrono::seconds(11));
   keep(text(60));
   restart();
   EXPECT_EQ(body(text(60)), "body");
   EXPECT_EQ(body(text(1)), "body");
+}
+
+TEST_F(CacheDisk, WhatWasErasedWhileTheDiskTookNothingStaysGone) {
+  for (size_t i = 0; i < 5; ++i) keep(text(i));
+  cache->close();
+  fail_writes([&](const std::string& name) { return name.starts_with("data."); });
+  for (size_t i = 0; i < 3; ++i) cache->erase(cache->key_of(text(i)));
+  cache->close();
+  fail_writes(nullptr);
+  clock.advance(std::chrono::seconds(11));
+  keep(text(10));
+  restart();
+  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(body(text(i)), "no entry") << i;
+  for (size_t i : {3, 4, 10}) EXPECT_EQ(body(text(i)), "body") << i;
+}
+
+struct Seen {
+  std::atomic<uint64_t> wrong{0}, found{0};
+};
+io::Task<int> use_it(CacheDisk& test, uint64_t seed, Seen& seen) {
+  auto dice = seeded_random(seed);
+  Cache& cache = *test.cache;
+  for (int n = 0; n < 400; ++n) {
+    const std::string key = test.text(dice->u64() % 300);
+    const uint64_t what = dice->u64() % 16;
+    if (what == 0) cache.erase(cache.key_of(key));
+    if (what == 1) cache.invalidate(key);
+    if (what > 1 && what < 9) {
+      std::string bytes = key;
+      bytes.resize(30'000 + dice->u64() % 30'000, key.back());
+      test.keep(key, bytes);
+    }
+    Found got = co_await cache.find(cache.key_of(key), key);
+    if (got.entry == nullptr || got.first == nullptr) continue;
+    ++seen.found;
+    const std::string_view bytes = as_text(got.first->bytes.view());
+    if (!bytes.starts_with(key) || bytes.size() != got.entry->length || bytes.back() != key.back())
+      ++seen.wrong;
+  }
+  co_return 0;
+}
+
+// Readers, writers, purges and erasures at once, over a disk that turns around several times: what is found is what was last stored, whole.
+TEST_F(CacheDisk, ThreadsThatReadWriteAndEraseSeeWholeBodiesOnly) {
+  config.memory_bytes = 4u << 20;
+  restart();
+  Seen seen;
+  std::vector<std::thread> threads;
+  for (uint64_t i = 0; i < 3; ++i)
+    threads.emplace_back([&, i] { io::run_blocking([&]() { return use_it(*this, i, seen); }); });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(seen.wrong, 0u);
+  EXPECT_GT(seen.found, 100u);
+  EXPECT_EQ(cache->stats().disk_corrupt, 0u);
 }
 
 TEST_F(CacheDisk, FullDiskMakesTheTierSmaller) {
@@ -469,11 +536,11 @@ TEST_F(CacheDisk, WhatIsReadFromTheDiskIsWrittenAgainWhenItsRegionIsEmptied) {
   keep(text(0), "a small one");
   size_t next = 1;
   for (int lap = 0; lap < 3; ++lap) {
-    for (size_t i = 0; i < 110; ++i) keep(text(next++), large);  // half of the disk
-    restart();                                                   // memory forgets, so that the disk is asked
+    keep_many(next, 110, large);  // half of the disk
+    restart();                    // memory forgets, so that the disk is asked
     ASSERT_EQ(body(text(0)), "a small one") << lap;
   }
-  for (size_t i = 0; i < 500; ++i) keep(text(next++), large);
+  keep_many(next, 500, large);
   restart();
   EXPECT_EQ(body(text(0)), "no entry");
 }

@@ -2,6 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#include <sanitizer/allocator_interface.h>
+#endif
+#endif
+
 #include "edge/key.h"
 
 namespace archipel::edge {
@@ -123,6 +129,28 @@ TEST_F(CacheTest, IdsDifferEvenBetweenCaches) {
   auto other = make_cache({.memory_bytes = 1 << 20, .disk_dir = {}}, *workers, system_clock(), *random);
   EXPECT_NE(cache->new_id() >> 16, other->new_id() >> 16);
 }
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+thread_local size_t allocations = 0;
+
+TEST_F(CacheTest, HitAllocatesNothing) {
+  put(kText);
+  const Key key = cache->key_of(kText);
+  static const int installed = __sanitizer_install_malloc_and_free_hooks(
+      [](const volatile void*, size_t) { ++allocations; }, [](const volatile void*) {});
+  ASSERT_GT(installed, 0);
+  const size_t before = allocations;
+  for (int i = 0; i < 10; ++i) {
+    Found found = cache->find_hot(key, kText);
+    if (found.first == nullptr) FAIL();
+  }
+  EXPECT_EQ(allocations, before);
+  auto proof = std::make_unique<int>(1);
+  EXPECT_GT(allocations, before);
+}
+#endif
+#endif
 
 // --- purges
 

@@ -29,6 +29,7 @@ class DiskTier : public std::enable_shared_from_this<DiskTier> {
   static constexpr int kReadsMax = 256;                // under way; more are misses
   static constexpr uint64_t kRegionsPerFile = 64;
   static constexpr uint64_t kRegionsMin = 4;
+  static constexpr size_t kOwedMax = size_t{1} << 16;
 
   struct Options {
     uint64_t bytes = 0;
@@ -97,6 +98,7 @@ class DiskTier : public std::enable_shared_from_this<DiskTier> {
     std::string bytes;
     std::vector<disk::Item> items;
     std::vector<uint64_t> orders;  // of each item
+    std::vector<Key> keys;
     uint64_t stamp_min = UINT64_MAX, stamp_max = 0;
   };
 
@@ -133,6 +135,8 @@ class DiskTier : public std::enable_shared_from_this<DiskTier> {
   bool fits(uint32_t units) const;
   void flush_batch();
   void drop_batch();
+  void give_up_locked(disk::Kind kind, const Key& key);
+  void pay_owed_locked();
   bool open_region();
   void seal_region();
   uint32_t region_to_use();
@@ -160,6 +164,8 @@ class DiskTier : public std::enable_shared_from_this<DiskTier> {
   uint64_t order_ = 0;
   bool writing_ = false;
   std::unordered_map<uint64_t, Waiting> waiting_;
+  // Erased while the disk took no writes: to be said as soon as it does, or the next start would find them. At most kOwedMax; more are found again.
+  std::deque<Key> owed_;
   double budget_ = 0;
   TimePoint budget_at_{};
   TimePoint broken_until_{};               // writes failed: none before

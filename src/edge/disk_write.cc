@@ -37,9 +37,10 @@ void DiskTier::write_some() {
       queue_.pop_front();
       queue_bytes_ -= job.bytes;
       if (broken_until_ > clock_.now()) {
-        settle_locked(job.header.key.low);
+        give_up_locked(job.header.kind, job.header.key);
         continue;
       }
+      pay_owed_locked();
     }
     done += job.bytes;
     write_job(job);
@@ -60,6 +61,23 @@ void DiskTier::settle_locked(uint64_t hash) {
   if (waits != waiting_.end() && --waits->second.jobs == 0) waiting_.erase(waits);
 }
 
+void DiskTier::give_up_locked(Kind kind, const Key& key) {
+  if (kind == Kind::gone && owed_.size() < kOwedMax) owed_.push_back(key);
+  settle_locked(key.low);
+}
+
+void DiskTier::pay_owed_locked() {
+  for (; !owed_.empty(); owed_.pop_front()) {
+    // Stored again meanwhile: that record says it, too.
+    if (index_.find(owed_.front().low) || waiting_.contains(owed_.front().low)) continue;
+    Job job;
+    job.header.kind = Kind::gone;
+    job.header.key = owed_.front();
+    job.bytes = disk::kRecordHeaderBytes;
+    push_locked(std::move(job));
+  }
+}
+
 void DiskTier::write_job(Job& job) {
   ByteView body = job.slice != nullptr ? job.slice->bytes.view() : job.body.view();
   if (job.entry != nullptr) job.meta = disk::encode_entry(*job.entry);
@@ -71,7 +89,7 @@ void DiskTier::write_job(Job& job) {
                     header.units() <= DiskIndex::kUnitsMax;
   if (!sane || !make_room(header.units())) {
     std::lock_guard lock(mutex_);
-    settle_locked(header.key.low);
+    give_up_locked(header.kind, header.key);
     return;
   }
   header.sequence = regions_[open_].sequence.load();
@@ -82,6 +100,7 @@ void DiskTier::write_job(Job& job) {
   batch_.bytes.resize(size_t{units_of(batch_.bytes.size())} * disk::kUnit, '\0');
   batch_.items.push_back({header.key.low, header.kind, unit, header.bytes(), header.expires});
   batch_.orders.push_back(job.order);
+  batch_.keys.push_back(header.key);
   if (header.kind == Kind::entry) {
     batch_.stamp_min = std::min(batch_.stamp_min, header.stamp);
     batch_.stamp_max = std::max(batch_.stamp_max, header.stamp);
@@ -142,7 +161,7 @@ void DiskTier::flush_batch() {
 
 void DiskTier::drop_batch() {
   std::lock_guard lock(mutex_);
-  for (const disk::Item& item : batch_.items) settle_locked(item.hash);
+  for (size_t i = 0; i < batch_.items.size(); ++i) give_up_locked(batch_.items[i].kind, batch_.keys[i]);
   broken_until_ = clock_.now() + kBrokenFor;
   batch_ = Batch();
 }
