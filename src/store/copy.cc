@@ -23,18 +23,19 @@ constexpr std::string_view kSourceMoved =
 struct CopyPlan {
   std::vector<std::pair<std::string, std::string>> source;  // keys and values of the view that it was made of
   std::string bucket, key, owner;
-  std::optional<std::string> placement;  // of the destination
+  std::optional<std::string> placement;          // of the destination
+  std::shared_ptr<const PlacementClass> placed;  // and what its policy said, if the streams are shared
   Conditions conditions;
   VersionRecord version;
   bool shares = false;  // else the version has no slices yet: they are sealed anew
 };
 
-Result<void> build_copy(const CopyPlan& plan, const index::View& view, ObjectInfo& made,
+Result<void> build_copy(const Env& env, const CopyPlan& plan, const index::View& view, ObjectInfo& made,
                         std::vector<index::Mutation>& out) {
   VersionRecord version = plan.version;
   ASSIGN_OR_RETURN(VersionEdit edit,
                    VersionEdit::begin(view, plan.bucket, plan.owner, version.info.modified_ms));
-  RETURN_IF_ERROR(check_placed(view, plan.bucket, plan.placement));
+  RETURN_IF_ERROR(check_placed(env, view, plan.bucket, plan.placement, *plan.placed));
   for (const auto& [place, bytes] : plan.source) {
     ASSIGN_OR_RETURN(std::optional<std::string> now, view.get(place));
     if (now != bytes)
@@ -81,6 +82,7 @@ Result<bool> share_streams(Env& env, const index::Snapshot& view, const CopyRequ
   ASSIGN_OR_RETURN(std::shared_ptr<const PlacementClass> placed, bucket_class(env, to));
   for (const Slice& slice : source.slices)
     if (!lies_as(slice, *placed)) return false;
+  plan.placed = placed;
   auto scope_of_next = [&] {
     return KeyScope{to.info.owner, request.bucket, version.version_id,
                     static_cast<uint32_t>(version.slices.size())};
@@ -164,9 +166,9 @@ Result<std::shared_ptr<const CopyPlan>> plan_copy(Env& env, const CopyRequest& r
 io::Task<Result<ObjectInfo>> commit_shared(Env& env, std::shared_ptr<const CopyPlan> plan) {
   auto made = std::make_shared<ObjectInfo>();
   index::Intent intent;
-  intent.build = [plan, made](const index::View& view, const std::vector<index::SmallLocation>&,
-                              std::vector<index::Mutation>& out) {
-    return build_copy(*plan, view, *made, out);
+  intent.build = [&env, plan, made](const index::View& view, const std::vector<index::SmallLocation>&,
+                                    std::vector<index::Mutation>& out) {
+    return build_copy(env, *plan, view, *made, out);
   };
   Result<index::CommitPosition> committed = co_await env.committer.commit(std::move(intent));
   if (!committed) co_return fail(committed.error());

@@ -71,8 +71,9 @@ Result<std::shared_ptr<const PlacementClass>> bucket_class(const Env& env, const
 std::optional<std::string> placement_document(const Bucket& bucket);
 // Within build(): the bucket is placed still as it was when its bodies' class was asked for. unavailable (ServiceUnavailable): it was placed anew,
 // or made again, while a body was sealed for where it lay then; sent again, it goes where it belongs.
-Result<void> check_placed(const index::View& view, const std::string& bucket,
-                          const std::optional<std::string>& document);
+// The same if its policy says otherwise now than `placed`, or (denied, PlacementRefused) is gone: the configuration was read again in between.
+Result<void> check_placed(const Env& env, const index::View& view, const std::string& bucket,
+                          const std::optional<std::string>& document, const PlacementClass& placed);
 // Everything of the stream lies as it would if it were written in this class.
 bool lies_as(const Slice& slice, const PlacementClass& placed);
 

@@ -13,18 +13,19 @@ namespace {
 // Everything build() needs; immutable once made, so that build() may run again.
 struct PartPlan {
   std::string bucket, owner, upload_place;
-  std::optional<std::string> placement;  // the bucket's, when the body was begun
+  std::optional<std::string> placement;          // the bucket's, when the body was begun
+  std::shared_ptr<const PlacementClass> placed;  // and what its policy said then
   UploadId id{};
   uint32_t number = 0;
   PartRecord part;  // of a small body without its locations, which only the record's builder knows
 };
 
-Result<void> build_part(const PartPlan& plan, const index::View& view,
+Result<void> build_part(const Env& env, const PartPlan& plan, const index::View& view,
                         const std::vector<index::SmallLocation>& locations,
                         std::vector<index::Mutation>& out) {
   ASSIGN_OR_RETURN(VersionEdit edit,
                    VersionEdit::begin(view, plan.bucket, plan.owner, plan.part.modified_ms));
-  RETURN_IF_ERROR(check_placed(view, plan.bucket, plan.placement));
+  RETURN_IF_ERROR(check_placed(env, view, plan.bucket, plan.placement, *plan.placed));
   ASSIGN_OR_RETURN(std::optional<std::string> upload, view.get(plan.upload_place));
   if (!upload) return no_such_upload();
   std::string set_place = part_set_key(plan.id), place = part_key(plan.id, plan.number);
@@ -93,7 +94,7 @@ io::Task<Result<PartInfo>> put_part(Env& env, PartRequest request, BodySource& b
 
   SummingBody summing(body, upload.checksum);
   BodySource& source = upload.checksum == Checksum::Kind::none ? body : summing;
-  Upload stream(env, source, request.length, std::move(placed));
+  Upload stream(env, source, request.length, placed);
   Result<void> uploaded = co_await stream.run();
   Result<Checksum> checksum = uploaded ? checksum_of(upload, source) : fail(uploaded.error());
   if (!checksum) {
@@ -105,6 +106,7 @@ io::Task<Result<PartInfo>> put_part(Env& env, PartRequest request, BodySource& b
   plan->bucket = request.bucket;
   plan->owner = bucket->info.owner;
   plan->placement = placement_document(*bucket);
+  plan->placed = std::move(placed);
   plan->id = *parse_upload_id(request.upload);
   plan->upload_place = upload_key(request.bucket, request.key, plan->id);
   plan->number = request.number;
@@ -124,9 +126,11 @@ io::Task<Result<PartInfo>> put_part(Env& env, PartRequest request, BodySource& b
 
   PartInfo info = part_info(request.number, part);
   index::Intent intent;
-  intent.build = [plan = std::shared_ptr<const PartPlan>(std::move(plan))](
+  intent.build = [&env, plan = std::shared_ptr<const PartPlan>(std::move(plan))](
                      const index::View& view, const std::vector<index::SmallLocation>& locations,
-                     std::vector<index::Mutation>& out) { return build_part(*plan, view, locations, out); };
+                     std::vector<index::Mutation>& out) {
+    return build_part(env, *plan, view, locations, out);
+  };
   CO_RETURN_IF_ERROR(co_await commit_body(env, stream, std::move(intent), info.modified_ms));
   co_return info;
 }

@@ -133,25 +133,43 @@ std::optional<std::string> placement_document(const Bucket& bucket) {
   return document->second;
 }
 
-Result<void> check_placed(const index::View& view, const std::string& bucket,
-                          const std::optional<std::string>& document) {
-  ASSIGN_OR_RETURN(std::optional<std::string> now, view.get(config_key(bucket, kPlacementDocument)));
-  if (now) {
-    ASSIGN_OR_RETURN(*now, decode_config(*now));
-  }
-  if (now == document) return {};
-  return fail(Code::unavailable, "the bucket was placed elsewhere while this was written; send it again",
-              "ServiceUnavailable");
-}
+namespace {
 
-Result<std::shared_ptr<const PlacementClass>> bucket_class(const Env& env, const Bucket& bucket) {
+Result<std::shared_ptr<const PlacementClass>> class_of(const Env& env,
+                                                       const std::optional<std::string>& document) {
   std::shared_ptr<const Placements> all = env.placements.get();
   BucketPlacement asked;
-  if (std::optional<std::string> document = placement_document(bucket)) {
+  if (document) {
     ASSIGN_OR_RETURN(asked, decode_bucket_placement(*document));
   }
   ASSIGN_OR_RETURN(const PlacementClass* found, all->resolve(asked));
   return std::shared_ptr<const PlacementClass>(std::move(all), found);
+}
+
+bool takes(const PlacementClass& now, const PlacementClass& sealed_for) {
+  return now.homes == sealed_for.homes && now.coder.code() == sealed_for.coder.code() &&
+         (now.in_commits || !sealed_for.in_commits);
+}
+
+}  // namespace
+
+Result<void> check_placed(const Env& env, const index::View& view, const std::string& bucket,
+                          const std::optional<std::string>& document, const PlacementClass& placed) {
+  ASSIGN_OR_RETURN(std::optional<std::string> now, view.get(config_key(bucket, kPlacementDocument)));
+  if (now) {
+    ASSIGN_OR_RETURN(*now, decode_config(*now));
+  }
+  if (now != document)
+    return fail(Code::unavailable, "the bucket was placed elsewhere while this was written; send it again",
+                "ServiceUnavailable");
+  ASSIGN_OR_RETURN(std::shared_ptr<const PlacementClass> asked, class_of(env, document));
+  if (takes(*asked, placed)) return {};
+  return fail(Code::unavailable, "the policy of the bucket changed while this was written; send it again",
+              "ServiceUnavailable");
+}
+
+Result<std::shared_ptr<const PlacementClass>> bucket_class(const Env& env, const Bucket& bucket) {
+  return class_of(env, placement_document(bucket));
 }
 
 bool lies_as(const Slice& slice, const PlacementClass& placed) {

@@ -234,6 +234,11 @@ io::Task<void> place(StoreRig* rig, std::string policy) {
   EXPECT_EQ(code_of(placed), "ok");
 }
 
+io::Task<void> configure(StoreRig* rig, std::shared_ptr<const Placements> next) {
+  rig->store->use_placements(std::move(next));
+  co_return;
+}
+
 // What was begun for one class is not acknowledged in a bucket that has got another meanwhile: it is to be sent again.
 PLACED_TEST(PlacedBodies, ThatWereUnderWayWhenTheirBucketWasPlacedAnewAreSentAgain) {
   for (size_t size : {100u, 400'000u}) {
@@ -269,6 +274,50 @@ PLACED_TEST(PlacedBodies, ThatWereUnderWayWhenTheirBucketWasPlacedAnewAreSentAga
   rig.clock.wall_ms += kDayMs + 1;
   CO_ASSERT_TRUE(co_await rig.collect());
   EXPECT_TRUE(co_await rig.only_what_is_referenced());
+}
+
+// The same where not the bucket is placed anew, but the policy that it follows is configured anew.
+PLACED_TEST(PlacedBodies, ThatWereUnderWayWhenTheirPolicyChangedAreSentAgain) {
+  PlacementChoice elsewhere = kFew;
+  elsewhere.homes = {0, 1, 3, 4};
+  std::vector<std::shared_ptr<const Placements>> both;
+  for (const PlacementChoice& few : {kFew, elsewhere}) {
+    auto made = Placements::make(rig.placement, {6, 3}, rig.journal_options.ack, {few, kMost});
+    CO_ASSERT_TRUE(made);
+    both.push_back(*made);
+  }
+  auto use = [&rig](std::shared_ptr<const Placements> next) -> std::function<io::Task<void>()> {
+    return [&rig, next = std::move(next)] { return configure(&rig, next); };
+  };
+  for (size_t size : {100u, 400'000u}) {
+    for (size_t next : {1u, 0u}) {
+      HalfWay body(pattern(size, 1), use(both[next]));
+      PutRequest request;
+      request.bucket = "few";
+      request.key = "o";
+      request.length = size;
+      Result<ObjectInfo> put = co_await rig.store->put(request, body);
+      EXPECT_EQ(code_of(put), "ServiceUnavailable") << size << next;
+    }
+  }
+  CreateUpload begin;
+  begin.bucket = "few";
+  begin.key = "parts";
+  Result<UploadInfo> upload = co_await rig.store->create_upload(std::move(begin));
+  CO_ASSERT_TRUE(upload);
+  HalfWay body(pattern(400'000, 1), use(both[1]));
+  PartRequest request{"few", "parts", upload->id, 1, std::nullopt, nullptr};
+  Result<PartInfo> part = co_await rig.store->put_part(request, body);
+  EXPECT_EQ(code_of(part), "ServiceUnavailable");
+  // What is read again without a change disturbs nobody.
+  auto same = Placements::make(rig.placement, {6, 3}, rig.journal_options.ack, {elsewhere, kMost});
+  CO_ASSERT_TRUE(same);
+  HalfWay again(pattern(400'000, 1), use(*same));
+  part = co_await rig.store->put_part(request, again);
+  EXPECT_EQ(code_of(part), "ok");
+  co_await rig.fanout->drain();
+  EXPECT_EQ(live_refs(rig).size(), 4u);
+  for (const extent::ExtentRef& ref : live_refs(rig)) EXPECT_EQ(islands_with(rig, ref), 0b011011u);
 }
 
 io::Task<Result<PartInfo>> copy_part(CollectorRig& rig, std::string from, UploadInfo to, uint32_t number) {

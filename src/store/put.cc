@@ -12,18 +12,19 @@ namespace {
 // Everything build() needs; immutable once made, so that build() may run again.
 struct Plan {
   std::string bucket, key, owner;
-  std::optional<std::string> placement;  // the bucket's, when the body was begun
+  std::optional<std::string> placement;          // the bucket's, when the body was begun
+  std::shared_ptr<const PlacementClass> placed;  // and what its policy said then
   Conditions conditions;
   VersionRecord version;  // of a small body without its locations, which only the record's builder knows
 };
 
-Result<void> build_put(const Plan& plan, const index::View& view,
+Result<void> build_put(const Env& env, const Plan& plan, const index::View& view,
                        const std::vector<index::SmallLocation>& locations, ObjectInfo& made,
                        std::vector<index::Mutation>& out) {
   VersionRecord version = plan.version;
   ASSIGN_OR_RETURN(VersionEdit edit,
                    VersionEdit::begin(view, plan.bucket, plan.owner, version.info.modified_ms));
-  RETURN_IF_ERROR(check_placed(view, plan.bucket, plan.placement));
+  RETURN_IF_ERROR(check_placed(env, view, plan.bucket, plan.placement, *plan.placed));
   RETURN_IF_ERROR(edit.check_conditions(plan.key, plan.conditions));
   if (!locations.empty()) version.slices.front().storage.small = locations;
   for (const Slice& slice : version.slices) edit.references().create(slice);
@@ -66,7 +67,7 @@ io::Task<Result<ObjectInfo>> put_object(Env& env, PutRequest request, BodySource
   CO_ASSIGN_OR_RETURN(std::shared_ptr<const PlacementClass> placed, bucket_class(env, *bucket));
   CO_RETURN_IF_ERROR(co_await check_early(env, request, *bucket));
 
-  Upload upload(env, body, request.length, std::move(placed));
+  Upload upload(env, body, request.length, placed);
   Result<void> uploaded = co_await upload.run();
   if (!uploaded) {
     give_up_body(env, upload);
@@ -98,6 +99,7 @@ io::Task<Result<ObjectInfo>> put_object(Env& env, PutRequest request, BodySource
   plan->key = std::move(request.key);
   plan->owner = bucket->info.owner;
   plan->placement = placement_document(*bucket);
+  plan->placed = std::move(placed);
   plan->conditions = std::move(request.conditions);
 
   // From here on nothing the client does can stop the commit: this coroutine awaits it to the end.
@@ -105,10 +107,10 @@ io::Task<Result<ObjectInfo>> put_object(Env& env, PutRequest request, BodySource
   auto made = std::make_shared<ObjectInfo>();
   const UnixMs now_ms = version.info.modified_ms;
   index::Intent intent;
-  intent.build = [plan = std::shared_ptr<const Plan>(std::move(plan)), made](
+  intent.build = [&env, plan = std::shared_ptr<const Plan>(std::move(plan)), made](
                      const index::View& view, const std::vector<index::SmallLocation>& locations,
                      std::vector<index::Mutation>& out) {
-    return build_put(*plan, view, locations, *made, out);
+    return build_put(env, *plan, view, locations, *made, out);
   };
   CO_RETURN_IF_ERROR(co_await commit_body(env, upload, std::move(intent), now_ms));
   if (request.customer_key) made->encryption.name = request.customer_key->md5;
