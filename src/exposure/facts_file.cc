@@ -69,6 +69,16 @@ bool is_facts_key(std::string_view table, std::string_view key) {
   return (table == "island" && (key == "region" || key == "reach")) || (table == "owner" && key == "home");
 }
 
+bool is_printable(std::string_view text) {
+  return std::ranges::all_of(text, [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7f; });
+}
+
+Result<void> free_text(TomlTable& t, std::string_view key, std::string& out, bool required) {
+  RETURN_IF_ERROR(t.text(key, out, required));
+  if (is_printable(out)) return {};
+  return t.error(*t.take(key), fmt::format("`{}` holds a control character", key));
+}
+
 bool is_party_id(std::string_view id) {
   auto fits = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||

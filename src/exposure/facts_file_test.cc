@@ -122,6 +122,28 @@ TEST(FactsFile, TakesTwoParentsOfOneCompany) {
   EXPECT_THAT(said(file->facts.islands[0]), Contains("CN parent both Declared"));
 }
 
+// Two laws by which a state reaches the same people are two facts, and a source may say more of a reach elsewhere.
+TEST(FactsFile, TakesAReachFromSeveralSources) {
+  const std::string staff =
+      R"({ state = "US", cap = "read", basis = "staff", level = "Declared", source = "one law", date = 2026-01-31 })";
+  auto other = [&](const std::string& what, const std::string& by) {
+    std::string out = staff;
+    return out.replace(out.find(what), what.size(), by);
+  };
+  for (const std::string& second :
+       {other("one law", "another law"), other("2026", "2025"), other("read", "both")}) {
+    auto file = facts(with_reach(staff + ", " + second));
+    ASSERT_TRUE(file) << file.error().message;
+    EXPECT_EQ(file->facts.islands[0].edges.size(), 5u) << second;
+  }
+  auto twice = facts(with_reach(staff + ", " + staff));
+  ASSERT_TRUE(twice) << twice.error().message;
+  EXPECT_EQ(twice->facts.islands[0].edges.size(), 4u);
+  auto levels = facts(with_reach(staff + ", " + other("Declared", "Measured")));
+  ASSERT_FALSE(levels);
+  EXPECT_THAT(levels.error().message, HasSubstr("contradiction: the reach of US by staff"));
+}
+
 TEST(FactsFile, DropsTheKeysWithoutHolders) {
   auto file = facts("[keys]\nthreshold = 2\n");
   ASSERT_TRUE(file) << file.error().message;
@@ -166,6 +188,8 @@ TEST(FactsFile, NamesWhatIsWrongAndWhere) {
       {reach("\"US\"", "\"XX\""), "7:", "\"XX\" is not a state"},
       {reach("\"cut\"", "\"steal\""), "7:", "read, cut and both"},
       {reach("\"sanctions\"", "\"mood\""), "7:", "`basis` must be one of"},
+      {reach("a law", "a\\u001b[2Jlaw"), "7:", "`source` holds a control character"},
+      {"[[island]]\nid = \"a\"\nprovider = \"a\\nb\"\n", "3:12", "`provider` holds a control character"},
       {reach("basis = \"sanctions\", ", ""), "7:10", "needs the key `basis`"},
       {reach("\"Measured\"", "\"Certain\""), "7:", "Proved, Measured"},
       {reach(", date = 2026-01-31", ""), "7:10", "needs the key `date`"},

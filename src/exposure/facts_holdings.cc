@@ -35,10 +35,10 @@ Result<void> FactsLoader::holdings(TomlTable& root) {
 }
 
 Result<void> FactsLoader::holding(TomlTable& t, Holding& out) const {
-  RETURN_IF_ERROR(t.text("bucket", out.bucket, true));
+  RETURN_IF_ERROR(free_text(t, "bucket", out.bucket, true));
   if (out.bucket.size() > kBucketMax)
     return t.error(*t.take("bucket"), fmt::format("`bucket` has at most {} bytes", kBucketMax));
-  RETURN_IF_ERROR(t.text("class", out.data_class));
+  RETURN_IF_ERROR(free_text(t, "class", out.data_class));
   RETURN_IF_ERROR(t.text("policy", out.policy, true));
   const auto placing = std::ranges::find(out_.facts.placings, out.policy, &Placing::policy);
   if (placing == out_.facts.placings.end())

@@ -111,6 +111,9 @@ class FactsLoader {
   FactsFile out_;
 };
 
+// Words of any kind, which reports print as they are: without control characters, that a terminal would obey.
+Result<void> free_text(TomlTable& t, std::string_view key, std::string& out, bool required = false);
+bool is_printable(std::string_view text);
 // 1..63 of letters, digits, "-", "." and "_".
 bool is_party_id(std::string_view id);
 

@@ -133,8 +133,8 @@ Result<void> FactsLoader::party(TomlTable& t, std::string_view kind, Need need, 
 }
 
 Result<void> FactsLoader::provider_of(TomlTable& t, Party& out) {
-  RETURN_IF_ERROR(t.text("provider", out.provider));
-  RETURN_IF_ERROR(t.text("region", out.region));
+  RETURN_IF_ERROR(free_text(t, "provider", out.provider));
+  RETURN_IF_ERROR(free_text(t, "region", out.region));
   if (out.provider.size() > 63)
     return t.error(*t.take("provider"), "`provider` is longer than 63 characters");
   if (const ProviderFact* known = world_->provider(out.provider)) out.provider = known->id;
@@ -172,7 +172,7 @@ Result<Edge> FactsLoader::reach_entry(TomlTable& t, std::string_view kind, const
   if (!has_level) edge.level = Level::assumed;
   if (!has_level) assume("level", "Assumed");
   if (!has_cap) assume("cap", "both");
-  RETURN_IF_ERROR(t.text("source", edge.source));
+  RETURN_IF_ERROR(free_text(t, "source", edge.source));
   if (edge.source.empty() && edge.level != Level::assumed)
     return t.error(fmt::format("a reach that is {} needs the key `source`: where that is written",
                                to_string(edge.level)));
@@ -184,7 +184,9 @@ Result<Edge> FactsLoader::reach_entry(TomlTable& t, std::string_view kind, const
   return edge;
 }
 
-// Adds one reach to those said before; what says the same again is dropped, what says otherwise is an error.
+// Adds one reach to those said before. A state may reach a party by one basis for several reasons, each with its source: two laws are two facts. One
+// source that gives the same reach two levels on one day is a contradiction, and so is a reach said with a source and without; what says the same
+// again is dropped.
 Result<void> FactsLoader::add_reach(TomlTable& t, const TomlValue& at, Edge edge, std::vector<Edge>& said) {
   for (const Edge& other : said) {
     if (other.basis != edge.basis) continue;
@@ -194,9 +196,12 @@ Result<void> FactsLoader::add_reach(TomlTable& t, const TomlValue& at, Edge edge
                                      edge.state, other.state, other.where));
     }
     if ((static_cast<int>(other.cap) & static_cast<int>(edge.cap)) == 0) continue;
-    bool same = other.cap == edge.cap && other.level == edge.level && other.source == edge.source &&
-                other.date == edge.date;
-    if (same) return {};
+    const bool one_source = other.source == edge.source && other.date == edge.date;
+    if (one_source && other.level == edge.level) {
+      if (other.cap == edge.cap) return {};
+      continue;
+    }
+    if (!one_source && !other.source.empty() && !edge.source.empty()) continue;
     return t.error(at, fmt::format("contradiction: the reach of {} by {} is said with other words at {}",
                                    edge.state, to_string(edge.basis), other.where));
   }

@@ -23,8 +23,7 @@ bool is_bloc_id(std::string_view id) {
 
 bool is_policy_name(std::string_view name, bool config) {
   if (!config) {
-    auto printable = [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7f; };
-    return !name.empty() && name.size() <= 63 && std::ranges::all_of(name, printable);
+    return !name.empty() && name.size() <= 63 && is_printable(name);
   }
   auto fits = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.'; };
   return !name.empty() && name.size() <= 63 && std::ranges::all_of(name, fits);
