@@ -6,6 +6,18 @@
 namespace archipel::edge {
 namespace {
 
+constexpr size_t kPageBytesMax = 64u << 10;
+
+// To the end of a short page: an end of the connection in the middle of it would fill the origin's log with errors.
+io::Task<void> read_away(http::Client& client, Deadline deadline) {
+  Buffer scratch(8u << 10);
+  for (size_t all = 0; all < kPageBytesMax;) {
+    auto got = co_await client.read_body(scratch.span(), deadline);
+    if (!got || *got == 0) co_return;
+    all += *got;
+  }
+}
+
 io::Task<Result<void>> check_once(BalanceCore& core, size_t origin, Deadline deadline) {
   const OriginAddress& address = core.policy.origins[origin];
   const HealthPolicy& policy = core.policy.health;
@@ -34,6 +46,7 @@ io::Task<Result<void>> check_once(BalanceCore& core, size_t origin, Deadline dea
     } else if (!head->interim()) {
       if (head->status < policy.status_min || head->status > policy.status_max)
         verdict = fail(Code::unavailable, "the check was answered with " + std::to_string(head->status));
+      co_await read_away(*client, deadline);
       break;
     }
   }

@@ -137,13 +137,13 @@ Result<void> Node::read_token(const std::string& path) {
 
 Result<void> Node::apply(const Config& config) {
   auto fresh = std::make_shared<Snapshot>();
-  fresh->proxy = std::make_shared<ProxyPolicy>(ProxyPolicy{config.name, config.trust, config.peers.token});
+  fresh->proxy = std::make_shared<ProxyPolicy>(
+      ProxyPolicy{config.name, config.trust, loop_name(config.peers.token, config.name), config.peers.token});
   const BalanceParts balancing{parts_.loops, parts_.connector, parts_.clock, parts_.random, background_};
-  if (newest_ != nullptr && newest_->peers != nullptr && newest_->peers->policy() == config.peers &&
-      newest_->proxy->name == config.name)
+  if (newest_ != nullptr && newest_->peers != nullptr && newest_->peers->policy() == config.peers)
     fresh->peers = newest_->peers;
   else if (config.peers.used())
-    fresh->peers = std::make_shared<Peers>(config.peers, config.name, balancing,
+    fresh->peers = std::make_shared<Peers>(config.peers, fresh->proxy->loop_name, balancing,
                                            newest_ == nullptr ? nullptr : newest_->peers.get());
   if (!config.geo_database.empty()) {
     ASSIGN_OR_RETURN(fresh->geo, open_geo(config.geo_database));
@@ -242,7 +242,7 @@ io::Task<void> Node::handle(Node* node, Core* core, http::Exchange& exchange) {
   account.began_ms = node->parts_.clock.unix_ms();
   // Held: a reload may replace it while this request is under way.
   const std::shared_ptr<const Snapshot> snapshot = core->snapshot;
-  if (snapshot->peers != nullptr && request.target == kPeerPath) {
+  if (request.target == kPeerPath && !snapshot->proxy->peer_token.empty()) {
     const bool ready = node->ready_;
     http::Page answer = page(ready ? 204 : 503, "this edge is draining");
     if (ready) answer.body.clear();
@@ -252,7 +252,7 @@ io::Task<void> Node::handle(Node* node, Core* core, http::Exchange& exchange) {
   const std::shared_ptr<const PolicySite>* found = snapshot->sites.find(request.headers.get("host"));
   // TRACE would show a script what the edge adds to a request; CONNECT would make the edge a proxy to anywhere.
   const bool refused = request.method == "TRACE" || request.method == "CONNECT";
-  const bool loops = times_in_loop(request.headers, snapshot->proxy->name) >= kHopsMax;
+  const bool loops = times_in_loop(request.headers, snapshot->proxy->loop_name) >= kHopsMax;
   if (found == nullptr || refused || loops) {
     if (found == nullptr && !refused) unknown_hosts.add();
     http::Page answer = refused ? page(405, "this method is not passed on")

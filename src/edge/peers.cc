@@ -18,7 +18,7 @@ OriginPolicy pool_of(const std::vector<OriginAddress>& edges, const PeerPolicy& 
   out.health.status_min = out.health.status_max = 204;
   out.health.interval = policy.interval;
   out.health.timeout = std::max<Duration>(policy.interval, std::chrono::milliseconds(500));
-  out.health.fall = 1;
+  out.health.rise = out.health.fall = 1;
   out.health.outliers = false;
   // An edge answers for its origins: a 5xx is theirs.
   out.health.failures = 0;
@@ -52,6 +52,12 @@ void each_member(const http::Headers& headers, std::string_view field, F use) {
 }
 
 }  // namespace
+
+std::string loop_name(std::string_view token, const std::string& name) {
+  if (token.empty()) return name;
+  const crypto::Digest32 digest = crypto::sha256(as_bytes("archipel cdn-loop " + std::string(token)));
+  return "archipel-" + hex(ByteView(digest).first(6));
+}
 
 int times_in_loop(const http::Headers& headers, std::string_view name) {
   int count = 0;

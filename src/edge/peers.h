@@ -27,6 +27,8 @@ inline constexpr std::string_view kPeerPath =
     "/.archipel/peer";              // answered 204 by an edge that serves, 503 by one that drains
 inline constexpr int kHopsMax = 3;  // edges of ours that a request may have passed
 
+// What CDN-Loop calls the edges that share a token; without one, `name`.
+std::string loop_name(std::string_view token, const std::string& name);
 // How often `name` stands in the CDN-Loop fields of a request.
 int times_in_loop(const http::Headers& headers, std::string_view name);
 // Adds it.

@@ -167,7 +167,7 @@ FetchRequest PolicySite::origin_request(const http::Request& request) const {
   out.headers.add("x-forwarded-proto", proto);
   if (!forwarded_host.empty()) out.headers.add("x-forwarded-host", forwarded_host);
   for (const HeaderEdit& edit : policy_.headers.request_set) out.headers.set(edit.name, edit.value);
-  add_to_loop(out.headers, proxy_->name);
+  add_to_loop(out.headers, proxy_->loop_name);
   return out;
 }
 

@@ -16,8 +16,9 @@ class Peers;
 
 // What is the same for all sites of a node.
 struct ProxyPolicy {
-  std::string name = "archipel";    // in Via
-  std::vector<AddressRange> trust;  // peers whose X-Forwarded-* are believed
+  std::string name = "archipel";       // in Via
+  std::vector<AddressRange> trust;     // peers whose X-Forwarded-* are believed
+  std::string loop_name = "archipel";  // in CDN-Loop: the same for all edges that know each other
   std::string peer_token = {};  // of requests of other edges (peers.h), believed too; empty: there are none
 };
 
