@@ -57,6 +57,9 @@ struct CacheStats {
   bool disk_writable = false;
 };
 
+// As /metrics shows them: archipel_edge_cache_….
+std::string metrics_text(const CacheStats& stats);
+
 class Cache {
  public:
   virtual ~Cache() = default;

@@ -270,6 +270,15 @@ TEST_F(CacheTest, ErasedEntryIsGoneWithItsSlices) {
   EXPECT_EQ(cache->stats().memory_bytes, 0u);
 }
 
+TEST_F(CacheTest, MetricsSayWhatIsStored) {
+  put(kText);
+  const std::string text = metrics_text(cache->stats());
+  EXPECT_NE(text.find("\narchipel_edge_cache_memory_entries 1\n"), std::string::npos) << text;
+  EXPECT_NE(
+      text.find("# TYPE archipel_edge_cache_disk_writable gauge\narchipel_edge_cache_disk_writable 0\n"),
+      std::string::npos);
+}
+
 // --- bounds
 
 struct SmallCacheTest : CacheTest {

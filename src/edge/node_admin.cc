@@ -292,7 +292,8 @@ std::string Node::metrics_text() const {
       fmt::format("archipel_edge_access_log_lines_total{{state=\"written\"}} {}\n", access_log_->written());
   log +=
       fmt::format("archipel_edge_access_log_lines_total{{state=\"dropped\"}} {}\n", access_log_->dropped());
-  return metrics::expose() + requests + ratios + bytes + origins + active + latencies + balance.text() + log;
+  return metrics::expose() + requests + ratios + bytes + origins + active + latencies + balance.text() +
+         edge::metrics_text(parts_.cache.stats()) + log;
 }
 
 io::Task<void> Node::handle_admin(Node* node, http::Exchange& exchange) {
