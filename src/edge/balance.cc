@@ -96,6 +96,8 @@ bool is_hedgeable(const FetchRequest& request) {
 }
 
 bool asks_for_retry(const BalanceCore& core, int status) {
+  // Where there is nobody else to ask, what the only origin says is the answer.
+  if (core.policy.origins.size() < 2) return false;
   return std::ranges::find(core.policy.retry.statuses, status) != core.policy.retry.statuses.end();
 }
 
