@@ -4,6 +4,7 @@
   - a module includes only itself and modules before it in ORDER (the order of CMakeLists.txt)
   - heavy library headers stay in .cc files; Boost only in src/io/*.cc
   - every header begins with #pragma once before its first #include
+  - a property's verdict is not dropped: rc::check() stands inside EXPECT_TRUE()
   - a source of more than 600 lines is a warning: it wants to be two
 
 Exit code 1 and one line per violation if there is any. `--self-test` proves on made-up trees that each rule can fail.
@@ -22,6 +23,7 @@ FORBIDDEN = {
     "crypto": {"io", "iam", "exposure"}, "io": {"iam", "exposure"}, "erasure": {"io", "crypto"},
 }
 HEAVY = re.compile(r"^(boost/|rocksdb/|openssl/|sodium|isa-l|toml\+\+/|CLI/|pugixml|simdjson|nghttp2/|ares\.h)")
+DROPPED_VERDICT = re.compile(r"^\s*rc::check\(")
 LINES_WARN = 600
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
@@ -54,6 +56,8 @@ def check_file(relative, text):
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip() == "#pragma once":
             seen_pragma = True
+        if DROPPED_VERDICT.match(line):
+            yield number, "rc::check() only returns its verdict: EXPECT_TRUE(rc::check(…)), or the test never fails"
         match = INCLUDE.match(line)
         if not match:
             continue
@@ -115,6 +119,8 @@ def self_test():
         ("base/a_test.cc", '#include "support/source_dir.h"\n', None),
         ("base/a_fixture.h", '#pragma once\n#include "support/co_assert.h"\n', None),
         ("base/a.cc", '#include "support/source_dir.h"\n', "is in no module"),
+        ("base/a_test.cc", '  rc::check("a property", [] {});\n', "never fails"),
+        ("base/a_test.cc", '  EXPECT_TRUE(rc::check("a property", [] {}));\n', None),
     ]
     failures = 0
     for path, text, expected in cases:

@@ -77,7 +77,7 @@ TEST(Coder, EveryErasurePatternOfEveryCodeGivesTheBytesBack) {
 }
 
 TEST(Coder, AnyLengthOrderAndAmountOfZeroCellsGivesTheBytesBack) {
-  rc::check([] {
+  EXPECT_TRUE(rc::check([] {
     Code code = kCodes[*rc::gen::inRange<size_t>(0, std::size(kCodes))];
     Coder coder(code);
     auto length =
@@ -99,7 +99,7 @@ TEST(Coder, AnyLengthOrderAndAmountOfZeroCellsGivesTheBytesBack) {
     Cells out(wanted.size(), std::vector<uint8_t>(length, 0xee));
     coder.reconstruct(have, at_hand, wanted, pointers(out), length);
     for (size_t i = 0; i < wanted.size(); ++i) RC_ASSERT(out[i] == cells[static_cast<size_t>(wanted[i])]);
-  });
+  }));
 }
 
 TEST(Coder, NullCellsCodeAsZeros) {

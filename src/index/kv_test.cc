@@ -159,7 +159,7 @@ TYPED_TEST(KvSuite, SkippingBackwardsIsRefused) {
 
 TYPED_TEST(KvSuite, BehavesLikeAMapOnRandomPrograms) {
   std::map<std::string, std::string> model;
-  rc::check([&] {
+  EXPECT_TRUE(rc::check([&] {
     std::vector<Mutation> batch;
     int size = *rc::gen::inRange(0, 20);
     for (int i = 0; i < size; ++i) {
@@ -176,7 +176,7 @@ TYPED_TEST(KvSuite, BehavesLikeAMapOnRandomPrograms) {
     RC_ASSERT(this->kv->write(batch).has_value());
     std::vector<std::pair<std::string, std::string>> want(model.begin(), model.end());
     RC_ASSERT(this->all() == want);
-  });
+  }));
 }
 
 TEST(RocksKv, KeepsItsContentsAcrossReopeningAndIsPrivate) {

@@ -33,7 +33,7 @@ void apply_to(std::map<std::string, std::string>& model, const std::vector<Mutat
 }
 
 TEST(LayeredView, ReadsAsIfEveryLayerHadBeenApplied) {
-  rc::check([] {
+  EXPECT_TRUE(rc::check([] {
     std::map<std::string, std::string> model;
     auto kv = make_map_kv();
     std::vector<Mutation> stored = random_mutations();
@@ -70,7 +70,7 @@ TEST(LayeredView, ReadsAsIfEveryLayerHadBeenApplied) {
          at != model.end() && (to.empty() || at->first < to) && want.size() < limit; ++at)
       want.push_back(*at);
     RC_ASSERT(seen == want);
-  });
+  }));
 }
 
 }  // namespace

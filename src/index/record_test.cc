@@ -114,7 +114,7 @@ TEST_F(RecordTest, OpenComesBackAsItWasWritten) {
 
 TEST_F(RecordTest, DecodersSurviveAnyBytes) {
   const std::string record = encode_record(sample(), 0);
-  rc::check([&] {
+  EXPECT_TRUE(rc::check([&] {
     std::string bytes = *rc::gen::container<std::string>(rc::gen::arbitrary<char>());
     (void)decode_record(as_bytes(bytes));
     (void)decode_open(as_bytes(bytes));
@@ -124,7 +124,7 @@ TEST_F(RecordTest, DecodersSurviveAnyBytes) {
       changed[*rc::gen::inRange<size_t>(0, changed.size())] = *rc::gen::arbitrary<char>();
     (void)decode_record(as_bytes(changed));
     (void)decode_record(as_bytes(changed.substr(0, *rc::gen::inRange<size_t>(0, changed.size()))));
-  });
+  }));
 }
 
 TEST_F(RecordTest, AnnouncedLengthsBeyondTheLimitsAreRefused) {
@@ -139,7 +139,7 @@ TEST_F(RecordTest, AnnouncedLengthsBeyondTheLimitsAreRefused) {
 // --- packing ---
 
 TEST(Pack, NoSegmentStraddlesCellsOrOverlaps) {
-  rc::check([] {
+  EXPECT_TRUE(rc::check([] {
     std::vector<uint32_t> sizes =
         *rc::gen::container<std::vector<uint32_t>>(rc::gen::inRange<uint32_t>(1, extent::kCellBytesMax + 1));
     Packing packing = pack({6, 3}, sizes);
@@ -152,7 +152,7 @@ TEST(Pack, NoSegmentStraddlesCellsOrOverlaps) {
     }
     RC_ASSERT(packing.geometry.length == end);
     if (!sizes.empty()) RC_ASSERT(extent::check_geometry(packing.geometry).has_value());
-  });
+  }));
 }
 
 TEST(Pack, SmallBatchIsSpreadOverAllDataShards) {

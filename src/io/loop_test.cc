@@ -180,7 +180,7 @@ TEST(Loop, SurvivesManyCancelledTimers) {
 
 // Timers against a sorted list: any mix of times and of cancellations, before and while they run.
 TEST(Loop, TimersMatchASortedListForAnyProgram) {
-  rc::check([] {
+  EXPECT_TRUE(rc::check([] {
     // Of each timer: when it is due, and which other one it cancels when it runs (negative: is itself cancelled before the start).
     auto numbers = *rc::gen::container<std::vector<std::pair<int, int>>>(
         rc::gen::pair(rc::gen::inRange(0, 20), rc::gen::inRange(-30, 200)));
@@ -218,7 +218,7 @@ TEST(Loop, TimersMatchASortedListForAnyProgram) {
       if (auto other = static_cast<size_t>(numbers[i].second); other < gone.size()) gone[other] = true;
     }
     RC_ASSERT(ran == expected);
-  });
+  }));
 }
 
 TEST(Loop, DropsCallbacksPostedAfterStop) {

@@ -299,7 +299,7 @@ TEST(Records, SurviveAnyBytes) {
   std::string good = encode(everything(large_slice(3u << 20, 15)));
   auto keys = crypto::Keyring::generate(*seeded_random(1));
   size_t survived = 0;  // a changed salt, say, is still a record
-  rc::check("changed records", [&] {
+  EXPECT_TRUE(rc::check("changed records", [&] {
     std::string bytes = good;
     int changes = *rc::gen::inRange(1, 4);
     for (int i = 0; i < changes; ++i)
@@ -311,14 +311,14 @@ TEST(Records, SurviveAnyBytes) {
     survived += decode_usage(bytes).has_value();
     survived += decode_config(bytes).has_value();
     survived += decode_account(bytes, "k", *keys).has_value();
-  });
+  }));
   for (size_t size = 0; size < good.size(); ++size)
     EXPECT_FALSE(decode_version(std::string_view(good).substr(0, size)));
   EXPECT_FALSE(decode_version(good + "x"));
 }
 
 TEST(Keys, SortObjectsByRawBytes) {
-  rc::check("order is kept", [](std::vector<uint8_t> a, std::vector<uint8_t> b) {
+  EXPECT_TRUE(rc::check("order is kept", [](std::vector<uint8_t> a, std::vector<uint8_t> b) {
     auto text = [](std::vector<uint8_t>& bytes) {
       for (uint8_t& byte : bytes) byte = byte == 0 ? 1 : byte;
       return std::string(bytes.begin(), bytes.end());
@@ -328,7 +328,7 @@ TEST(Keys, SortObjectsByRawBytes) {
     RC_ASSERT((x > y) == (object_key("bucket", x) >= after_object("bucket", y)));
     std::string place = object_key("bucket", x);
     if (!x.empty()) RC_ASSERT(object_key_of(place, objects_prefix("bucket").size()) == x);
-  });
+  }));
   EXPECT_LT(object_key("a", "z"), object_key("a-b", "a"));
   EXPECT_LT(object_key("a-b", "z"), object_key("b", "a"));
 }

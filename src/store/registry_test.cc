@@ -48,11 +48,11 @@ TEST(Registry, RecordsComeBackAndSortByExtent) {
   EXPECT_EQ(back->since_ms, 42);
   doomed.left = 1u << 6;  // there is no such shard
   EXPECT_FALSE(decode_doomed(encode(doomed)));
-  rc::check("order is kept", [](uint64_t e1, uint64_t c1, uint64_t e2, uint64_t c2) {
+  EXPECT_TRUE(rc::check("order is kept", [](uint64_t e1, uint64_t c1, uint64_t e2, uint64_t c2) {
     ExtentKey a{Kind::data, {e1, c1}}, b{Kind::data, {e2, c2}};
     RC_ASSERT((a < b) == (live_key(a) < live_key(b)));
     RC_ASSERT(extent_of(doomed_key(a)) == a);
-  });
+  }));
 }
 
 TEST(Registry, ProgressOfCollectionComesBack) {
@@ -68,7 +68,7 @@ TEST(Registry, ProgressOfCollectionComesBack) {
   ASSERT_TRUE(again);
   EXPECT_EQ(again->mark, commits.mark);
   EXPECT_EQ(again->marked_ms, 1234);
-  rc::check("no bytes crash a decoder", [&] {
+  EXPECT_TRUE(rc::check("no bytes crash a decoder", [&] {
     std::string bytes = *rc::gen::element<std::string>(encode(epoch), encode(commits), encode_time(5),
                                                        encode(doomed_now(ref_of(Kind::data, 1, 1, 9), 1)),
                                                        encode(LiveRecord{5, ref_of(Kind::section, 1, 1, 9)}));
@@ -79,7 +79,7 @@ TEST(Registry, ProgressOfCollectionComesBack) {
     (void)decode_time(bytes);
     (void)decode_live(bytes);
     (void)decode_doomed(bytes);
-  });
+  }));
 }
 
 // One build() after the other over one overlay, as in a batch.

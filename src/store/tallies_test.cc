@@ -142,7 +142,7 @@ TEST(Tallies, MoveWithWhatCompactionMoves) {
 }
 
 TEST(Tallies, RecordsSurviveTheirWayThroughBytes) {
-  rc::check("what is written is read", [] {
+  EXPECT_TRUE(rc::check("what is written is read", [] {
     Tallies tallies;
     const int count = *rc::gen::inRange(0, 4);
     for (int i = 0; i < count; ++i) {
@@ -158,7 +158,7 @@ TEST(Tallies, RecordsSurviveTheirWayThroughBytes) {
     RC_ASSERT(read->tallies == std::optional(tallies));
     for (size_t size = 0; size < bytes.size(); ++size)
       RC_ASSERT(!decode_usage(std::string_view(bytes).substr(0, size)).has_value());
-  });
+  }));
 }
 
 }  // namespace

@@ -179,6 +179,7 @@ Placed make_placed(uint64_t seed, erasure::Code journal) {
   while (placed.code.n > journal.n);
   std::vector<uint8_t> islands;
   for (int i = 0; i < journal.n; ++i) islands.push_back(static_cast<uint8_t>(i));
+  placed.homes.clear();
   for (int i = 0; i < placed.code.n; ++i) {
     const auto at = static_cast<std::ptrdiff_t>(dice.pick(islands.size()));
     placed.homes.push_back(islands[static_cast<size_t>(at)]);

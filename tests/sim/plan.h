@@ -73,7 +73,7 @@ std::string describe(const Happening& happening);
 // A second placement class beside the journal's, and the buckets that begin in it: some of the islands, in an order of their own.
 struct Placed {
   erasure::Code code{4, 2};
-  std::vector<uint8_t> homes;
+  std::vector<uint8_t> homes = {3, 2, 1, 0};
   bool in_commits = false;               // small bodies ride in the journal all the same
   std::array<bool, kBuckets> buckets{};  // a bucket that is made again may be placed the other way
 };
