@@ -21,7 +21,7 @@ struct CacheStatus {
     partial,    // stored, but not all bytes of it
   };
   Forward forward = Forward::none;
-  int forward_status = 0;      // of the origin, if it differs from what is sent; 0: left out
+  int forward_status = 0;           // of the origin, if it differs from what is sent; 0: left out
   std::optional<int64_t> ttl = {};  // seconds of freshness left; negative: stale
   bool stored = false;
   bool collapsed = false;

@@ -25,7 +25,7 @@ struct KeyPolicy {
   std::vector<std::string> ignored_names = {};  // with whole_query: left out (utm_source …)
   bool sort_query = false;
   std::vector<std::string> header_names = {};  // values that become part of the key
-  bool host = true;                       // false: all hosts of the site share
+  bool host = true;                            // false: all hosts of the site share
 };
 
 // "site\nscheme://host:port/target…": the target is keyed_target(). Limit: kKeyBytesMax (longer: empty, not cached).

@@ -223,23 +223,22 @@ void Node::tell(Core& core, const http::Request& request, const Account& account
   access_log_->append(core.index, record);
 }
 
+// No coroutine of its own: a hit has enough of them.
 io::Task<Served> Node::serve(Core& core, http::Exchange& exchange, std::shared_ptr<const PolicySite> site) {
-  std::string upgrade(passable_upgrade(exchange.request()));
-  if (!upgrade.empty() || core.front == nullptr) {
-    auto served = co_await pass_through(exchange, std::move(site), std::move(upgrade));
-    co_return served;
-  }
+  const http::Request& request = exchange.request();
+  std::string_view upgrade = passable_upgrade(request);
+  if (!upgrade.empty()) return pass_through(exchange, std::move(site), std::string(upgrade));
   std::string primary;
-  if (site->cache().enabled) primary = primary_key(site->name(), exchange.request(), site->cache().key);
-  auto served = co_await core.front->serve(exchange, std::move(site), std::move(primary));
-  co_return served;
+  if (site->cache().enabled) primary = primary_key(site->name(), request, site->cache().key);
+  return core.front->serve(exchange, std::move(site), std::move(primary));
 }
 
 io::Task<void> Node::handle(Node* node, Core* core, http::Exchange& exchange) {
   const http::Request& request = exchange.request();
   Account account;
-  account.began = node->parts_.clock.now();
-  account.began_ms = node->parts_.clock.unix_ms();
+  const bool logged = node->access_log_->on();
+  account.began = logged ? node->parts_.clock.now() : core->loop->now();
+  if (logged) account.began_ms = node->parts_.clock.unix_ms();
   // Held: a reload may replace it while this request is under way.
   const std::shared_ptr<const Snapshot> snapshot = core->snapshot;
   if (request.target == kPeerPath && !snapshot->proxy->peer_token.empty()) {
@@ -269,14 +268,14 @@ io::Task<void> Node::handle(Node* node, Core* core, http::Exchange& exchange) {
   account.site = policy.name;
   account.stats = site->stats().get();
   GateContext context;
-  if (needs_client(policy) || node->access_log_->on()) {
+  if (needs_client(policy) || logged) {
     context.client = client_of(request, snapshot->proxy->trust).value_or(IpAddress{});
     account.client = context.client.text();
   }
   context.geo = snapshot->geo.get();
   context.rates = node->rates_.get();
   context.now = account.began;
-  context.unix_ms = account.began_ms;
+  if (!policy.signed_.paths.empty()) context.unix_ms = node->parts_.clock.unix_ms();
   if (is_peer_token(request.headers.get(kPeerField), snapshot->proxy->peer_token)) {
     // The edge that the client asked has decided on the request already.
     ExchangeView view(exchange, std::nullopt, {}, std::nullopt);

@@ -17,8 +17,7 @@ io::Task<Result<void>> commit_body(Env& env, Upload& upload, index::Intent inten
     co_return fail(committed.error());
   }
   if (env.options.ledger)
-    for (const extent::ExtentRef& ref : upload.begun())
-      env.options.ledger->owe(ref, now_ms);
+    for (const extent::ExtentRef& ref : upload.begun()) env.options.ledger->owe(ref, now_ms);
   co_return Result<void>();
 }
 
