@@ -16,16 +16,16 @@ namespace {
 
 // Slices of a response that was replaced or erased are let go at once, up to this many; the rest leaves as nobody asks for it.
 constexpr uint32_t kSlicesErasedMax = 64;
-// Keys whose responses were too large for memory, remembered for the second time they come.
+// Keys that came once, remembered for the second time.
 constexpr size_t kSeenMax = size_t{1} << 20;
 constexpr size_t kSeenBytesEach = 16u << 10;  // of disk, as a guess of how many make sense
 // Responses too large for memory whose slices are on their way to the disk.
 constexpr size_t kAdmittedMax = 4096;
 
-// What is too large for memory goes to disk when it comes the second time.
-class LargeOnes {
+// What comes the second time goes to disk, if memory had lost it meanwhile, or never takes it: nobody else would tell that it is used again.
+class Newcomers {
  public:
-  explicit LargeOnes(uint64_t disk_bytes) : seen_(kSeenMax) {
+  explicit Newcomers(uint64_t disk_bytes) : seen_(kSeenMax) {
     seen_.set_capacity(static_cast<size_t>(std::max<uint64_t>(disk_bytes / kSeenBytesEach, 1024)));
   }
   bool seen_before(const Key& key) {
@@ -73,7 +73,7 @@ class CacheImpl final : public Cache, public ReuseSink, public std::enable_share
         disk_(std::move(disk.tier)),
         journal_(disk_ != nullptr ? make_purge_journal(std::move(disk.log), workers) : nullptr),
         memory_(config.memory_bytes, *book_, clock, disk_ != nullptr ? this : nullptr),
-        large_(config.disk_bytes) {}
+        newcomers_(config.disk_bytes) {}
 
   Key key_of(std::string_view text) const override { return hash_key(secret_, text); }
   uint64_t new_id() override { return next_id_.fetch_add(1, std::memory_order_relaxed); }
@@ -152,7 +152,7 @@ class CacheImpl final : public Cache, public ReuseSink, public std::enable_share
   void put_slice(SliceRef slice) override {
     const Key key = slice_key(slice->entry, slice->index);
     const bool to_disk =
-        disk_ != nullptr && !memory_.admits(slice->bytes.capacity()) && large_.admitted(slice->entry);
+        disk_ != nullptr && !memory_.admits(slice->bytes.capacity()) && newcomers_.admitted(slice->entry);
     if (to_disk) disk_->write_slice(key, slice);
     memory_.put_slice(key, std::move(slice), false);
   }
@@ -233,13 +233,15 @@ class CacheImpl final : public Cache, public ReuseSink, public std::enable_share
 
   // What the disk has of this key is of another response now. Whether it has this one.
   bool put_on_disk(const Key& key, const EntryRef& entry, const SliceRef& first, uint64_t since, bool soft) {
-    if (memory_.id_of(key) == entry->id) return false;  // memory knows
+    const auto held = memory_.id_of(key);
+    if (held == entry->id) return false;  // memory knows
     const bool had = disk_->erase(key);
     if (soft) return false;
     const bool too_large = (first != nullptr && !memory_.admits(first->bytes.capacity())) ||
                            (!of_one_slice(*entry) && !memory_.admits(kSliceBytes));
-    if (!had && !(too_large && large_.seen_before(key))) return false;
-    if (too_large) large_.admit(entry->id);
+    const bool again = (too_large || !held) && newcomers_.seen_before(key);
+    if (!had && !again) return false;
+    if (too_large) newcomers_.admit(entry->id);
     return disk_->write_entry(key, entry, first, since);
   }
 
@@ -341,7 +343,7 @@ class CacheImpl final : public Cache, public ReuseSink, public std::enable_share
   const std::shared_ptr<DiskTier> disk_;  // null: none
   const std::shared_ptr<PurgeJournal> journal_;
   MemoryTier memory_;
-  LargeOnes large_;
+  Newcomers newcomers_;
   std::atomic<bool> sweeping_{false};
 };
 

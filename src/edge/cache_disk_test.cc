@@ -189,6 +189,24 @@ TEST_F(CacheDisk, WhatIsTooLargeForMemoryGoesToDiskTheSecondTime) {
   for (uint32_t i = 0; i < 2; ++i) EXPECT_NE(find_slice(found.entry, i), nullptr) << i;
 }
 
+// A round over more than memory holds never finds anything there: without this nothing of it would ever reach the disk.
+TEST_F(CacheDisk, WhatMemoryLostGoesToDiskWhenItIsFetchedAgain) {
+  config.memory_bytes = 4u << 20;
+  restart();
+  const std::string body_of_one(30 << 10, 'x');
+  for (int round = 0; round < 2; ++round) {
+    for (size_t i = 0; i < 400; ++i) {
+      EXPECT_EQ(hot(text(i)).entry, nullptr);
+      put(text(i), body_of_one);
+      if (i % 50 == 0) cache->close();
+    }
+  }
+  restart();
+  size_t there = 0;
+  for (size_t i = 0; i < 400; ++i) there += find(text(i)).entry != nullptr;
+  EXPECT_GE(there, 396u);  // a fingerprint in a full bucket may be forgotten
+}
+
 TEST_F(CacheDisk, ReplacedAndErasedStayGoneAfterAKill) {
   keep(text(1), "old");
   keep(text(2), "erased");

@@ -1,0 +1,91 @@
+"""The edge's disk tier through kill -9: what lay on disk is served again, every body as the origin made it, and nothing that was purged."""
+import concurrent.futures
+import hashlib
+import http.client
+import threading
+import time
+
+import test_edge
+
+HOST = {"Host": "www.example.org"}
+OBJECTS = 600
+
+
+def made(target):
+    """30 to 60 KiB that only this target has."""
+    size = 30_000 + int.from_bytes(hashlib.sha256(target.encode()).digest()[:2], "big") % 30_000
+    return (hashlib.sha256(target.encode()).hexdigest().encode() * (size // 64 + 1))[:size]
+
+
+def answer(request):
+    fields = [("cache-control", "max-age=3600"), ("etag", f'"{request[1]}"'), ("cache-tag", "odd" if request[1][-1] in "13579" else "even")]
+    return 200, fields, made(request[1])
+
+
+class DiskTier(test_edge.EdgeCase):
+    seconds_max = 120
+
+    def number(self, edge, name):
+        for line in edge.admin("/metrics", token=False).body.decode().splitlines():
+            if line.startswith(f"archipel_edge_cache_{name} "):
+                return int(float(line.split()[1]))
+        self.fail(f"no archipel_edge_cache_{name} in /metrics")
+
+    def all_of(self, edge, rounds=1):
+        def one(target):
+            response = edge.get(target, HOST)
+            return response.status == 200 and response.body == made(target)
+
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            return all(pool.map(one, [f"/{i}" for _ in range(rounds) for i in range(OBJECTS)]))
+
+    def test_kill_under_load_with_a_warm_disk_tier(self):
+        origin = self.new_origin(answer)
+        # Memory for a tenth of the objects: the rest goes to disk, at its second use.
+        edge = self.new_edge('[cache]\nmemory = "4M"\ndisk = "disk"\ndisk_size = "256M"\n' + test_edge.site(origin))
+        self.assertTrue(self.all_of(edge, rounds=4))
+        waited = threading.Event()
+        for _ in range(200):  # what is admitted is written beside requests
+            on_disk = self.number(edge, "disk_objects")
+            if on_disk >= OBJECTS * 0.8:
+                break
+            self.all_of(edge)
+            waited.wait(0.05)
+        self.assertGreaterEqual(on_disk, OBJECTS * 0.8, "objects on disk")
+        self.assertEqual(edge.admin("/purge", "POST", {"tag": "odd", "site": "www"}).status, 200)
+        odd = OBJECTS // 2
+
+        stop, wrong = threading.Event(), []
+
+        def load():
+            number = 0
+            while not stop.is_set():
+                number = (number + 2) % OBJECTS
+                try:
+                    if edge.get(f"/{number}", HOST).body != made(f"/{number}"):
+                        wrong.append(number)
+                except (OSError, http.client.HTTPException):
+                    return  # it was killed
+
+        clients = [threading.Thread(target=load) for _ in range(4)]
+        for client in clients:
+            client.start()
+        waited.wait(0.5)
+        edge.process.kill()
+        edge.process.wait()
+        stop.set()
+        for client in clients:
+            client.join()
+        self.assertEqual(wrong, [])
+
+        began = time.monotonic()
+        edge.start()
+        origin.forget()
+        self.assertTrue(self.all_of(edge))
+        fetched = [r[1] for r in origin.seen()]
+        even_again = [t for t in fetched if t[-1] not in "13579"]
+        self.assertEqual(len(fetched) - len(even_again), odd, "what was purged is fetched again, and once")
+        self.assertLessEqual(len(even_again), OBJECTS - odd - 0.95 * (on_disk - odd), "95 % of what lay on disk are hits again")
+        print(f"    {on_disk} of {OBJECTS} objects on disk; after kill -9 all were asked for in {time.monotonic() - began:.1f} s: "
+              f"{len(even_again)} of {OBJECTS - odd} that were not purged had to be fetched again; {edge.rss() >> 20} MiB resident", flush=True)
+        self.end_well(edge)
