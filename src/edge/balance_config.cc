@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/text_file.h"
 #include "edge/config.h"
 #include "edge/site_config.h"
 #include "http/h1_parser.h"
@@ -154,7 +155,7 @@ Result<void> load_peers(TomlTable& t, const std::string& base, PeerPolicy& polic
   if (stat(path.c_str(), &info) == 0 && (info.st_mode & (S_IRGRP | S_IROTH)) != 0)
     return t.error(*t.take("token_file"),
                    fmt::format("the token {0} may be read by others; run: chmod 600 {0}", path));
-  auto token = read_config_text(path, kTokenBytesMax);
+  auto token = read_text_file(path, "file", kTokenBytesMax);
   if (!token) return t.error(*t.take("token_file"), token.error().message);
   token->erase(token->find_last_not_of(" \t\r\n") + 1);
   if (token->size() < kTokenBytesMin || !http::is_token(*token))

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <set>
 
+#include "base/text_file.h"
 #include "base/toml.h"
 #include "edge/balance_config.h"
 #include "edge/site_config.h"
@@ -275,24 +276,8 @@ Result<Config> parse_config(std::string_view text, const std::string& file, cons
   return std::move(loader.config);
 }
 
-Result<std::string> read_config_text(const std::string& path, size_t bytes_max) {
-  struct stat info{};
-  if (stat(path.c_str(), &info) != 0) return fail_errno(errno, "the file " + path + " cannot be read");
-  // A device or a pipe may never end.
-  if (!S_ISREG(info.st_mode)) return fail(Code::invalid, path + " is not a regular file");
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return fail_errno(errno, "the file " + path + " cannot be read");
-  std::string text(bytes_max + 1, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (in.bad()) return fail(Code::io, "the file " + path + " cannot be read");
-  text.resize(static_cast<size_t>(in.gcount()));
-  if (text.size() > bytes_max)
-    return fail(Code::limit, fmt::format("the file {} is larger than {} bytes", path, bytes_max));
-  return text;
-}
-
 Result<Config> load_config(const std::string& file) {
-  ASSIGN_OR_RETURN(std::string text, read_config_text(file, kConfigBytesMax));
+  ASSIGN_OR_RETURN(std::string text, read_text_file(file, "file", kConfigBytesMax));
   std::error_code error;
   std::filesystem::path absolute = std::filesystem::absolute(file, error);
   return parse_config(text, file, absolute.parent_path().string());

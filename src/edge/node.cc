@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/text_file.h"
 #include "edge/exchange_view.h"
 #include "edge/gate.h"
 #include "edge/pass.h"
@@ -124,7 +125,7 @@ Result<void> Node::read_token(const std::string& path) {
   struct stat info{};
   if (stat(path.c_str(), &info) == 0 && (info.st_mode & (S_IRGRP | S_IROTH)) != 0)
     return fail(Code::invalid, fmt::format("the token {0} may be read by others; run: chmod 600 {0}", path));
-  ASSIGN_OR_RETURN(std::string token, read_config_text(path, kTokenBytesMax));
+  ASSIGN_OR_RETURN(std::string token, read_text_file(path, "file", kTokenBytesMax));
   token.erase(token.find_last_not_of(" \t\r\n") + 1);
   if (token.size() < kTokenBytesMin)
     return fail(

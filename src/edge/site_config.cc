@@ -7,6 +7,7 @@
 #include <charconv>
 #include <filesystem>
 
+#include "base/text_file.h"
 #include "edge/balance_config.h"
 #include "edge/config.h"
 #include "edge/units.h"
@@ -254,7 +255,7 @@ struct SiteLoader {
       if (stat(path.c_str(), &info) == 0 && (info.st_mode & (S_IRGRP | S_IROTH)) != 0)
         return t.error(*t.take("key_files"),
                        fmt::format("the key {0} may be read by others; run: chmod 600 {0}", path));
-      auto text = read_config_text(path, kKeyFileBytesMax);
+      auto text = read_text_file(path, "file", kKeyFileBytesMax);
       if (!text) return t.error(*t.take("key_files"), text.error().message);
       text->erase(text->find_last_not_of(" \t\r\n") + 1);
       if (text->size() < kSignedKeyBytesMin)

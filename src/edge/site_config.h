@@ -24,7 +24,5 @@ Result<std::vector<const TomlValue*>> take_tables(TomlTable& table, std::string_
 
 // A name in lower case, "*." before one, or "*".
 bool is_host_pattern(std::string_view host);
-// A whole regular file.
-Result<std::string> read_config_text(const std::string& path, size_t bytes_max);
 
 }  // namespace archipel::edge

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "base/text_file.h"
 #include "exposure/facts_loader.h"
 
 namespace archipel::exposure {
@@ -15,19 +16,6 @@ namespace {
 
 constexpr std::array<std::string_view, 8> kTables = {"facts", "keyholder", "keys",  "gateway",
                                                      "name",  "bloc",      "class", "policy"};
-
-Result<std::string> read_whole(const std::string& file) {
-  std::error_code error;
-  uintmax_t size = std::filesystem::file_size(file, error);
-  if (error) return fail_errno(error.value(), "the file of facts " + file + " cannot be read");
-  if (size > kFactsBytesMax)
-    return fail(archipel::Code::limit, "the file of facts " + file + " is larger than 1 MiB");
-  std::ifstream in(file, std::ios::binary);
-  std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-  if (in.bad() || text.size() != size)
-    return fail(archipel::Code::io, "the file of facts " + file + " cannot be read whole");
-  return text;
-}
 
 // The directory of [facts] data, from the file's own; empty: what is built in.
 Result<std::string> data_directory(const TomlValue& document, const std::string& file) {
@@ -41,7 +29,7 @@ Result<std::string> data_directory(const TomlValue& document, const std::string&
 }
 
 Result<FactsFile> load(const std::string& file, bool config) {
-  ASSIGN_OR_RETURN(std::string text, read_whole(file));
+  ASSIGN_OR_RETURN(std::string text, read_text_file(file, "file of facts", kFactsBytesMax));
   ASSIGN_OR_RETURN(TomlValue document, parse_toml(text, file));
   ASSIGN_OR_RETURN(std::string data, data_directory(document, file));
   ASSIGN_OR_RETURN(auto world, World::load(data));
