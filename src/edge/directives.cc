@@ -3,16 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "http/h1_parser.h"
 #include "http/structured_fields.h"
 
 namespace archipel::edge {
 namespace {
-
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
 
 // The content of a quoted string; anything else as it is.
 std::string unquote(std::string_view text) {
@@ -119,12 +114,12 @@ std::vector<std::string_view> split_list(std::string_view value) {
       if (quoted || value[i] != ',') continue;
     }
     // A backslash may have been the last character: i is beyond the end then.
-    std::string_view member = trim(value.substr(begin, std::min(i, value.size()) - begin));
+    std::string_view member = http::trim_blanks(value.substr(begin, std::min(i, value.size()) - begin));
     if (!member.empty()) out.push_back(member);
     begin = i + 1;
   }
   if (begin < value.size()) {
-    std::string_view member = trim(value.substr(begin));
+    std::string_view member = http::trim_blanks(value.substr(begin));
     if (!member.empty()) out.push_back(member);
   }
   return out;
@@ -142,7 +137,8 @@ Directives parse_cache_control(const http::Headers& headers, std::string_view na
         continue;
       }
       // "max-age = 60" is no directive by the grammar; read as one it can only be a span that somebody meant.
-      take(out, lower_case(trim(member.substr(0, equals))), unquote(trim(member.substr(equals + 1))));
+      take(out, lower_case(http::trim_blanks(member.substr(0, equals))),
+           unquote(http::trim_blanks(member.substr(equals + 1))));
     }
   }
   return out;

@@ -3,15 +3,10 @@
 #include <algorithm>
 
 #include "edge/directives.h"
+#include "http/h1_parser.h"
 
 namespace archipel::edge {
 namespace {
-
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
 
 // One member of an Accept-* list: its name in lower case, and its weight in thousandths.
 struct Weighted {
@@ -36,11 +31,11 @@ std::vector<Weighted> parse_accept(std::string_view value) {
   for (std::string_view member : split_list(value)) {
     Weighted w;
     size_t semicolon = member.find(';');
-    w.name = lower_case(trim(member.substr(0, semicolon)));
+    w.name = lower_case(http::trim_blanks(member.substr(0, semicolon)));
     while (semicolon != std::string_view::npos) {
       member.remove_prefix(semicolon + 1);
       semicolon = member.find(';');
-      std::string parameter = lower_case(trim(member.substr(0, semicolon)));
+      std::string parameter = lower_case(http::trim_blanks(member.substr(0, semicolon)));
       if (parameter.starts_with("q=")) w.weight = parse_weight(std::string_view(parameter).substr(2));
     }
     w.place = out.size();

@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 
+#include "edge/exchange_body.h"
 #include "edge/hop.h"
 #include "edge/node.h"
 #include "io/sync.h"
@@ -13,16 +14,6 @@ namespace {
 
 constexpr size_t kChunkBytes = 64u << 10;
 constexpr size_t kTunnelChunkBytes = 16u << 10;
-
-class ExchangeBody final : public BodySource {
- public:
-  explicit ExchangeBody(http::Exchange& exchange) : exchange_(exchange) {}
-  std::optional<uint64_t> length() const override { return exchange_.body_length(); }
-  io::Task<Result<size_t>> read(MutableBytes out) override { return exchange_.read_body(out); }
-
- private:
-  http::Exchange& exchange_;
-};
 
 class ExchangeInterim final : public InterimSink {
  public:

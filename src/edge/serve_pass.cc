@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include "edge/exchange_body.h"
 #include "edge/merge.h"
 #include "edge/policy.h"
 #include "edge/serve_internal.h"
@@ -12,16 +13,6 @@ namespace archipel::edge {
 namespace {
 
 constexpr size_t kGroupsMax = 32;  // of one Cache-Group-Invalidation
-
-class ExchangeBody final : public BodySource {
- public:
-  explicit ExchangeBody(http::Exchange& exchange) : exchange_(exchange) {}
-  std::optional<uint64_t> length() const override { return exchange_.body_length(); }
-  io::Task<Result<size_t>> read(MutableBytes out) override { return exchange_.read_body(out); }
-
- private:
-  http::Exchange& exchange_;
-};
 
 bool is_safe(std::string_view method) {
   return method == "GET" || method == "HEAD" || method == "OPTIONS" || method == "TRACE";

@@ -19,12 +19,6 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-std::string_view trim(std::string_view text) {
-  while (text.starts_with(' ') || text.starts_with('\t')) text.remove_prefix(1);
-  while (text.ends_with(' ') || text.ends_with('\t')) text.remove_suffix(1);
-  return text;
-}
-
 // Fields that serve() puts in itself, or that frame the message.
 bool is_serves(std::string_view name) {
   static constexpr std::string_view kNames[] = {
@@ -61,7 +55,7 @@ bool heuristically_cacheable(int status) {
 
 bool type_matches(const std::string& wanted, std::string_view type) {
   if (wanted.empty()) return true;
-  return glob_matches(wanted, lower(trim(type.substr(0, type.find(';')))));
+  return glob_matches(wanted, lower(http::trim_blanks(type.substr(0, type.find(';')))));
 }
 
 std::string version_of(const http::Request& request) {
@@ -71,7 +65,7 @@ std::string version_of(const http::Request& request) {
 
 // "0.5" in thousandths; what is no weight counts as 1.
 int weight(std::string_view text) {
-  text = trim(text);
+  text = http::trim_blanks(text);
   if (text.size() > 5 || text.empty() || (text[0] != '0' && text[0] != '1')) return 1000;
   int value = (text[0] - '0') * 1000, place = 100;
   for (size_t i = 2; i < text.size() && text[i] >= '0' && text[i] <= '9'; ++i, place /= 10)
@@ -93,10 +87,10 @@ std::string_view best_coding(const http::Headers& request) {
       std::string_view part = rest.substr(0, comma);
       rest = comma == std::string_view::npos ? std::string_view{} : rest.substr(comma + 1);
       size_t semicolon = part.find(';');
-      std::string coding = lower(trim(part.substr(0, semicolon)));
+      std::string coding = lower(http::trim_blanks(part.substr(0, semicolon)));
       int w = 1000;
       if (semicolon != std::string_view::npos) {
-        std::string parameter = lower(trim(part.substr(semicolon + 1)));
+        std::string parameter = lower(http::trim_blanks(part.substr(semicolon + 1)));
         if (parameter.starts_with("q=")) w = weight(std::string_view(parameter).substr(2));
       }
       if (coding == "*") star = w;

@@ -225,19 +225,21 @@ io::Task<void> Connection::drain_body() {
   server_.pool.give(std::move(scratch));
 }
 
-// Closing with unread bytes in the socket makes the kernel send RST, which may destroy our response on its way. So: end our side, and
-// read until the client ends its own.
-io::Task<void> Connection::linger() {
-  in_.consume(in_.view().size());
-  stream_->shutdown_write();
-  const Deadline deadline = server_.loop.now() + kLingerTimeout;
-  Buffer scratch = server_.pool.take();
+io::Task<void> read_out(ServerState& server, io::Stream& stream) {
+  stream.shutdown_write();
+  const Deadline deadline = server.loop.now() + kLingerTimeout;
+  Buffer scratch = server.pool.take();
   for (size_t dropped = 0; dropped < kLingerBytesMax;) {
-    auto got = co_await stream_->read(scratch.span(), deadline);
+    auto got = co_await stream.read(scratch.span(), deadline);
     if (!got || *got == 0) break;
     dropped += *got;
   }
-  server_.pool.give(std::move(scratch));
+  server.pool.give(std::move(scratch));
+}
+
+io::Task<void> Connection::linger() {
+  in_.consume(in_.view().size());
+  co_await read_out(server_, *stream_);
 }
 
 // --- the request's body --------------------------------------------------------------------------------------------------

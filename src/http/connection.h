@@ -74,6 +74,10 @@ struct ServerState {
   std::string date_;
 };
 
+// Closing with unread bytes in the socket makes the kernel send RST, which may destroy our last bytes on their way (a response, a GOAWAY). So: ends our
+// side, and reads until the client ends its own; kLingerTimeout and kLingerBytesMax at most.
+io::Task<void> read_out(ServerState& server, io::Stream& stream);
+
 class Connection final : public Exchange, public Served {
  public:
   Connection(ServerState& server, std::unique_ptr<io::Stream> stream);

@@ -38,12 +38,6 @@ bool is_host_byte(char c) {
   return alnum || kMarks.find(c) != std::string_view::npos;
 }
 
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
 // The first byte that cannot continue a method, in the order of arrival: garbage (a TLS hello, say) is refused before its line ends.
 std::optional<Refusal> check_method_prefix(std::string_view line) {
   for (size_t i = 0; i < line.size(); ++i) {
@@ -103,6 +97,12 @@ bool is_target(std::string_view text) {
   return !text.empty();
 }
 
+std::string_view trim_blanks(std::string_view text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  return text;
+}
+
 bool is_field_value(std::string_view text) {
   for (char c : text)
     if (!is_value_byte(c)) return false;
@@ -122,7 +122,7 @@ bool equals_ignoring_case(std::string_view a, std::string_view lower) {
 bool list_contains(std::string_view value, std::string_view lower) {
   while (true) {
     size_t comma = value.find(',');
-    if (equals_ignoring_case(trim(value.substr(0, comma)), lower)) return true;
+    if (equals_ignoring_case(trim_blanks(value.substr(0, comma)), lower)) return true;
     if (comma == std::string_view::npos) return false;
     value.remove_prefix(comma + 1);
   }
@@ -137,7 +137,7 @@ std::optional<Refusal> parse_field(std::string_view line, Headers& out) {
     name[i] = token_lower(line[i]);
     if (name[i] == 0) return Refusal::bad_header_name;
   }
-  std::string_view value = trim(line.substr(colon + 1));
+  std::string_view value = trim_blanks(line.substr(colon + 1));
   if (!is_field_value(value)) return Refusal::bad_header_value;
   out.add(std::move(name), std::string(value));
   return std::nullopt;

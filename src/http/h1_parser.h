@@ -73,6 +73,8 @@ bool is_token(std::string_view text);
 bool is_target(std::string_view text);       // bytes that may stand in a request target, and at least one
 bool is_authority(std::string_view text);    // uri-host [":" port]
 bool is_field_value(std::string_view text);  // no control characters but HTAB; 0x80-0xff pass
+// Without the spaces and tabs around it: OWS (RFC 9110 §5.6.3).
+std::string_view trim_blanks(std::string_view text);
 bool equals_ignoring_case(std::string_view a, std::string_view lower);
 // Does the comma-separated list `value` contain the token `lower`?
 bool list_contains(std::string_view value, std::string_view lower);

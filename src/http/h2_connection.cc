@@ -264,7 +264,7 @@ io::Task<void> H2Connection::run() {
     // The connection ends now, whatever handlers wait for.
     pump();
     while (writing_) co_await written_.wait();
-    if (!broken_) co_await linger();
+    if (!broken_) co_await read_out(server_, *stream_);
   }
   stream_->close(sent_away_);
   co_await scope_.join();
@@ -442,19 +442,6 @@ void H2Connection::drain() {
 void H2Connection::leave_if_over() {
   if (broken_ || !leaving_ || !streams_.empty() || handlers_ > 0 || out_used_ > 0) return;
   stream_->close(false);
-}
-
-// As in Connection: closing with unread bytes would make the kernel send RST, which may overtake our GOAWAY.
-io::Task<void> H2Connection::linger() {
-  stream_->shutdown_write();
-  const Deadline deadline = server_.loop.now() + kLingerTimeout;
-  Buffer scratch = server_.pool.take();
-  for (size_t dropped = 0; dropped < kLingerBytesMax;) {
-    auto got = co_await stream_->read(scratch.span(), deadline);
-    if (!got || *got == 0) break;
-    dropped += *got;
-  }
-  server_.pool.give(std::move(scratch));
 }
 
 void H2Connection::arm() {

@@ -127,7 +127,6 @@ class H2Connection final : public Served {
   io::Task<void> write_out();
   void send_away(const char* why);
   void leave_if_over();
-  io::Task<void> linger();
   void tick();
   void arm();
 

@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "door/s3/errors.h"
 #include "door/s3/xml.h"
+#include "http/h1_parser.h"
 
 namespace archipel::door::s3 {
 
@@ -34,12 +35,6 @@ bool is_group(Kind kind) {
   return kind == Kind::all_users || kind == Kind::authenticated_users;
 }
 
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
 std::string lower(std::string_view text) {
   std::string out(text);
   for (char& c : out)
@@ -51,13 +46,13 @@ std::string lower(std::string_view text) {
 Result<void> read_grant_header(std::string_view value, Permission permission, std::vector<AskedGrant>& out) {
   while (true) {
     size_t comma = value.find(',');
-    std::string_view piece = trim(value.substr(0, comma));
+    std::string_view piece = http::trim_blanks(value.substr(0, comma));
     size_t equals = piece.find('=');
     if (equals == std::string_view::npos)
       return refuse("InvalidArgument",
                     "A grant header wants id=, uri= or emailAddress= before each grantee.");
-    std::string type = lower(trim(piece.substr(0, equals)));
-    std::string_view who = trim(piece.substr(equals + 1));
+    std::string type = lower(http::trim_blanks(piece.substr(0, equals)));
+    std::string_view who = http::trim_blanks(piece.substr(equals + 1));
     if (who.size() >= 2 && who.front() == '"' && who.back() == '"') who = who.substr(1, who.size() - 2);
     AskedGrant grant{AskedGrant::Named::id, std::string(who), permission};
     if (type == "uri") {

@@ -4,6 +4,7 @@
 
 #include "door/s3/errors.h"
 #include "door/s3/xml_fields.h"
+#include "http/h1_parser.h"
 
 namespace archipel::door::s3 {
 namespace {
@@ -20,12 +21,6 @@ std::string lower(std::string_view text) {
   for (char& c : out)
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
   return out;
-}
-
-std::string_view trim(std::string_view text) {
-  size_t from = text.find_first_not_of(" \t");
-  if (from == std::string_view::npos) return {};
-  return text.substr(from, text.find_last_not_of(" \t") - from + 1);
 }
 
 // Does `text` match `pattern`, in which the one '*' stands for anything?
@@ -141,7 +136,7 @@ std::optional<CorsQuestion> read_cors_question(const http::Request& request) {
   std::string_view rest = request.headers.get("access-control-request-headers");
   while (!rest.empty() && out.headers.size() <= kCorsRequestHeadersMax) {
     size_t comma = rest.find(',');
-    std::string_view name = trim(rest.substr(0, comma));
+    std::string_view name = http::trim_blanks(rest.substr(0, comma));
     if (!name.empty()) out.headers.push_back(lower(name));
     rest = comma == std::string_view::npos ? std::string_view{} : rest.substr(comma + 1);
   }

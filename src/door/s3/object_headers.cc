@@ -7,14 +7,9 @@
 #include "door/s3/errors.h"
 #include "door/s3/lock_headers.h"
 #include "http/date.h"
+#include "http/h1_parser.h"
 
 namespace archipel::door::s3 {
-
-static std::string_view trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
 
 static std::string lower(std::string_view text) {
   std::string out(text);
@@ -28,7 +23,7 @@ static std::vector<std::string> parse_etags(std::string_view text, bool weak_mat
   std::vector<std::string> out;
   while (true) {
     size_t comma = text.find(',');
-    std::string_view tag = trim(text.substr(0, comma));
+    std::string_view tag = http::trim_blanks(text.substr(0, comma));
     bool weak = tag.starts_with("W/");
     if (weak && weak_matches) tag.remove_prefix(2);
     if (!(weak && !weak_matches) && tag.size() >= 2 && tag.front() == '"' && tag.back() == '"')
@@ -84,12 +79,13 @@ std::optional<uint64_t> parse_decimal(std::string_view text) {
 }
 
 std::optional<store::Store::Range> parse_range(std::string_view header) {
-  header = trim(header);
+  header = http::trim_blanks(header);
   if (lower(header.substr(0, 6)) != "bytes=") return std::nullopt;
-  std::string_view spec = trim(header.substr(6));
+  std::string_view spec = http::trim_blanks(header.substr(6));
   size_t dash = spec.find('-');
   if (dash == std::string_view::npos) return std::nullopt;
-  std::string_view first = trim(spec.substr(0, dash)), last = trim(spec.substr(dash + 1));
+  std::string_view first = http::trim_blanks(spec.substr(0, dash)),
+                   last = http::trim_blanks(spec.substr(dash + 1));
   store::Store::Range range;
   if (!first.empty()) {
     range.first = parse_decimal(first);
@@ -169,7 +165,7 @@ static std::string strip_aws_chunked(std::string_view value) {
   std::string out;
   while (true) {
     size_t comma = value.find(',');
-    std::string_view coding = trim(value.substr(0, comma));
+    std::string_view coding = http::trim_blanks(value.substr(0, comma));
     if (!coding.empty() && lower(coding) != "aws-chunked") {
       if (!out.empty()) out += ", ";
       out += coding;

@@ -5,6 +5,7 @@
 #include "door/s3/body.h"
 #include "door/s3/errors.h"
 #include "door/s3/target.h"
+#include "http/h1_parser.h"
 
 namespace archipel::door::s3 {
 
@@ -23,12 +24,6 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
 // The value of `; name=value` or `; name="value"` behind a header's main word.
 std::optional<std::string> parameter(std::string_view text, std::string_view wanted) {
   size_t at = text.find(';');
@@ -36,8 +31,8 @@ std::optional<std::string> parameter(std::string_view text, std::string_view wan
     text.remove_prefix(at + 1);
     size_t equals = text.find('=');
     if (equals == std::string_view::npos) return std::nullopt;
-    std::string name = lower(trim(text.substr(0, equals)));
-    text = trim(text.substr(equals + 1));
+    std::string name = lower(http::trim_blanks(text.substr(0, equals)));
+    text = http::trim_blanks(text.substr(equals + 1));
     std::string value;
     if (text.starts_with('"')) {
       size_t i = 1;
@@ -49,7 +44,7 @@ std::optional<std::string> parameter(std::string_view text, std::string_view wan
       if (i == text.size()) return std::nullopt;
       text.remove_prefix(i + 1);
     } else {
-      value = trim(text.substr(0, text.find(';')));
+      value = http::trim_blanks(text.substr(0, text.find(';')));
     }
     if (name == wanted) return value;
     at = text.find(';');
@@ -76,7 +71,7 @@ Error client_error(Error error) {
 }  // namespace
 
 std::optional<std::string> form_boundary(std::string_view content_type) {
-  if (lower(trim(content_type.substr(0, content_type.find(';')))) != "multipart/form-data")
+  if (lower(http::trim_blanks(content_type.substr(0, content_type.find(';')))) != "multipart/form-data")
     return std::nullopt;
   auto boundary = parameter(content_type, "boundary");
   if (!boundary || boundary->empty() || boundary->size() > kBoundaryBytesMax) return std::nullopt;
@@ -105,9 +100,10 @@ Result<bool> PostForm::read_part_head(std::string_view head, std::string& name) 
     head = end == std::string_view::npos ? std::string_view{} : head.substr(end + 2);
     size_t colon = line.find(':');
     if (colon == std::string_view::npos) return malformed();
-    if (lower(trim(line.substr(0, colon))) != "content-disposition") continue;
+    if (lower(http::trim_blanks(line.substr(0, colon))) != "content-disposition") continue;
     std::string_view value = line.substr(colon + 1);
-    if (found || lower(trim(value.substr(0, value.find(';')))) != "form-data") return malformed();
+    if (found || lower(http::trim_blanks(value.substr(0, value.find(';')))) != "form-data")
+      return malformed();
     found = parameter(value, "name");
     if (!found) return malformed();
     filename_ = parameter(value, "filename").value_or("");

@@ -7,16 +7,11 @@
 #include "door/s3/presign.h"
 #include "door/s3/sigv2.h"
 #include "http/date.h"
+#include "http/h1_parser.h"
 
 namespace archipel::door::s3 {
 
 static constexpr std::string_view kAlgorithm = "AWS4-HMAC-SHA256";
-
-static std::string_view trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
 
 static std::vector<std::string_view> split(std::string_view text, char separator) {
   std::vector<std::string_view> out;
@@ -90,7 +85,7 @@ Result<Authorization> parse_authorization(std::string_view header, std::string_v
   Authorization out;
   bool credential = false, signed_headers = false, signature = false;
   for (std::string_view piece : split(header.substr(space + 1), ',')) {
-    piece = trim(piece);
+    piece = http::trim_blanks(piece);
     size_t equals = piece.find('=');
     if (equals == std::string_view::npos) return malformed("expecting name=value pairs joined by ','.");
     std::string_view name = piece.substr(0, equals), value = piece.substr(equals + 1);
@@ -136,7 +131,7 @@ static std::string canonical_query(const std::vector<http::QueryParam>& query) {
 
 // Runs of blanks count as one.
 static void append_collapsed(std::string& out, std::string_view value) {
-  value = trim(value);
+  value = http::trim_blanks(value);
   bool blank = false;
   for (char c : value) {
     bool is_blank = c == ' ' || c == '\t';

@@ -12,12 +12,8 @@ namespace {
 constexpr std::string_view kRedirectHeader = "x-amz-website-redirect-location";
 
 // What a visitor may say to the S3 door: what browsers send and policies may ask for. Nothing that signs, and nothing of S3's own.
-constexpr std::array<std::string_view, 6> kCarried = {"origin",
-                                                      "access-control-request-method",
-                                                      "access-control-request-headers",
-                                                      "referer",
-                                                      "user-agent",
-                                                      "x-forwarded-proto"};
+constexpr std::array<std::string_view, 5> kCarried = {
+    "origin", "access-control-request-method", "access-control-request-headers", "referer", "user-agent"};
 constexpr std::array<std::string_view, 6> kConditions = {
     "range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"};
 
