@@ -9,6 +9,7 @@
 #include "app/edge_process.h"
 #include "app/json.h"
 #include "app/private_file.h"
+#include "app/process.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "edge/config.h"
@@ -20,17 +21,6 @@
 
 namespace archipel::app {
 namespace {
-
-int failed(const Error& error) {
-  fmt::print(stderr, "archipel: {}\n", error.message);
-  return 1;
-}
-
-void print_line(const std::string& line) {
-  std::fwrite(line.data(), 1, line.size(), stdout);
-  std::fputc('\n', stdout);
-  std::fflush(stdout);
-}
 
 void print_ready(const EdgeReady& ready) {
   JsonObject line;

@@ -11,6 +11,7 @@
 
 #include "app/origin_connector.h"
 #include "app/private_file.h"
+#include "app/process.h"
 #include "app/tls_files.h"
 #include "base/log.h"
 #include "edge/node.h"
@@ -25,26 +26,6 @@ namespace archipel::app {
 namespace {
 
 constexpr int kWorkerThreads = 4;  // the disk tier, files, the log
-
-log::Level level_of(const std::string& name) {
-  if (name == "debug") return log::Level::debug;
-  if (name == "warn") return log::Level::warn;
-  if (name == "error") return log::Level::error;
-  return log::Level::info;
-}
-
-void apply_log_config(const edge::Config& config) {
-  log::set_level(level_of(config.log_level));
-  log::set_json(config.log_json);
-}
-
-void raise_descriptor_limit() {
-  rlimit files{};
-  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
-  }
-}
 
 std::vector<TlsConfig> tls_tables(const edge::Config& config) {
   std::vector<TlsConfig> out;
@@ -113,12 +94,9 @@ class EdgeProcess {
 };
 
 Result<void> EdgeProcess::run() {
-  apply_log_config(config_);
+  apply_log_config(config_.log_level, config_.log_json);
   raise_descriptor_limit();
-  int threads = config_.threads != 0
-                    ? config_.threads
-                    : static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
-  cores_.resize(static_cast<size_t>(threads));
+  cores_.resize(static_cast<size_t>(loops_for(config_.threads)));
   for (Core& core : cores_) core.loop = io::make_loop();
   ASSIGN_OR_RETURN(signals_, io::watch_signals(home(), [this](int signal) { on_signal(signal); }));
   workers_ = io::make_workers(kWorkerThreads);
@@ -327,7 +305,7 @@ io::Task<void> EdgeProcess::reload(EdgeProcess* process) {
       fresh->cache.memory_bytes != old.cache.memory_bytes || fresh->cache.disk_bytes != old.cache.disk_bytes)
     log::warn("config.needs_restart",
               {{"reason", "addresses, threads and sizes of the cache stay as they were"}});
-  apply_log_config(*fresh);
+  apply_log_config(fresh->log_level, fresh->log_json);
   process->connector_->forget();
   if (process->tls_files_ && !fresh->tls.empty()) process->tls_files_->reload(tls_tables(*fresh));
   process->config_ = std::move(*fresh);

@@ -10,6 +10,7 @@
 
 #include "app/exposure_data.h"
 #include "app/exposure_input.h"
+#include "app/process.h"
 
 namespace archipel::app {
 namespace {
@@ -18,11 +19,6 @@ using namespace exposure;
 
 constexpr int kColumns = 100;     // where the terminal does not say
 constexpr size_t kAskedMax = 16;  // adversaries, bans, bandwidths: of each
-
-int failed(const Error& error) {
-  fmt::print(stderr, "archipel: {}\n", error.message);
-  return 1;
-}
 
 int misused(const std::string& what) {
   fmt::print(stderr, "archipel: {}; see archipel exposure --help\n", what);

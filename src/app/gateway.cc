@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "app/gateway_impl.h"
+#include "app/process.h"
 #include "base/log.h"
 
 namespace archipel::app {
@@ -20,18 +21,6 @@ constexpr Duration kStragglersMax = std::chrono::seconds(10);
 constexpr Duration kStartGrace =
     std::chrono::seconds(2);  // for a start to end by itself when the process is told to
 
-log::Level level_of(const std::string& name) {
-  if (name == "debug") return log::Level::debug;
-  if (name == "warn") return log::Level::warn;
-  if (name == "error") return log::Level::error;
-  return log::Level::info;
-}
-
-void apply_log_config(const Config& config) {
-  log::set_level(level_of(config.log_level));
-  log::set_json(config.log_json);
-}
-
 // protocol.md §8: a gateway's memory holds keys; it never reaches a core file or another process of the same user. What
 // it writes, the view above all, is for its own user only.
 void harden_process() {
@@ -39,26 +28,19 @@ void harden_process() {
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   rlimit no_core{0, 0};
   setrlimit(RLIMIT_CORE, &no_core);
-  rlimit files{};
-  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
-  }
+  raise_descriptor_limit();
 }
 
 }  // namespace
 
 Result<void> Gateway::run() {
   harden_process();
-  apply_log_config(config());
+  apply_log_config(config().log_level, config().log_json);
   ASSIGN_OR_RETURN(std::string passphrase, read_passphrase(config()));
   ASSIGN_OR_RETURN(keys_, crypto::Keyring::load(config().keyring_path, passphrase));
   crypto::secure_clear(passphrase.data(), passphrase.size());
 
-  int threads = config().threads != 0
-                    ? config().threads
-                    : static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
-  cores_.resize(static_cast<size_t>(threads));
+  cores_.resize(static_cast<size_t>(loops_for(config().threads)));
   for (Core& core : cores_) core.loop = io::make_loop();
   ASSIGN_OR_RETURN(signals_, io::watch_signals(home(), [this](int signal) { on_signal(signal); }));
   workers_ = io::make_workers(kWorkerThreads);
@@ -172,7 +154,7 @@ io::Task<void> Gateway::reload(Gateway* self) {
     }
     self->options_.config.log_level = fresh->log_level;
     self->options_.config.log_json = fresh->log_json;
-    apply_log_config(self->config());
+    apply_log_config(self->config().log_level, self->config().log_json);
     if (self->tls_files_ && !fresh->tls.empty()) self->tls_files_->reload(fresh->tls);
     self->store_->use_placements(placed->placements);
     self->tell_placements(*placed);

@@ -12,6 +12,7 @@
 #include "app/identities.h"
 #include "app/move_plan.h"
 #include "app/private_file.h"
+#include "app/process.h"
 #include "http/uri.h"
 
 namespace archipel::app {
@@ -241,11 +242,6 @@ io::Task<Result<void>> offline(store::Store* store, IdentityFields fields) {
   if (!lines) co_return fail(std::move(lines).error());
   for (const std::string& line : *lines) print(line);
   co_return Result<void>{};
-}
-
-int failed(const Error& error) {
-  fmt::print(stderr, "archipel: {}\n", error.message);
-  return 1;
 }
 
 }  // namespace

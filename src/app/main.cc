@@ -17,6 +17,7 @@
 #include "app/islands.h"
 #include "app/json.h"
 #include "app/mending.h"
+#include "app/process.h"
 #include "app/recover.h"
 #include "app/setup.h"
 #include "base/random.h"
@@ -27,18 +28,6 @@
 
 namespace archipel::app {
 namespace {
-
-int failed(const Error& error) {
-  fmt::print(stderr, "archipel: {}\n", error.message);
-  return 1;
-}
-
-// One line for machines on stdout; what a person wants to know on stderr.
-void print_line(const std::string& line) {
-  std::fwrite(line.data(), 1, line.size(), stdout);
-  std::fputc('\n', stdout);
-  std::fflush(stdout);
-}
 
 std::string ready_line(const Ready& ready, bool with_keys) {
   JsonObject line;

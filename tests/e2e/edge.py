@@ -11,6 +11,7 @@ import tempfile
 import threading
 import urllib.parse
 
+import base
 import gateway
 
 READY_SECONDS_MAX = 120
@@ -240,3 +241,19 @@ class Edge:
         file.write_text(text)
         return subprocess.run([str(gateway.binary), "edge", arguments[0], "--config", str(file), *arguments[1:]], capture_output=True, text=True,
                               timeout=60, env=dict(os.environ))
+
+
+class EdgeCase(base.Case):
+    def new_origin(self, answer=None):
+        origin = Origin(answer)
+        self.addCleanup(origin.close)
+        return origin
+
+    def new_edge(self, config, **more):
+        edge = Edge(config, **more)
+        self.addCleanup(edge.destroy)
+        return edge.start()
+
+    def end_well(self, edge):
+        code = edge.stop()
+        self.assertEqual(code, 0, edge.stderr()[-4000:])

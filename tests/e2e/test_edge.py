@@ -13,29 +13,13 @@ import unittest
 
 import base
 import gateway
-from edge import Edge, Origin
+from edge import Edge, EdgeCase, Origin
 
 SITE = '[[site]]\nname = "www"\nhosts = ["*"]\norigins = [{}]\n'
 
 
 def site(*origins, more=""):
     return SITE.format(", ".join(f'"{o.url}"' for o in origins)) + more
-
-
-class EdgeCase(base.Case):
-    def new_origin(self, answer=None):
-        origin = Origin(answer)
-        self.addCleanup(origin.close)
-        return origin
-
-    def new_edge(self, config, **more):
-        edge = Edge(config, **more)
-        self.addCleanup(edge.destroy)
-        return edge.start()
-
-    def end_well(self, edge):
-        code = edge.stop()
-        self.assertEqual(code, 0, edge.stderr()[-4000:])
 
 
 class Serving(EdgeCase):

@@ -16,7 +16,7 @@ import time
 
 import base
 import gateway
-from edge import Edge, Origin
+from edge import Edge, EdgeCase, Origin
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
@@ -99,20 +99,7 @@ def metric(edge, name, **labels):
     return total
 
 
-class Balance(base.Case):
-    def new_origin(self, answer=None):
-        origin = Origin(answer)
-        self.addCleanup(origin.close)
-        return origin
-
-    def new_edge(self, config, **more):
-        edge = Edge(config, **more)
-        self.addCleanup(edge.destroy)
-        return edge.start()
-
-    def end_well(self, edge):
-        self.assertEqual(edge.stop(), 0, edge.stderr()[-4000:])
-
+class Balance(EdgeCase):
     def test_one_of_three_origins_ends_under_load_and_no_get_fails(self):
         def answer(name):
             return lambda request: (200, [("cache-control", "no-store")], name)

@@ -6,6 +6,7 @@ import threading
 import time
 
 import test_edge
+from edge import EdgeCase
 
 HOST = {"Host": "www.example.org"}
 OBJECTS = 600
@@ -22,7 +23,7 @@ def answer(request):
     return 200, fields, made(request[1])
 
 
-class DiskTier(test_edge.EdgeCase):
+class DiskTier(EdgeCase):
     seconds_max = 120
 
     def number(self, edge, name):
