@@ -223,7 +223,7 @@ class Rebuilding {
   Rebuilt out_;
 };
 
-// Puts `bytes` under `name`; success too if the very same bytes are there already.
+// Puts `bytes` under `name`; success too if the very same bytes are there already. Code::exists: other bytes are.
 io::Task<Result<void>> put_exactly(island::Island& island, island::BlobName name, ByteView bytes,
                                    Deadline deadline) {
   std::vector<ByteView> parts(1, bytes);
@@ -233,6 +233,18 @@ io::Task<Result<void>> put_exactly(island::Island& island, island::BlobName name
   if (!there) co_return fail(there.error());
   if (std::ranges::equal(there->view(), bytes)) co_return Result<void>{};
   co_return fail(Code::exists, "island " + island.id() + ": other bytes are stored under the name " + name);
+}
+
+// The same under a name that nothing refers to yet. What lies there otherwise was left by a repair whose write was torn: nobody reads it, and
+// every later repair would come to this name again.
+io::Task<Result<void>> put_afresh(island::Island& island, island::BlobName name, ByteView bytes,
+                                  Deadline deadline) {
+  Result<void> put = co_await put_exactly(island, name, bytes, deadline);
+  if (put || put.error().code != Code::exists) co_return put;
+  Result<void> removed = co_await island.remove(name, deadline);
+  if (!removed) co_return fail(removed.error());
+  Result<void> again = co_await put_exactly(island, std::move(name), bytes, deadline);
+  co_return again;
 }
 
 struct PutOne {
@@ -266,7 +278,8 @@ io::Task<PutOne> put_shard(const CellWork& work, const WorkItem& item, const Reb
   }
   out.moved = shard->replaces_wrong && !item.in_place(shard->shard);
   island::BlobName name = out.moved ? item.next_names[i] : item.names[i];
-  Result<void> put = co_await put_exactly(island, std::move(name), shard->bytes, deadline);
+  auto write = out.moved ? put_afresh : put_exactly;
+  Result<void> put = co_await write(island, std::move(name), shard->bytes, deadline);
   const TimePoint now = io::Loop::current()->now();
   if (doubted || !put)
     island.health().record(island::Health::Op::put, now, now - started, shard->bytes.size(),

@@ -7,7 +7,8 @@
 //
 // Where a rebuilt shard goes:
 //   missing           under its own name: the bytes are the ones that were there, or should have been
-//   wrong, data       under the next repair number: a name is written once, and what an island holds under it may be kept, cached or served stale
+//   wrong, data       under the next repair number: a name is written once, and what an island holds under it may be kept, cached or served stale.
+//                     Other bytes under the next name are a torn write of an earlier repair, which no record speaks of: removed, and put anew
 //   wrong, journal    its name has no repair number, since recovery must compute it: the blob is removed, and the right one put. Safe, because it is
 //                     done only while at least k other islands hold the whole blob, verified: the commit can be adopted at every moment, and at most
 //                     n-k islands can answer "absent", fewer than void a commit (n-w+1 of them, and then only if fewer than k copies turn up) or

@@ -78,6 +78,13 @@ class RepairTest : public ExtentFixture {
       round.put = co_await put_back(work, item, round.before, std::move(*rebuilt));
     co_return round;
   }
+  static io::Task<PutBack> rebuild_and_put(CellWork work, std::shared_ptr<const WorkItem> item,
+                                           const Verdict& before) {
+    Result<Rebuilt> rebuilt = co_await rebuild(work, item, before, before.broken());
+    EXPECT_TRUE(rebuilt);
+    PutBack put = co_await put_back(work, item, before, std::move(*rebuilt));
+    co_return put;
+  }
   Round repair_now(std::shared_ptr<const WorkItem> item) {
     return io::run_blocking([&] { return go_round(work(), item); });
   }
@@ -284,14 +291,31 @@ TEST_F(RepairTest, FindsAnEarlierRepairUnderTheNextName) {
   EXPECT_EQ(second.put.failed, "");
 }
 
-TEST_F(RepairTest, DoesNotTakeOtherBytesForItsOwn) {
+// As the next repair found it: the write of the one before was torn.
+TEST_F(RepairTest, ReplacesATornWriteOfAnEarlierRepair) {
   ExtentRef ref = store(random_bytes(500), 16);
   auto item = item_of(ref);
   blob(ref, 2)[200] ^= 1;
-  islands_[2]->blobs()[item->next_names[2]] = "something else";
+  repair_now(item);
+  std::string& torn = islands_[2]->blobs()[item->next_names[2]];
+  const std::string right = torn;
+  torn.resize(torn.size() / 2);
   Round round = repair_now(item);
-  EXPECT_EQ(round.put.repaired, 0u);
-  EXPECT_NE(round.put.failed.find("other bytes"), std::string::npos);
+  EXPECT_EQ(round.put.failed, "");
+  EXPECT_EQ(round.put.moved, 4u);
+  EXPECT_EQ(islands_[2]->blobs()[item->next_names[2]], right);
+}
+
+TEST_F(RepairTest, DoesNotTakeOtherBytesForItsOwn) {
+  ExtentRef ref = store(random_bytes(500), 16);
+  auto item = item_of(ref);
+  islands_[2]->forget(item->names[2]);
+  Verdict before = scrub_now(item);
+  islands_[2]->blobs()[item->names[2]] = "something else";  // came meanwhile, under the name that is read
+  PutBack put = io::run_blocking([&] { return rebuild_and_put(work(), item, before); });
+  EXPECT_EQ(put.repaired, 0u);
+  EXPECT_NE(put.failed.find("other bytes"), std::string::npos);
+  EXPECT_EQ(blob(ref, 2), "something else");
 }
 
 TEST_F(RepairTest, RepairsJournalBlobsInPlace) {
