@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs every test of a build directory and prints the sum. `./dev test` calls it; so may you, after a build.
 
-Order: the checks of scripts/ (each with its self-test), the unit test binaries beside the protocol's model, the end-to-end tests. A failing test's output is shown.
+Order: the checks of scripts/ (each with its self-test), whether the mutants still apply, the unit test binaries beside the protocol's model, the end-to-end tests. A failing test's output is shown.
 The last line is `N passed, N failed, N skipped`; the exit code is 1 if anything failed, also if nothing ran at all.
 """
 import argparse
@@ -56,13 +56,13 @@ def show(name, output):
 
 
 def run_checks(total, patterns, env):
-    for script, forms in (("check_layers.py", (["--self-test"], [])), ("check_coroutines.py", (["--self-test"], [])),
-                          ("s3_tests.py", (["--self-test"],))):
+    for script, forms in (("scripts/check_layers.py", (["--self-test"], [])), ("scripts/check_coroutines.py", (["--self-test"], [])),
+                          ("scripts/s3_tests.py", (["--self-test"],)), ("tests/sim/mutants.py", (["--check"],))):
         for arguments in forms:
             name = " ".join([script, *arguments])
             if patterns and not any(p in name for p in patterns):
                 continue
-            code, output = run([sys.executable, f"scripts/{script}", *arguments], 60, env)
+            code, output = run([sys.executable, script, *arguments], 60, env)
             if code == 0:
                 total.add(passed=1)
             else:

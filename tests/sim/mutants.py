@@ -6,6 +6,7 @@ build/mutants, archipel_sim is built there and runs seeds until a violation, or 
 
     python3 tests/sim/mutants.py                 # all; exit code 1 if any survives or does not apply
     python3 tests/sim/mutants.py overlay void    # those whose name contains one of the words
+    python3 tests/sim/mutants.py --check         # builds nothing: whether each still applies
 """
 import argparse
 import os
@@ -71,15 +72,29 @@ def verdict(tree, options):
     return True, first + ": " + (lines[at + 1].strip()[:110] if at + 1 < len(lines) else ""), time.monotonic() - started
 
 
+def check(patches):
+    """How many do not apply to the tree as it is."""
+    bad = 0
+    for patch in patches:
+        applied = run(["patch", "-p1", "--dry-run", "--fuzz=3", "-i", str(patch)], ROOT)
+        if applied.returncode != 0:
+            print(f"{patch.stem}: DOES NOT APPLY\n{applied.stdout}", flush=True)
+            bad += 1
+    return bad
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*")
     parser.add_argument("--seconds", type=float, default=120, help="for a mutant to be found out")
     parser.add_argument("--seeds", default="1..1000000")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--check", action="store_true", help="only whether the patches apply")
     options = parser.parse_args()
     tree = ROOT / "build" / "mutants"
     chosen = [p for p in sorted(PATCHES.glob("*.patch")) if not options.words or any(w in p.name for w in options.words)]
+    if options.check:
+        sys.exit(1 if check(chosen) else 0)
     bad = 0
     make_tree(tree)
     for patch in chosen:
