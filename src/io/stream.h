@@ -27,7 +27,7 @@ class Stream {
   // Writes all of `parts`, in order (writev). The memory must live until the task finishes. The deadline covers progress as a whole.
   virtual Task<Result<void>> write(std::span<const ByteView> parts, Deadline deadline) = 0;
   // What can be done without waiting, for layers above that hold buffers: read() if something is there now (nothing: nullopt, wait_readable()
-  // tells when to try again); and as much of `bytes` as fits, how much that was. Not while a read() or a write() of the same kind waits. A
+  // tells when to try again); and as much of `bytes` as fits, how much that was: the rest has to be offered next, by write(). Not while a read() or a write() of the same kind waits. A
   // stream that has no such notion says nullopt and 0.
   virtual std::optional<Result<size_t>> try_read(MutableBytes /*out*/) { return std::nullopt; }
   virtual size_t try_write(ByteView /*bytes*/) { return 0; }

@@ -79,7 +79,9 @@ struct Link {
   bool writing = false;          // somebody sends what is in `out`
   bool notified = false;         // close_notify was said
   bool blocked = false;          // reading wants to say something, and `out` is full
-  Event changed;                 // of phase; nobody writes any more
+  size_t withheld =
+      0;          // bytes (0 or 1) that try_write() sealed without saying so: the next write begins with them
+  Event changed;  // of phase; nobody writes any more
 
   Result<void> usable() const {
     if (phase == Phase::closed) return closed_here();
@@ -111,6 +113,7 @@ struct Link {
   void reply() {
     if (writing || out.empty()) return;
     out.begin += inner->try_write(out.view());
+    if (out.empty()) out.begin = out.end = 0;
   }
   void say_goodbye() {
     if (phase != Phase::open || notified) return;

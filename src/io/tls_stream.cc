@@ -219,33 +219,68 @@ Task<Result<void>> establish(std::shared_ptr<Link> link, Deadline deadline) {
 
 // --- plaintext -----------------------------------------------------------------------------------------------------------
 
+size_t size_of(std::span<const ByteView> parts) {
+  size_t size = 0;
+  for (ByteView part : parts) size += part.size();
+  return size;
+}
+
 Task<Result<void>> write_all(std::shared_ptr<Link> link, std::span<const ByteView> parts, Deadline deadline) {
   if (link->phase != Link::Phase::open) CO_RETURN_IF_ERROR(co_await establish(link, deadline));
-  size_t left = 0, offset = 0;
-  for (ByteView part : parts) left += part.size();
-  while (left > 0) {
+  size_t left = size_of(parts);
+  size_t offset = left == 0 ? 0 : std::exchange(link->withheld, 0);
+  left -= offset;
+  for (;;) {
     if (link->writing) CO_RETURN_IF_ERROR(co_await wait_for_writer(link, deadline));
     CO_RETURN_IF_ERROR(link->usable());
+    // Usually the connection takes it at once.
+    link->reply();
+    if (!link->out.empty()) {
+      Result<void> sent = co_await flush(link, deadline);
+      if (!sent) co_return link->fail_with(std::move(sent).error());
+      continue;
+    }
+    link->release_empty();
+    if (left == 0) co_return Result<void>();
     const size_t sealed = link->encrypt(parts, offset);
     if (sealed == 0) co_return link->fail_with(link->broken("sealing records for the connection"));
     left -= sealed;
-    // Usually the connection takes it at once.
-    link->reply();
-    if (link->out.empty()) {
-      link->release_empty();
-      continue;
-    }
-    Result<void> sent = co_await flush(link, deadline);
-    if (!sent) co_return link->fail_with(std::move(sent).error());
   }
-  co_return Result<void>();
+}
+
+// As much as one batch of records holds, if the connection takes that now. What it does not take waits in `out` for a write(), to which the caller is made to
+// come by not telling it of the last byte.
+size_t write_now(Link& link, std::span<const ByteView> parts) {
+  if (link.phase != Link::Phase::open || link.writing) return 0;
+  link.reply();
+  const size_t size = size_of(parts);
+  if (!link.out.empty() || size == 0) return 0;
+  size_t offset = std::exchange(link.withheld, 0);
+  size_t taken = offset;
+  while (taken < size) {
+    const size_t sealed = link.encrypt(parts, offset);
+    if (sealed == 0) {
+      [[maybe_unused]] auto failed = link.fail_with(link.broken("sealing records for the connection"));
+      break;
+    }
+    taken += sealed;
+    link.reply();
+    if (!link.out.empty()) break;
+  }
+  if (!link.out.empty() && taken == size) {
+    link.withheld = 1;
+    --taken;
+  }
+  link.release_empty();
+  return taken;
 }
 
 // Opens records that are here into `out`. nullopt: there is not a whole one.
 std::optional<Result<size_t>> decrypt(Link& link, MutableBytes out) {
   size_t total = 0;
   std::optional<Result<size_t>> outcome;
-  while (total < out.size()) {
+  // Behind the last byte there is nothing to be asked for.
+  while (total < out.size() && (total == 0 || !link.in.empty() || SSL_pending(link.ssl.get()) > 0)) {
     size_t count = 0;
     clear_errors();
     const int done = SSL_read_ex(link.ssl.get(), out.data() + total, out.size() - total, &count);
@@ -263,8 +298,10 @@ std::optional<Result<size_t>> decrypt(Link& link, MutableBytes out) {
       outcome = link.fail_with(link.broken("the TLS connection"));
     break;
   }
-  if (total > 0) outcome = Result<size_t>(total);
-  clear_errors();
+  if (total > 0)
+    outcome = Result<size_t>(total);
+  else
+    clear_errors();
   link.reply();
   link.release_empty();
   return outcome;
@@ -312,7 +349,8 @@ std::optional<Result<size_t>> read_now(Link& link, MutableBytes out) {
 
 Task<Result<void>> wait_for_more(std::shared_ptr<Link> link, Deadline deadline) {
   if (link->phase != Link::Phase::open) CO_RETURN_IF_ERROR(co_await establish(link, deadline));
-  if (!link->in.empty() || SSL_has_pending(link->ssl.get()) == 1) co_return Result<void>();
+  // Half a record inside OpenSSL is nothing to be read.
+  if (!link->in.empty() || SSL_pending(link->ssl.get()) > 0) co_return Result<void>();
   Result<void> ready = co_await link->inner->wait_readable(deadline);
   co_return ready;
 }
@@ -332,6 +370,11 @@ class TlsStream final : public Stream {
     return write_all(link_, parts, deadline);
   }
   std::optional<Result<size_t>> try_read(MutableBytes out) override { return read_now(*link_, out); }
+  size_t try_write(ByteView bytes) override {
+    const std::array<ByteView, 1> parts = {bytes};
+    return write_now(*link_, parts);
+  }
+  size_t try_write_parts(std::span<const ByteView> parts) override { return write_now(*link_, parts); }
   void shutdown_write() override {
     link_->say_goodbye();
     link_->inner->shutdown_write();
@@ -400,9 +443,9 @@ void Link::shut_down() {
 size_t Link::encrypt(std::span<const ByteView>& parts, size_t& offset) {
   size_t total = 0;
   for (;;) {
-    while (!parts.empty() && offset == parts.front().size()) {
+    while (!parts.empty() && offset >= parts.front().size()) {
+      offset -= parts.front().size();
       parts = parts.subspan(1);
-      offset = 0;
     }
     const size_t used = out.bytes.empty() ? 0 : out.end;
     if (parts.empty() || used + kRecordBytesMax + kReplyBytesMax > kBufferBytes) return total;
