@@ -10,6 +10,9 @@ namespace archipel::edge {
 namespace {
 
 constexpr size_t kBodyChunkBytes = 64u << 10;
+// How long an origin has to say 100 to a request that asks for it; then the body is sent unasked (RFC 9110 §10.1.1).
+constexpr Duration kContinueWait = std::chrono::seconds(1);
+constexpr Duration kHeadPatienceMax = std::chrono::hours(24);
 
 struct Connection {
   std::unique_ptr<http::Client> client;
@@ -92,13 +95,80 @@ struct State : std::enable_shared_from_this<State> {
   }
 };
 
+// A request's body on its way, beside the response. The task that sends it holds this.
+struct Upload {
+  Upload(State& s, BodySource& b) : loop(s.loop), timeout(s.policy.response_timeout), source(b) {}
+
+  io::Loop& loop;
+  const Duration timeout;
+  BodySource& source;  // outlives the task: its owner joins it
+  std::unique_ptr<http::Client> client;
+  io::Stream* stream = nullptr;
+  bool wanted = true;  // false: not before the origin has said 100, or kContinueWait is over
+  bool stopped = false, over = false;
+  TimePoint moved{};  // when it moved last
+  std::optional<Error>
+      error;  // what ended it: the client's fault (detail "client"), or the origin took nothing any more
+  io::Event changed;
+
+  void go() {
+    wanted = true;
+    changed.notify_all();
+  }
+  // No more than what is being written.
+  void stop() {
+    stopped = true;
+    changed.notify_all();
+  }
+  // Not even that. The client object stays until the task has noticed.
+  void abandon() {
+    stop();
+    if (!over && stream != nullptr) stream->close(true);
+  }
+};
+using UploadRef = std::shared_ptr<Upload>;
+
+io::Task<Result<void>> send_body(Upload& upload) {
+  while (!upload.wanted && !upload.stopped) {
+    const bool told = co_await upload.changed.wait(upload.moved + kContinueWait);
+    if (!told) upload.wanted = true;
+  }
+  Buffer buffer;
+  while (!upload.stopped) {
+    if (buffer.size() == 0) buffer = Buffer(kBodyChunkBytes);
+    auto got = co_await upload.source.read(buffer.span());
+    if (!got) co_return fail(Error{Code::cancelled, got.error().message, "client"});
+    if (*got == 0 || upload.stopped) break;
+    auto written =
+        co_await upload.client->write(buffer.view().first(*got), upload.loop.now() + upload.timeout);
+    if (!written) co_return written;
+    upload.moved = upload.loop.now();
+  }
+  if (upload.stopped) co_return {};
+  auto finished = co_await upload.client->finish(upload.loop.now() + upload.timeout);
+  co_return finished;
+}
+
+io::Task<void> run_upload(UploadRef upload) {
+  auto sent = co_await send_body(*upload);
+  upload->over = true;
+  upload->moved = upload->loop.now();
+  if (!sent) upload->error = sent.error();
+  // A client that does not send what it announced, or an origin that takes nothing: there is no response to wait for. (An origin that has ended its
+  // side may have said why.)
+  if (!sent && (sent.error().detail == "client" || sent.error().code == Code::timeout) && !upload->stopped)
+    upload->stream->close(true);
+  upload->changed.notify_all();
+}
+
 class OriginFetch final : public Fetch {
  public:
-  OriginFetch(std::shared_ptr<State> state, Connection connection, http::ResponseHead head, UnixMs requested,
-              Deadline whole)
+  OriginFetch(std::shared_ptr<State> state, Connection connection, UploadRef upload, http::ResponseHead head,
+              UnixMs requested, Deadline whole)
       : state_(std::move(state)),
         stream_(connection.stream),
         client_(std::move(connection.client)),
+        upload_(std::move(upload)),
         whole_(whole),
         status_(head.status),
         headers_(without_hop_fields(head.headers, head.status == 101)),
@@ -109,12 +179,7 @@ class OriginFetch final : public Fetch {
   }
   ~OriginFetch() override {
     state_->stats->active.fetch_sub(1, std::memory_order_relaxed);
-    if (client_ != nullptr && client_->reusable())
-      state_->give({std::move(client_), stream_});
-    else if (counted_) {
-      client_.reset();
-      state_->lost();
-    }
+    if (counted_) leave();
   }
   int status() const override { return status_; }
   const http::Headers& headers() const override { return headers_; }
@@ -123,30 +188,46 @@ class OriginFetch final : public Fetch {
   UnixMs received() const override { return received_; }
   std::string_view origin() const override { return state_->origin.url; }
   io::Task<Result<size_t>> read(MutableBytes out) override {
-    if (client_ == nullptr) co_return size_t{0};
-    auto got = co_await client_->read_body(
+    http::Client* client = this->client();
+    if (client == nullptr) co_return size_t{0};
+    auto got = co_await client->read_body(
         out, std::min(whole_, state_->loop.now() + state_->policy.response_timeout));
-    if (got && *got == 0) {
-      counted_ = false;
-      if (client_->reusable())
-        state_->give({std::move(client_), stream_});
-      else
-        state_->lost();
-      client_.reset();
-    }
+    if (got && *got == 0) leave();
     co_return got;
   }
   // The stream counts as a connection for as long as this object lives.
   std::unique_ptr<io::Stream> take_stream() override {
-    if (client_ == nullptr) return nullptr;
-    return client_->take_stream();
+    http::Client* client = this->client();
+    if (client == nullptr) return nullptr;
+    return client->take_stream();
   }
 
  private:
+  http::Client* client() const {
+    if (!counted_) return nullptr;
+    return upload_ == nullptr ? client_.get() : upload_->client.get();
+  }
+  // The connection goes back, or is closed.
+  void leave() {
+    counted_ = false;
+    if (upload_ != nullptr) {
+      if (upload_->over)
+        client_ = std::move(upload_->client);
+      else
+        upload_->abandon();
+    }
+    if (client_ != nullptr && client_->reusable())
+      state_->give({std::move(client_), stream_});
+    else
+      state_->lost();
+    client_.reset();
+  }
+
   std::shared_ptr<State> state_;
   io::Stream* const stream_;
-  std::unique_ptr<http::Client> client_;
-  const Deadline whole_;  // when the body has to be there
+  std::unique_ptr<http::Client> client_;  // null: it is upload_'s
+  const UploadRef upload_;                // null: there was no body
+  const Deadline whole_;                  // when the body has to be there
   bool counted_ = true;
   const int status_;
   const http::Headers headers_;
@@ -158,29 +239,29 @@ Error broken(const State& state, const Error& error) {
   return {error.code, "origin " + state.origin.url + ": " + error.message, error.detail};
 }
 
-// Sends what the body source has. An origin may answer before it has read everything; what it says then counts.
-io::Task<Result<void>> send_body(State& state, http::Client& client, BodySource& body) {
-  Buffer buffer(kBodyChunkBytes);
-  for (;;) {
-    auto got = co_await body.read(buffer.span());
-    if (!got) co_return fail(Error{Code::cancelled, got.error().message, "client"});
-    if (*got == 0) break;
-    auto written =
-        co_await client.write(buffer.view().first(*got), state.loop.now() + state.policy.response_timeout);
-    if (!written) co_return written;
-  }
-  auto finished = co_await client.finish(state.loop.now() + state.policy.response_timeout);
-  co_return finished;
+// The time for the head runs from when the whole request was sent: a client may take its time for the body.
+TimePoint head_deadline(const Upload& upload, Duration patience, const Attempt& attempt) {
+  const TimePoint from = upload.over ? upload.moved : upload.loop.now();
+  return std::min(attempt.whole, from + patience);
 }
 
-io::Task<Result<http::ResponseHead>> exchange(State& state, http::Client& client, const FetchRequest& request,
-                                              Deadline deadline, Attempt& attempt) {
+// `upload`: null without a body. Its task is started here.
+io::Task<Result<http::ResponseHead>> exchange(State& state, http::Client& client, UploadRef upload,
+                                              const FetchRequest& request, Deadline deadline,
+                                              Attempt& attempt) {
   http::ClientRequest wire;
   wire.method = request.method;
   wire.target = request.target;
+  http::Headers expecting;
   wire.headers = &request.headers;
+  if (request.expects_continue && request.body != nullptr) {
+    expecting = request.headers;
+    expecting.set("expect", "100-continue");
+    wire.headers = &expecting;
+  }
   wire.body_length = request.body == nullptr ? std::optional<uint64_t>(0) : request.body->length();
   wire.upgrade = request.upgrade;
+  const Duration patience = std::clamp<Duration>(deadline - state.loop.now(), Duration{0}, kHeadPatienceMax);
   auto sent = co_await client.send(wire, deadline);
   const bool repeatable = request.body == nullptr && request.upgrade.empty() && is_idempotent(request.method);
   attempt.may_retry = repeatable;
@@ -188,19 +269,33 @@ io::Task<Result<http::ResponseHead>> exchange(State& state, http::Client& client
     if (sent.error().code == Code::invalid) attempt.may_retry = false;  // the request is what is wrong
     co_return fail(sent.error());
   }
-  if (request.body != nullptr) {
-    attempt.may_retry = false;
-    auto body = co_await send_body(state, client, *request.body);
-    if (!body && body.error().detail == "client") co_return fail(body.error());
-    if (!body && body.error().code != Code::io) co_return fail(body.error());
-  }
+  bool sending = false;
   for (;;) {
-    auto head = co_await client.receive_head(deadline);
+    // The reader is there before the first byte of the body goes.
+    auto coming = client.receive_head(deadline);
+    if (upload != nullptr && !coming.done() && !std::exchange(sending, true)) {
+      upload->wanted = !request.expects_continue;
+      upload->moved = state.loop.now();
+      upload->source.sending.spawn(run_upload(upload));
+    }
+    auto head = co_await std::move(coming);
     // Whatever the origin has done by now, doing it again has the same effect.
     attempt.may_retry = repeatable;
+    if (!head && upload != nullptr) {
+      if (upload->error && upload->error->detail == "client") co_return fail(*upload->error);
+      if (upload->error && upload->error->code == Code::timeout) co_return fail(*upload->error);
+      deadline = head_deadline(*upload, patience, attempt);
+      if (head.error().code == Code::timeout && deadline > state.loop.now()) continue;
+    }
     if (!head) co_return head;
-    if (!head->interim()) co_return head;
-    if (head->status != 100 && attempt.interim != nullptr) {
+    if (!head->interim()) {
+      // It has read enough to refuse: the rest would be for nothing. So would a body that it never asked for.
+      if (upload != nullptr && (head->status >= 400 || !upload->wanted)) upload->stop();
+      co_return head;
+    }
+    if (head->status == 100) {
+      if (upload != nullptr) upload->go();
+    } else if (attempt.interim != nullptr) {
       http::Headers fields = without_hop_fields(head->headers);
       co_await attempt.interim->interim(head->status, fields);
     }
@@ -240,13 +335,22 @@ class Pool final : public OriginPool {
       const TimePoint began = s.loop.now();
       const UnixMs requested = s.clock.unix_ms();
       attempt.stream = connection.stream;
-      auto head = co_await exchange(s, *connection.client, request, deadline, attempt);
+      http::Client& client = *connection.client;
+      UploadRef upload;
+      if (request.body != nullptr) {
+        upload = std::make_shared<Upload>(s, *request.body);
+        upload->client = std::move(connection.client);
+        upload->stream = connection.stream;
+      }
+      auto head = co_await exchange(s, client, upload, request, deadline, attempt);
       attempt.stream = nullptr;
       if (head) {
         attempt.to_head = s.loop.now() - began;
-        co_return std::make_unique<OriginFetch>(state, std::move(connection), std::move(*head), requested,
-                                                attempt.whole);
+        co_return std::make_unique<OriginFetch>(state, std::move(connection), std::move(upload),
+                                                std::move(*head), requested, attempt.whole);
       }
+      if (upload != nullptr) upload->abandon();
+      upload.reset();
       connection.client.reset();
       s.lost();
       if (attempt.cancelled) co_return fail(Code::cancelled, "origin " + s.origin.url + ": given up");

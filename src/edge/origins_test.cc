@@ -54,11 +54,44 @@ class TextBody final : public BodySource {
   size_t at_ = 0;
 };
 
+// A client that sends its body as the test says.
+class SlowBody final : public BodySource {
+ public:
+  explicit SlowBody(std::optional<uint64_t> length) : length_(length) {}
+  std::optional<uint64_t> length() const override { return length_; }
+  io::Task<Result<size_t>> read(MutableBytes out) override {
+    ++reads;
+    while (text.empty() && !ended && !gone) co_await changed.wait();
+    if (gone) co_return fail(Code::io, "the client went away");
+    size_t n = std::min(out.size(), text.size());
+    std::copy_n(text.data(), n, out.data());
+    text.erase(0, n);
+    co_return n;
+  }
+  void give(std::string_view more) {
+    text += more;
+    changed.notify_all();
+  }
+  void end(bool by_leaving = false) {
+    (by_leaving ? gone : ended) = true;
+    changed.notify_all();
+  }
+  int reads = 0;
+
+ private:
+  const std::optional<uint64_t> length_;
+  std::string text;
+  bool ended = false, gone = false;
+  io::Event changed;
+};
+
 struct Outcome {
+  bool expects_continue = false;
   std::optional<Error> error;
   int status = 0;
   std::string body, origin;
   http::Headers headers;
+  bool answered = false;  // to the end
 };
 
 struct World {
@@ -82,6 +115,12 @@ struct World {
     return *origins;
   }
   static io::Task<void> run(Balancer* origins, FetchRequest request, Deadline deadline, Outcome* out) {
+    BodySource* body = request.body;
+    co_await one(origins, std::move(request), deadline, out);
+    out->answered = true;
+    if (body != nullptr) co_await body->sending.join();
+  }
+  static io::Task<void> one(Balancer* origins, FetchRequest request, Deadline deadline, Outcome* out) {
     auto fetch = co_await origins->fetch(std::move(request), deadline);
     if (!fetch) {
       out->error = fetch.error();
@@ -104,6 +143,7 @@ struct World {
     request.target = "/x";
     request.headers.add("host", "h");
     request.body = body;
+    request.expects_continue = out->expects_continue;
     auto task = run(&get(), std::move(request), loop.now() + std::chrono::seconds(10), out);
     loop.settle();
     return task;
@@ -214,6 +254,192 @@ TEST(Origins, ConnectionsAreBounded) {
   world.connector.wires[1]->say(kOk);
   world.loop.settle();
   EXPECT_EQ(out[2].body, "hi");
+}
+
+// An origin that has heard enough: a body that is too large, or not for this client.
+TEST(Upload, AnEarlyRefusalIsPassedOnWhileTheClientStillSends) {
+  World world;
+  Outcome out;
+  SlowBody body(1000);
+  auto task = world.begin(&out, "POST", &body);
+  body.give("0123456789");
+  world.loop.settle();
+  Wire& wire = *world.connector.wires[0];
+  EXPECT_TRUE(wire.sent->bytes.ends_with("0123456789"));
+  wire.say("HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno");
+  world.loop.settle();
+  EXPECT_EQ(out.status, 413);
+  EXPECT_EQ(out.body, "no");
+  EXPECT_TRUE(out.answered);
+  EXPECT_TRUE(wire.sent->ended);  // a connection with half a request on it carries no other
+  body.give("more");
+  world.loop.settle();
+  EXPECT_TRUE(task.done());
+  EXPECT_TRUE(wire.sent->bytes.ends_with("0123456789"));
+}
+
+TEST(Upload, TheOriginIsNotReadingAndItsRefusalArrivesAllTheSame) {
+  World world;
+  Outcome out;
+  SlowBody body(1'000'000);
+  auto task = world.begin(&out, "POST", &body);
+  Wire& wire = *world.connector.wires[0];
+  wire.sent->capacity = 1000;
+  body.give(std::string(100'000, 'x'));
+  world.loop.settle();
+  wire.say("HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno");
+  world.loop.settle();
+  EXPECT_EQ(out.status, 401);
+  EXPECT_EQ(out.body, "no");
+  EXPECT_TRUE(task.done());
+}
+
+TEST(Upload, AnAnswerThatBeginsEarlyComesBesideTheBody) {
+  World world;
+  Outcome out;
+  SlowBody body(std::nullopt);
+  auto task = world.begin(&out, "POST", &body);
+  Wire& wire = *world.connector.wires[0];
+  body.give("one");
+  world.loop.settle();
+  wire.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nONE\r\n");
+  world.loop.settle();
+  EXPECT_EQ(out.body, "ONE");
+  body.give("two");
+  world.loop.settle();
+  EXPECT_TRUE(wire.sent->bytes.ends_with("3\r\ntwo\r\n"));
+  wire.say("3\r\nTWO\r\n");
+  world.loop.settle();
+  EXPECT_EQ(out.body, "ONETWO");
+  body.end();
+  world.loop.settle();
+  EXPECT_TRUE(wire.sent->bytes.ends_with("0\r\n\r\n"));
+  wire.say("0\r\n\r\n");
+  world.loop.settle();
+  EXPECT_TRUE(task.done());
+  EXPECT_FALSE(out.error);
+  // Both messages were whole: the connection is kept.
+  Outcome next;
+  auto again = world.begin(&next);
+  EXPECT_EQ(world.connector.wires.size(), 1u);
+  wire.say(kOk);
+  world.loop.settle();
+  EXPECT_EQ(next.body, "hi");
+}
+
+// RFC 9110 §10.1.1: the expectation is the origin's to meet.
+TEST(Upload, ABodyThatIsOfferedIsTakenWhenTheOriginWantsIt) {
+  World world;
+  Outcome out;
+  out.expects_continue = true;
+  SlowBody body(4);
+  auto task = world.begin(&out, "PUT", &body);
+  Wire& wire = *world.connector.wires[0];
+  EXPECT_NE(wire.sent->bytes.find("\r\nexpect: 100-continue\r\n"), std::string::npos) << wire.sent->bytes;
+  body.give("four");
+  world.loop.settle();
+  EXPECT_EQ(body.reads, 0);
+  wire.say("HTTP/1.1 100 Continue\r\n\r\n");
+  world.loop.settle();
+  EXPECT_TRUE(wire.sent->bytes.ends_with("\r\n\r\nfour"));
+  body.end();
+  wire.say(kOk);
+  world.loop.settle();
+  EXPECT_EQ(out.body, "hi");
+  EXPECT_TRUE(task.done());
+}
+
+TEST(Upload, ABodyThatTheOriginDoesNotWantIsNeverAskedFor) {
+  for (std::string_view status : {"401 Unauthorized", "417 Expectation Failed", "200 OK"}) {
+    World world;
+    Outcome out;
+    out.expects_continue = true;
+    SlowBody body(4);
+    auto task = world.begin(&out, "PUT", &body);
+    world.connector.wires[0]->say("HTTP/1.1 " + std::string(status) + "\r\nContent-Length: 2\r\n\r\nno");
+    world.loop.settle();
+    EXPECT_EQ(out.status, std::stoi(std::string(status)));
+    EXPECT_EQ(out.body, "no");
+    EXPECT_EQ(body.reads, 0);
+    EXPECT_TRUE(task.done());
+    EXPECT_TRUE(world.connector.wires[0]->sent->ended);
+  }
+}
+
+TEST(Upload, AnOriginThatNeverSays100GetsTheBodyAfterASecond) {
+  World world;
+  Outcome out;
+  out.expects_continue = true;
+  SlowBody body(4);
+  auto task = world.begin(&out, "PUT", &body);
+  body.give("four");
+  world.loop.advance(std::chrono::milliseconds(900));
+  EXPECT_EQ(body.reads, 0);
+  world.loop.advance(std::chrono::milliseconds(200));
+  EXPECT_TRUE(world.connector.wires[0]->sent->bytes.ends_with("\r\n\r\nfour"));
+  body.end();
+  world.loop.settle();
+  world.connector.wires[0]->say(kOk);
+  world.loop.settle();
+  EXPECT_EQ(out.body, "hi");
+  EXPECT_TRUE(task.done());
+}
+
+TEST(Upload, ASlowClientDoesNotUseUpTheOriginsTime) {
+  World world;
+  Outcome out;
+  SlowBody body(60);
+  auto task = world.begin(&out, "POST", &body);
+  for (int i = 0; i < 60; ++i) {
+    world.loop.advance(std::chrono::seconds(5));
+    body.give("x");
+    world.loop.settle();
+  }
+  body.end();
+  world.loop.advance(std::chrono::seconds(9));
+  EXPECT_FALSE(out.answered);
+  world.connector.wires[0]->say(kOk);
+  world.loop.settle();
+  EXPECT_EQ(out.body, "hi");
+  EXPECT_TRUE(task.done());
+  // … but from the body's end on it runs.
+  Outcome late;
+  SlowBody small(1);
+  auto other = world.begin(&late, "POST", &small);
+  small.give("x");
+  small.end();
+  world.loop.advance(std::chrono::seconds(21));
+  ASSERT_TRUE(late.error);
+  EXPECT_EQ(late.error->code, Code::timeout);
+  EXPECT_TRUE(other.done());
+}
+
+TEST(Upload, AClientThatLeavesTakesItsRequestWithIt) {
+  World world;
+  Outcome out;
+  SlowBody body(60);
+  auto task = world.begin(&out, "POST", &body);
+  body.give("x");
+  world.loop.settle();
+  body.end(true);
+  world.loop.settle();
+  ASSERT_TRUE(out.error);
+  EXPECT_EQ(out.error->detail, "client");
+  EXPECT_TRUE(world.connector.wires[0]->sent->reset);
+  EXPECT_TRUE(task.done());
+}
+
+TEST(Upload, AnOriginThatTakesNothingTimesOut) {
+  World world;
+  Outcome out;
+  SlowBody body(1'000'000);
+  auto task = world.begin(&out, "POST", &body);
+  world.connector.wires[0]->sent->capacity = 1000;
+  body.give(std::string(100'000, 'x'));
+  world.loop.advance(std::chrono::minutes(3));
+  ASSERT_TRUE(out.error);
+  EXPECT_EQ(out.error->code, Code::timeout);
+  EXPECT_TRUE(task.done());
 }
 
 TEST(AccessLog, NothingThatAClientSendsForgesALine) {

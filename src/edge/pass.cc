@@ -103,37 +103,22 @@ std::optional<uint64_t> length_of_get(const http::Headers& headers) {
   return value;
 }
 
-}  // namespace
-
-std::string_view passable_upgrade(const http::Request& request) {
-  std::string_view protocol = upgrade_of(request.headers);
-  std::string name(protocol.substr(0, protocol.find('/')));
-  std::ranges::transform(name, name.begin(),
-                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  // Several protocols to choose from: the origin's choice could be one of those.
-  if (protocol.find(',') != std::string_view::npos || name == "h2c" || name == "h2" || name == "http" ||
-      name == "tls")
-    return {};
-  return protocol;
-}
-
-io::Task<Served> pass_through(http::Exchange& exchange, std::shared_ptr<const PolicySite> site,
-                              std::string upgrade) {
+io::Task<Served> pass_with(http::Exchange& exchange, ExchangeBody& body,
+                           std::shared_ptr<const PolicySite> site, std::string upgrade) {
   const http::Request& request = exchange.request();
   Served served;
   served.how = Served::How::pass;
   FetchRequest out = site->origin_request(request);
   add_request_fields(request, out);
-  ExchangeBody body(exchange);
   ExchangeInterim interim(exchange);
-  if (exchange.body_length() != std::optional<uint64_t>(0)) out.body = &body;
+  body.attach_to(out);
   out.interim = &interim;
   out.upgrade = upgrade;
   auto fetched =
       co_await site->upstream().fetch(std::move(out), io::Loop::current()->now() + site->fetch_timeout());
   if (!fetched) {
     served.how = Served::How::refused;
-    served.status = status_of(fetched.error());
+    served.status = body.refusal().value_or(status_of(fetched.error()));
     http::Page page = Node::page(served.status, fetched.error().message);
     site->edit_response(request, served.status, page.response.headers);
     auto sent = co_await exchange.respond(std::move(page.response), std::move(page.body));
@@ -163,6 +148,28 @@ io::Task<Served> pass_through(http::Exchange& exchange, std::shared_ptr<const Po
   if (!started) co_return served;
   auto relayed = co_await relay(exchange, *fetch, served);
   served.complete = relayed.has_value();
+  co_return served;
+}
+
+}  // namespace
+
+std::string_view passable_upgrade(const http::Request& request) {
+  std::string_view protocol = upgrade_of(request.headers);
+  std::string name(protocol.substr(0, protocol.find('/')));
+  std::ranges::transform(name, name.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  // Several protocols to choose from: the origin's choice could be one of those.
+  if (protocol.find(',') != std::string_view::npos || name == "h2c" || name == "h2" || name == "http" ||
+      name == "tls")
+    return {};
+  return protocol;
+}
+
+io::Task<Served> pass_through(http::Exchange& exchange, std::shared_ptr<const PolicySite> site,
+                              std::string upgrade) {
+  ExchangeBody body(exchange);
+  auto served = co_await pass_with(exchange, body, std::move(site), std::move(upgrade));
+  co_await body.sending.join();
   co_return served;
 }
 

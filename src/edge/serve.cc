@@ -22,6 +22,12 @@ int status_of(const Error& error) {
 
 std::string_view explain(int status) {
   switch (status) {
+    case 400:
+      return "The body of the request is malformed.";
+    case 408:
+      return "The body of the request did not arrive in time.";
+    case 413:
+      return "The body of the request is larger than this site takes.";
     case 503:
       return "No server of this site can be asked now. Try again later.";
     case 504:
@@ -292,8 +298,9 @@ io::Task<bool> FrontImpl::serve_outcome(Job& job, Outcome& outcome, const Lookup
   co_return true;
 }
 
-io::Task<void> FrontImpl::serve_error(Job& job, const Error& error, CacheStatus status) {
-  const int code = status_of(error);
+io::Task<void> FrontImpl::serve_error(Job& job, const Error& error, CacheStatus status,
+                                      std::optional<int> refusal) {
+  const int code = refusal.value_or(status_of(error));
   http::Page page = http::plain_page(code, explain(code));
   job.site->edit_response(*job.request, code, page.response.headers);
   status.detail = to_string(error.code);

@@ -10,6 +10,7 @@
 #include "edge/cache_status.h"
 #include "edge/conditional.h"
 #include "edge/directives.h"
+#include "edge/exchange_body.h"
 #include "edge/flights.h"
 #include "edge/freshness.h"
 #include "edge/range.h"
@@ -164,13 +165,16 @@ class FrontImpl final : public Front {
   io::Task<bool> serve_outcome(Job& job, Outcome& outcome, const Lookup& looked, const Judgement& judged,
                                CacheStatus status);
   io::Task<Lookup> look_up(const Ask& ask, bool sort_languages);
-  io::Task<void> serve_error(Job& job, const Error& error, CacheStatus status);
+  // `refusal`: the status, if it is the client's fault.
+  io::Task<void> serve_error(Job& job, const Error& error, CacheStatus status,
+                             std::optional<int> refusal = std::nullopt);
   bool start_background(const Job& job, const Lookup& looked);
   io::Task<void> validate_in_background(Ask ask, std::shared_ptr<const http::Request> request,
                                         FlightRef flight, Lookup looked);
 
   // serve_pass.cc
   io::Task<void> pass(Job& job, CacheStatus::Forward forward);
+  io::Task<void> pass_with(Job& job, ExchangeBody& body, CacheStatus::Forward forward);
   io::Task<void> serve_direct(Job& job, Fetch& fetch, http::Headers headers, CacheStatus status);
   io::Task<void> serve_head(Job& job);
   void after_unsafe(Job& job, int status, const http::Headers& headers);

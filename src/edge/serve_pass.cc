@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <array>
 
-#include "edge/exchange_body.h"
 #include "edge/merge.h"
 #include "edge/policy.h"
 #include "edge/serve_internal.h"
@@ -40,6 +39,12 @@ io::Task<void> Forwarding::interim(int status, const http::Headers& headers) {
 }
 
 io::Task<void> FrontImpl::pass(Job& job, CacheStatus::Forward forward) {
+  ExchangeBody body(job.exchange);
+  co_await pass_with(job, body, forward);
+  co_await body.sending.join();
+}
+
+io::Task<void> FrontImpl::pass_with(Job& job, ExchangeBody& body, CacheStatus::Forward forward) {
   CacheStatus status;
   status.forward = forward;
   FetchRequest request = job.site->origin_request(*job.request);
@@ -52,14 +57,13 @@ io::Task<void> FrontImpl::pass(Job& job, CacheStatus::Forward forward) {
                             (name == "if-match" || name == "if-none-match" || name == "if-modified-since" ||
                              name == "if-unmodified-since" || name == "if-range")))
       request.headers.add(name, value);
-  ExchangeBody body(job.exchange);
-  if (body.length() != std::optional<uint64_t>(0)) request.body = &body;
+  body.attach_to(request);
   Forwarding interim(job.exchange);
   request.interim = &interim;
   auto fetched =
       co_await job.site->upstream().fetch(std::move(request), loop_.now() + job.site->fetch_timeout());
   if (!fetched) {
-    co_await serve_error(job, fetched.error(), status);
+    co_await serve_error(job, fetched.error(), status, body.refusal());
     co_return;
   }
   std::unique_ptr<Fetch> fetch = std::move(*fetched);

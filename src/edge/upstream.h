@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "http/message.h"
 #include "io/stream.h"
+#include "io/sync.h"
 #include "io/task.h"
 
 namespace archipel::edge {
@@ -21,6 +22,9 @@ class BodySource {
   virtual ~BodySource() = default;
   virtual std::optional<uint64_t> length() const = 0;  // nullopt: not known
   virtual io::Task<Result<size_t>> read(MutableBytes out) = 0;
+  // An origin may answer before it has read everything: the body is sent beside the response, by a task in here. The owner of the source joins it
+  // when it is done with the Fetch, or with its error; it ends soon after those, or with the read() that is under way.
+  io::TaskScope sending;
 };
 
 // Takes interim responses (103) as they come.
@@ -35,6 +39,7 @@ struct FetchRequest {
   http::Headers headers;           // end-to-end, host included; hop-by-hop fields were removed
   BodySource* body = nullptr;      // null: none. A request whose body was begun is never sent twice
   InterimSink* interim = nullptr;  // null: they are dropped
+  bool expects_continue = false;   // the client waits for a 100 before it sends the body (RFC 9110 §10.1.1)
   std::string upgrade;             // not empty: a request to switch to this protocol
   std::string hash_key;            // what consistent hashing goes by: the cache key
 };

@@ -105,7 +105,8 @@ class H1Client final : public Client {
   std::optional<uint64_t> body_length_;
   uint64_t written_ = 0;
   bool sent_whole_ = false;
-  bool heard_ = false;  // a byte of the response came
+  bool heard_ = false;      // a byte of the response came
+  bool listening_ = false;  // somebody waits for the response while the request is written
   int interims_ = 0;
   bool keep_alive_ = false;
   bool until_close_ = false;
@@ -128,7 +129,7 @@ io::Task<Result<void>> H1Client::send(const ClientRequest& request, Deadline dea
   body_length_ = request.body_length;
   written_ = 0;
   sent_whole_ = body_length_ == 0u;
-  heard_ = false;
+  heard_ = listening_ = false;
   interims_ = 0;
   keep_alive_ = until_close_ = false;
   body_ = BodyDecoder::fixed(0);
@@ -157,8 +158,9 @@ io::Task<Result<void>> H1Client::transmit(std::span<const ByteView> parts, Deadl
   co_return fail(std::move(error));
 }
 
-// A final answer before the end of the request: the server wants no more of it.
+// A final answer before the end of the request: the server wants no more of it. Who reads the response meanwhile hears of it himself.
 Result<void> H1Client::early_answer() {
+  if (listening_ || phase_ != Phase::head) return {};
   if (in_.empty()) {
     auto now = stream_->try_read(in_.room(BufferPool::kBufferBytes));
     size_t got = now && *now ? **now : 0;
@@ -234,6 +236,7 @@ io::Task<Result<ResponseHead>> H1Client::receive_head(Deadline deadline) {
   const size_t size_max =
       std::max(limits_.request_line_bytes_max + limits_.header_bytes_max + 4, BufferPool::kBufferBytes);
   if (!in_.empty()) heard_ = true;
+  if (!sent_whole_) listening_ = true;
   for (;;) {
     if (!in_.empty()) {
       auto progress = parser.parse(as_text(in_.view()));
@@ -243,6 +246,8 @@ io::Task<Result<ResponseHead>> H1Client::receive_head(Deadline deadline) {
     auto more = co_await receive(size_max, deadline);
     if (more) continue;
     Error error = more.error();
+    // Nothing is lost: whoever has more time waits again.
+    if (error.code == Code::timeout) broken_ = false;
     if (error.code == Code::io && exchanges_ > 1 && !heard_) error.detail = "unused";
     co_return fail(std::move(error));
   }

@@ -42,12 +42,14 @@ class Client {
   virtual ~Client() = default;
 
   virtual io::Task<Result<void>> send(const ClientRequest& request, Deadline deadline) = 0;
-  // Body bytes as announced, then finish(). A server may answer early: the writer notices by `io` and may still read the response.
+  // Body bytes as announced, then finish(). A server may answer early. Who writes first and reads then notices by `io`, and may still read the
+  // response. Or both at once: one task in write() or finish(), another in receive_head() or read_body(), which then begins before the first write
+  // waits; the reader sees what came early, and decides whether the rest is still to be sent.
   virtual io::Task<Result<void>> write(ByteView bytes, Deadline deadline) = 0;
   virtual io::Task<Result<void>> finish(Deadline deadline) = 0;
 
   // The next head: any number of interim ones (at most kInterimMax), then the final one. Errors: invalid (malformed; the message says what), io
-  // (with detail "unused" if the server closed a kept connection before a byte of a response: the request may be sent again on another), timeout, limit.
+  // (with detail "unused" if the server closed a kept connection before a byte of a response: the request may be sent again on another), timeout (may be called again, with a later deadline), limit.
   virtual io::Task<Result<ResponseHead>> receive_head(Deadline deadline) = 0;
   // Decoded body bytes; 0 at its end. A body cut short is `io`, never an end.
   virtual io::Task<Result<size_t>> read_body(MutableBytes out, Deadline deadline) = 0;

@@ -256,16 +256,22 @@ Error Connection::fail_body(Refusal refusal) {
   return {limit ? Code::limit : Code::invalid, std::string(info(refusal).text), {}};
 }
 
+// A handler may respond in one task while it reads the body in another: what it writes waits for this.
+io::Task<void> Connection::tell_continue() {
+  std::array<ByteView, 1> parts = {as_bytes(kContinue)};
+  continuing_ = true;
+  auto written = co_await send(parts);
+  continuing_ = false;
+  continued_.notify_all();
+  if (!written) body_error_ = written.error();
+}
+
 io::Task<Result<size_t>> Connection::read_body(MutableBytes out) {
   CHECK(!out.empty());
   if (body_error_) co_return fail(*body_error_);
   // Once the response has begun, an interim response would end up in the middle of it.
-  if (continue_pending_ && phase_ == Phase::waiting && in_.empty()) {
-    std::array<ByteView, 1> parts = {as_bytes(kContinue)};
-    auto written = co_await send(parts);
-    if (!written) body_error_ = written.error();
-  }
-  continue_pending_ = false;
+  if (std::exchange(continue_pending_, false) && phase_ == Phase::waiting && in_.empty())
+    co_await tell_continue();
   Result<size_t> got = size_t{0};
   if (!body_error_) got = co_await read_some_body(out);
   if (!got) body_error_ = got.error();
@@ -387,6 +393,7 @@ Result<void> Connection::begin_response(const Response& response, std::optional<
 }
 
 io::Task<Result<void>> Connection::respond(Response response, std::string body) {
+  while (continuing_) co_await continued_.wait();
   CO_RETURN_IF_ERROR(begin_response(response, body.size(), true));
   ByteView bytes = body_allowed_ ? as_bytes(body) : ByteView{};
   auto sent_all = co_await transmit(bytes);
@@ -419,6 +426,7 @@ io::Task<Result<void>> Connection::finish() {
     write_error_ = {Code::internal, "the handler wrote less than the length it had announced", {}};
     co_return fail(*write_error_);
   }
+  while (continuing_) co_await continued_.wait();
   std::array<ByteView, 2> parts = {as_bytes(space_->head), {}};
   if (body_allowed_ && framing_.framing == Framing::chunked) parts[1] = as_bytes("0\r\n\r\n");
   if (!parts[0].empty() || !parts[1].empty()) {
@@ -456,6 +464,7 @@ Result<void> Connection::begin_stored(const StoredResponse& stored, std::optiona
 
 io::Task<Result<void>> Connection::respond_stored(const StoredResponse& stored,
                                                   std::span<const ByteView> body) {
+  while (continuing_) co_await continued_.wait();
   uint64_t size = 0;
   for (ByteView part : body) size += part.size();
   const bool bodyless = request().method == "HEAD" || stored.status == 304;
@@ -508,6 +517,7 @@ io::Task<Result<void>> Connection::interim(int status, Headers headers) {
   if (status == 101 || !write_interim_head(head, status, headers))
     co_return fail(Code::invalid,
                    "the interim response has a status, header name or value that cannot go on the wire");
+  while (continuing_) co_await continued_.wait();
   std::array<ByteView, 1> parts = {as_bytes(head)};
   auto written = co_await send(parts);
   if (!written) write_error_ = written.error();
@@ -542,6 +552,7 @@ io::Task<Result<std::unique_ptr<io::Stream>>> Connection::upgrade(Headers header
 
 // Sends what is left of the head and all of `bytes`, in slices so that body_timeout means "without progress".
 io::Task<Result<void>> Connection::transmit(ByteView bytes) {
+  while (continuing_) co_await continued_.wait();
   do {
     ByteView slice = bytes.first(std::min(bytes.size(), kWriteSliceBytes));
     bytes = bytes.subspan(slice.size());

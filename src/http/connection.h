@@ -120,6 +120,7 @@ class Connection final : public Exchange, public Served {
   io::Task<void> drain_body();
   io::Task<void> linger();
 
+  io::Task<void> tell_continue();
   io::Task<Result<size_t>> receive(MutableBytes out);
   io::Task<Result<size_t>> read_some_body(MutableBytes out);
   Error fail_body(Refusal refusal);
@@ -143,8 +144,10 @@ class Connection final : public Exchange, public Served {
   // Of the request under way.
   std::unique_ptr<RequestSpace> space_;  // null while idle
   BodyDecoder body_ = BodyDecoder::fixed(0);
-  Patience body_patience_;               // with the client that sends its body
-  bool continue_pending_ = false;        // the client waits for 100 Continue
+  Patience body_patience_;         // with the client that sends its body
+  bool continue_pending_ = false;  // the client waits for 100 Continue
+  bool continuing_ = false;        // it is being told: nothing else may be written
+  io::Event continued_;
   std::optional<Error> body_error_;      // the body cannot be read any further
   std::optional<Refusal> body_refusal_;  // … because it is malformed
   Phase phase_ = Phase::waiting;

@@ -488,7 +488,57 @@ class Attacks(EdgeCase):
             answer = b""
             while not answer.endswith(b"got hello"):
                 answer += client.recv(4096)
-        self.assertNotIn("expect", dict(origin.seen("/e")[0][2]))
+        # The origin was asked first (RFC 9110 §10.1.1); it said nothing, and got the body after a while all the same.
+        self.assertEqual(dict(origin.seen("/e")[0][2])["expect"], "100-continue")
+        # One that does not want it: the client is never asked for it.
+        def refuses(listener):
+            connection, _ = listener.accept()
+            with connection:
+                head = b""
+                while b"\r\n\r\n" not in head:
+                    head += connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\nno")
+                try:
+                    while connection.recv(4096):
+                        pass
+                except OSError:
+                    pass
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            stern = self.new_edge(SITE.format(f'"http://127.0.0.1:{listener.getsockname()[1]}"'))
+            thread = threading.Thread(target=refuses, args=(listener,), daemon=True)
+            thread.start()
+            with socket.create_connection(stern.address, timeout=30) as client:
+                client.sendall(b"PUT /e HTTP/1.1\r\nHost: h\r\nContent-Length: 5000000\r\nExpect: 100-continue\r\n\r\n")
+                answer = b""
+                while not answer.endswith(b"no"):
+                    answer += client.recv(4096)
+            self.assertTrue(answer.startswith(b"HTTP/1.1 401"), answer)
+            self.assertIn(b"connection: close", answer.lower())
+            self.end_well(stern)
+        self.end_well(edge)
+
+    def test_an_early_refusal_reaches_a_client_that_still_sends(self):
+        """The origin says 413 after the first bytes and reads no more; the client has 50 MB to go and does not look up before it has to."""
+        def tired(listener):
+            connection, _ = listener.accept()
+            with connection:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 3\r\n\r\nbig")
+                done.wait(30)
+        done = threading.Event()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            edge = self.new_edge(SITE.format(f'"http://127.0.0.1:{listener.getsockname()[1]}"'))
+            threading.Thread(target=tired, args=(listener,), daemon=True).start()
+            with socket.create_connection(edge.address, timeout=30) as client:
+                client.sendall(b"PUT /big HTTP/1.1\r\nHost: h\r\nContent-Length: 50000000\r\n\r\n" + bytes(200_000))
+                answer = b""
+                while not answer.endswith(b"big"):
+                    more = client.recv(4096)
+                    self.assertTrue(more, answer)
+                    answer += more
+            self.assertTrue(answer.startswith(b"HTTP/1.1 413"), answer)
+            done.set()
         self.end_well(edge)
 
     def test_slowloris(self):
