@@ -285,10 +285,10 @@ struct SmallCacheTest : CacheTest {
   SmallCacheTest() : CacheTest(4u << 20) {}
 };
 
-TEST_F(SmallCacheTest, BodiesOfMoreThanASixtyFourthAreNotKeptInMemory) {
+TEST_F(SmallCacheTest, BodiesOfMoreThanASixtyFourthAndALittleAreNotKeptInMemory) {
   auto entry = make(kText);
-  entry->length = 65 << 10;
-  cache->put(cache->key_of(kText), entry, slice(*entry, 0, std::string(65 << 10, 'x')));
+  entry->length = 69 << 10;
+  cache->put(cache->key_of(kText), entry, slice(*entry, 0, std::string(69 << 10, 'x')));
   EXPECT_EQ(find(kText).entry, nullptr);
   EXPECT_EQ(cache->stats().memory_not_stored, 1u);
   cache->put(cache->key_of(kText), entry, slice(*entry, 0, std::string(64 << 10, 'x')));

@@ -69,6 +69,7 @@ MemoryTier::MemoryTier(size_t bytes, const PurgeBook& book, Clock& clock, ReuseS
     : book_(book), clock_(clock), sink_(sink) {
   const size_t count = std::bit_floor(std::clamp<size_t>(bytes / kShardBytesMin, 1, kShardsMax));
   admitted_bytes_max_ = bytes / count / kAdmissionShare;
+  admitted_bytes_max_ += admitted_bytes_max_ / kAdmissionSlack;
   for (size_t i = 0; i < count; ++i) shards_.push_back(std::make_unique<Shard>(bytes / count));
 }
 

@@ -2,7 +2,7 @@
 // outside the lock.
 //
 // Any thread. What is found was held against the newest purges. A hit costs one lock, one place, one node and a look at the entry; it allocates nothing. A shard
-// has 64 MiB or more, so that a slice of 1 MiB is a 64th of it: what is larger than that is not stored.
+// has 64 MiB or more, so that a slice of 1 MiB is a 64th of it: what is larger than that and a little is not stored.
 #pragma once
 
 #include <memory>
@@ -30,6 +30,8 @@ class MemoryTier {
   static constexpr size_t kShardBytesMin = 64u << 20;
   static constexpr size_t kShardsMax = 256;
   static constexpr size_t kAdmissionShare = 64;
+  static constexpr size_t kAdmissionSlack =
+      16;  // a 16th of that more: what a slice's buffer has behind it, if it comes from the disk
 
   // `book`, `clock` and `sink` (null: nobody) must outlive it.
   MemoryTier(size_t bytes, const PurgeBook& book, Clock& clock, ReuseSink* sink);
