@@ -25,7 +25,8 @@
 namespace archipel::app {
 namespace {
 
-constexpr int kWorkerThreads = 4;  // the disk tier, files, the log
+// The disk tier, files, the log. Most of them wait for the disk, which does more the more it is asked at a time.
+constexpr int kWorkerThreads = 16;
 
 std::vector<TlsConfig> tls_tables(const edge::Config& config) {
   std::vector<TlsConfig> out;

@@ -96,10 +96,12 @@ class CacheImpl final : public Cache, public ReuseSink, public std::enable_share
     const bool variants = found.variants == nullptr && disk_->may_have(variants_key(key));
     if (!variants && !disk_->may_have(key)) co_return found;
     if (!disk_->begin_read()) co_return found;
-    Found read =
-        co_await workers_.run([this, &key, &text, &found] { return read_from_disk(key, text, found); });
+    if (!look_on_disk(key, text, found, Wait::no)) {
+      co_await workers_.run(
+          [this, &key, &text, &found] { return look_on_disk(key, text, found, Wait::yes); });
+    }
     disk_->end_read();
-    co_return read;
+    co_return found;
   }
 
   SliceRef slice_hot(const Entry& entry, uint32_t index) override {
@@ -114,10 +116,10 @@ class CacheImpl final : public Cache, public ReuseSink, public std::enable_share
     const Key of_entry = inside ? key_of(entry->key) : key;
     if (!disk_->may_have(key) && !(inside && disk_->may_have(of_entry))) co_return nullptr;
     if (!disk_->begin_read()) co_return nullptr;
-    slice = co_await workers_.run([this, &key, &of_entry, inside, entry = std::move(entry), index] {
-      SliceRef read = read_slice(key, entry->id, index);
-      return read == nullptr && inside ? read_body(of_entry, *entry) : read;
-    });
+    const Lost lost{entry->id, index, key, inside ? &of_entry : nullptr};
+    if (!read_lost(lost, slice, Wait::no)) {
+      co_await workers_.run([this, &lost, &slice] { return read_lost(lost, slice, Wait::yes); });
+    }
     disk_->end_read();
     co_return slice;
   }
@@ -252,43 +254,75 @@ class CacheImpl final : public Cache, public ReuseSink, public std::enable_share
     if (variants != nullptr) disk_->write_variants(variants_key(key), std::move(variants));
   }
 
-  // --- on a worker
+  // --- reading from the disk: at once what is at hand, on a worker what is not. All of these say false if they would have to wait; what they found by then is
+  // in their last argument but one, and asking again goes on from there.
 
-  Found read_from_disk(const Key& key, std::string_view text, Found found) {
-    if (found.variants == nullptr) {
-      std::optional<DiskTier::Record> record = disk_->read(variants_key(key), disk::Kind::variants);
-      if (record && record->variants->key == text) {
-        found.variants = record->variants;
-        memory_.put_variants(key, found.variants);
-      }
+  using Wait = DiskTier::Wait;
+
+  // What find() did not have in memory.
+  bool look_on_disk(const Key& key, std::string_view text, Found& found, Wait wait) {
+    if (found.variants == nullptr && !read_variants(key, text, found, wait)) return false;
+    const bool in_memory = found.entry != nullptr;
+    if (!in_memory && !read_entry(key, text, found, wait)) return false;
+    if (found.entry == nullptr || whole(found)) return true;
+    const bool inside = in_memory && of_one_slice(*found.entry);
+    const Lost lost{found.entry->id, 0, slice_key(found.entry->id, 0), inside ? &key : nullptr};
+    if (!read_lost(lost, found.first, wait)) return false;
+    if (found.first != nullptr && of_one_slice(*found.entry)) {
+      memory_.adopt(key, *found.entry, found.first);
+      memory_.erase_slice(lost.key);
     }
-    if (found.entry != nullptr) {
-      if (of_one_slice(*found.entry)) found.first = read_body(key, *found.entry);
-      if (found.first == nullptr) found.first = read_slice(slice_key(found.entry->id, 0), found.entry->id, 0);
-      if (found.first != nullptr && of_one_slice(*found.entry)) memory_.adopt(key, *found.entry, found.first);
-      return found;
+    return true;
+  }
+
+  bool read_variants(const Key& key, std::string_view text, Found& found, Wait wait) {
+    DiskTier::Read read = disk_->read(variants_key(key), disk::Kind::variants, wait);
+    if (read.record && read.record->variants->key == text) {
+      found.variants = read.record->variants;
+      memory_.put_variants(key, found.variants);
     }
-    std::optional<DiskTier::Record> record = disk_->read(key, disk::Kind::entry);
-    if (!record || record->entry->key != text) return found;
+    return !read.waits;
+  }
+
+  bool read_entry(const Key& key, std::string_view text, Found& found, Wait wait) {
+    DiskTier::Read read = disk_->read(key, disk::Kind::entry, wait);
+    if (!read.record || read.record->entry->key != text) return !read.waits;
     const uint64_t latest = book_->latest();
-    const Verdict verdict = book_->judge(*record->entry, record->header.stamp);
+    const Verdict verdict = book_->judge(*read.record->entry, read.record->header.stamp);
     if (verdict == Verdict::hard) {
       disk_->erase(key);
-      return found;
+      return true;
     }
-    found.entry = record->entry;
+    found.entry = read.record->entry;
     found.purged_softly = verdict == Verdict::soft;
-    found.first = slice_of(*record, found.entry->id, 0);
+    found.first = slice_of(*read.record, found.entry->id, 0);
     memory_.put_if_absent(key, found.entry, found.first, latest, found.purged_softly);
+    if (disk_->may_have(key)) return true;
     // Erased or replaced while it was read.
-    if (!disk_->may_have(key)) {
-      memory_.erase_if(key, found.entry.get());
-      Found now = memory_.find(key, text);
-      now.variants = found.variants;
-      return now;
-    }
-    if (!whole(found)) found.first = read_slice(slice_key(found.entry->id, 0), found.entry->id, 0);
-    return found;
+    memory_.erase_if(key, found.entry.get());
+    std::shared_ptr<const Variants> variants = std::move(found.variants);
+    found = memory_.find(key, text);
+    found.variants = std::move(variants);
+    return true;
+  }
+
+  // A slice that memory has not: it lies by itself under `key`, or with its entry under `*entry`.
+  struct Lost {
+    uint64_t id = 0;
+    uint32_t index = 0;
+    const Key& key;
+    const Key* entry = nullptr;
+  };
+  bool read_lost(const Lost& lost, SliceRef& slice, Wait wait) {
+    DiskTier::Read read = disk_->read(lost.key, disk::Kind::slice, wait);
+    if (read.waits) return false;
+    if (read.record && read.record->header.id == lost.id && read.record->header.index == lost.index)
+      slice = slice_of(*read.record, lost.id, lost.index);
+    if (slice != nullptr) memory_.put_slice(lost.key, slice, true);
+    if (slice != nullptr || lost.entry == nullptr) return true;
+    read = disk_->read(*lost.entry, disk::Kind::entry, wait);
+    if (read.record && read.record->entry->id == lost.id) slice = slice_of(*read.record, lost.id, 0);
+    return !read.waits;
   }
 
   static SliceRef slice_of(DiskTier::Record& record, uint64_t id, uint32_t index) {
@@ -298,21 +332,6 @@ class CacheImpl final : public Cache, public ReuseSink, public std::enable_share
     slice->index = index;
     slice->bytes = std::move(record.body);
     return slice;
-  }
-
-  SliceRef read_slice(const Key& key, uint64_t id, uint32_t index) {
-    std::optional<DiskTier::Record> record = disk_->read(key, disk::Kind::slice);
-    if (!record || record->header.id != id || record->header.index != index) return nullptr;
-    SliceRef slice = slice_of(*record, id, index);
-    if (slice != nullptr) memory_.put_slice(key, slice, true);
-    return slice;
-  }
-
-  // Slice 0 that lies with its entry.
-  SliceRef read_body(const Key& key, const Entry& entry) {
-    std::optional<DiskTier::Record> record = disk_->read(key, disk::Kind::entry);
-    if (!record || record->entry->id != entry.id) return nullptr;
-    return slice_of(*record, entry.id, 0);
   }
 
   io::Task<Result<void>> purge(PurgeScope scope, std::string scope_text, std::string text, bool soft) {

@@ -73,7 +73,7 @@ class Cache {
 
   // From memory. `text` is compared with the entry's key. Counts as use. No allocation.
   virtual Found find_hot(const Key& key, std::string_view text) = 0;
-  // Memory, then disk.
+  // Memory, then disk: what of it is in the page cache and small is read at once, the rest on a worker.
   virtual io::Task<Found> find(Key key, std::string text) = 0;
   virtual io::Task<SliceRef> slice(EntryRef entry, uint32_t index) = 0;
   virtual SliceRef slice_hot(const Entry& entry, uint32_t index) = 0;

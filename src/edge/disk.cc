@@ -43,47 +43,53 @@ bool DiskTier::begin_read() {
   return false;
 }
 
-std::optional<DiskTier::Record> DiskTier::read(const Key& key, Kind kind) {
+DiskTier::Read DiskTier::read(const Key& key, Kind kind, Wait wait) {
   const std::optional<DiskIndex::Place> place = index_.use(key.low);
-  if (!place || place->region >= regions_.size()) return std::nullopt;
+  if (!place || place->region >= regions_.size()) return {};
   const uint64_t sequence = regions_[place->region].sequence.load();
   const size_t bytes = size_t{place->units} * disk::kUnit;
-  if (sequence == 0 || bytes < disk::kRecordHeaderBytes) return std::nullopt;
+  if (sequence == 0 || bytes < disk::kRecordHeaderBytes) return {};
+  if (wait == Wait::no && (bytes > kAtHandBytesMax || reads_.load() > kAtHandReadsMax))
+    return {.record = std::nullopt, .waits = true};
   uint8_t head[disk::kRecordHeaderBytes];
-  Record out;
-  out.body = Buffer(bytes - sizeof head);
-  Result<void> done =
-      file_of(place->region)
-          .read(at(place->region) + uint64_t{place->unit} * disk::kUnit, head, out.body.span());
-  if (!done) {
+  Buffer rest(bytes - sizeof head);
+  DataFile& file = file_of(place->region);
+  const uint64_t where = at(place->region) + uint64_t{place->unit} * disk::kUnit;
+  if (wait == Wait::no) {
+    if (!file.read_at_hand(where, head, rest.span())) return {.record = std::nullopt, .waits = true};
+  } else if (Result<void> done = file.read(where, head, rest.span()); !done) {
     failed("reading", done.error());
-    return std::nullopt;
+    return {};
   }
   read_count_.fetch_add(1);
   read_bytes_.fetch_add(bytes);
   std::optional<disk::RecordHeader> header = disk::decode_record_header(head);
   bool good = header && header->sequence == sequence && header->bytes() <= bytes;
-  if (good) {
-    const ByteView all = out.body.view();
-    const ByteView body = all.first(header->body_bytes),
-                   meta = all.subspan(header->body_bytes, header->meta_bytes);
-    good = disk::payload_crc(body, meta) == header->payload_crc;
-    if (good && (header->kind != kind || header->key != key)) return std::nullopt;  // another's
-    if (good && kind == Kind::entry) good = (out.entry = disk::decode_entry(meta)) != nullptr;
-    if (good && kind == Kind::variants) good = (out.variants = disk::decode_variants(meta)) != nullptr;
+  good = good && disk::payload_crc(rest.view().first(header->body_bytes + header->meta_bytes), {}) ==
+                     header->payload_crc;
+  if (good && (header->kind != kind || header->key != key)) return {};  // another's
+  Read out;
+  if (good) out.record = record_of(*header, std::move(rest));
+  if (out.record) return out;
+  // Overwritten while it was read is nobody's fault.
+  if (regions_[place->region].sequence.load() != sequence) return {};
+  corrupt_.fetch_add(1);
+  index_.erase_if(key.low, place->region, place->unit);
+  log::warn("edge.disk.corrupt",
+            {{"region", place->region}, {"unit", place->unit}, {"where", files_->where()}});
+  return {};
+}
+
+std::optional<DiskTier::Record> DiskTier::record_of(const disk::RecordHeader& header, Buffer bytes) {
+  Record out{.header = header, .body = std::move(bytes), .entry = nullptr, .variants = nullptr};
+  const ByteView meta = out.body.view().subspan(header.body_bytes, header.meta_bytes);
+  if (header.kind == Kind::entry) {
+    if ((out.entry = disk::decode_entry(meta)) == nullptr) return std::nullopt;
+    out.entry->stamp = header.stamp;
   }
-  if (!good) {
-    // Overwritten while it was read is nobody's fault.
-    if (regions_[place->region].sequence.load() != sequence) return std::nullopt;
-    corrupt_.fetch_add(1);
-    index_.erase_if(key.low, place->region, place->unit);
-    log::warn("edge.disk.corrupt",
-              {{"region", place->region}, {"unit", place->unit}, {"where", files_->where()}});
+  if (header.kind == Kind::variants && (out.variants = disk::decode_variants(meta)) == nullptr)
     return std::nullopt;
-  }
-  out.header = *header;
-  if (out.entry != nullptr) out.entry->stamp = header->stamp;
-  out.body.resize_within(header->body_bytes);
+  out.body.resize_within(header.body_bytes);
   if (out.body.capacity() - out.body.size() > out.body.size() / kWasteShare)
     out.body = Buffer::copy_of(out.body.view());
   return out;

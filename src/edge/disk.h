@@ -27,6 +27,10 @@ class DiskTier : public std::enable_shared_from_this<DiskTier> {
  public:
   static constexpr size_t kQueueBytesMax = 32u << 20;  // of what waits to be written
   static constexpr int kReadsMax = 256;                // under way; more are misses
+  // What is read at once if it is at hand: larger records would keep a loop from its other connections for longer than waking a worker takes.
+  static constexpr size_t kAtHandBytesMax = 256u << 10;
+  // With more reads than this under way nobody tries what is at hand: asking a device for more could wait for its queue.
+  static constexpr int kAtHandReadsMax = 64;
   static constexpr uint64_t kRegionsPerFile = 64;
   static constexpr uint64_t kRegionsMin = 4;
   static constexpr size_t kOwedMax = size_t{1} << 16;
@@ -39,7 +43,7 @@ class DiskTier : public std::enable_shared_from_this<DiskTier> {
   static Result<std::shared_ptr<DiskTier>> open(const Options& options, std::shared_ptr<DiskFiles> files,
                                                 const disk::CacheId& id, io::Workers& workers, Clock& clock);
 
-  // --- reading. Block.
+  // --- reading
 
   struct Record {
     disk::RecordHeader header;
@@ -47,8 +51,14 @@ class DiskTier : public std::enable_shared_from_this<DiskTier> {
     std::shared_ptr<Entry> entry;
     std::shared_ptr<Variants> variants;
   };
-  // Verified whole. Nothing: it is not there, or not to be had.
-  std::optional<Record> read(const Key& key, disk::Kind kind);
+  // Whether a read blocks until the device answers, or does only what the page cache has at hand.
+  enum class Wait : uint8_t { no, yes };
+  // Verified whole, or nothing: it is not there, or not to be had. waits: nothing is known yet, and read() with Wait::yes finds out.
+  struct Read {
+    std::optional<Record> record;
+    bool waits = false;
+  };
+  Read read(const Key& key, disk::Kind kind, Wait wait);
   bool may_have(const Key& key) const { return index_.find(key.low).has_value(); }
   // A place among those who read; false: there are too many.
   bool begin_read();
@@ -108,6 +118,7 @@ class DiskTier : public std::enable_shared_from_this<DiskTier> {
   // disk.cc: reading and asking for writes
   DataFile& file_of(uint32_t region) { return *data_[region / kRegionsPerFile]; }
   static uint64_t at(uint32_t region) { return region % kRegionsPerFile * disk::kRegionBytes; }
+  static std::optional<Record> record_of(const disk::RecordHeader& header, Buffer bytes);
   void failed(const char* what, const Error& error);
   bool enqueue(Job job);
   void push_locked(Job job);

@@ -18,6 +18,8 @@ class DataFile {
   virtual ~DataFile() = default;
   // Fills `first`, then `rest`, from `offset` on. io: the device failed, or the file ends before.
   virtual Result<void> read(uint64_t offset, MutableBytes first, MutableBytes rest) = 0;
+  // The same if it takes no waiting for the device; else false, and what the buffers hold means nothing. The device may have been asked for it by then.
+  virtual bool read_at_hand(uint64_t offset, MutableBytes first, MutableBytes rest) = 0;
   virtual Result<void> write(uint64_t offset, ByteView bytes) = 0;
 };
 

@@ -1,6 +1,7 @@
 // A disk in memory that can be torn, filled and broken. For tests only.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -38,6 +39,10 @@ class FakeDisk : public std::enable_shared_from_this<FakeDisk> {
   bool locked = false;
   // Faults; each is asked with its file's name. True: it fails.
   std::function<bool(const std::string& name)> fails_to_read, fails_to_write;
+  // Whether what a read wants is in the page cache, as it were: every second time, unless a test says otherwise.
+  std::function<bool()> at_hand;
+  std::atomic<uint64_t> asked_at_hand{0}, waited{0};  // reads of data
+  std::function<void()> before_read;                  // called without the lock
   // Only so many bytes of the next data write arrive; then the process is gone.
   std::optional<size_t> tear_at;
 };
@@ -54,13 +59,13 @@ class Data final : public DataFile {
     process_ = disk_->process;
   }
   Result<void> read(uint64_t offset, MutableBytes first, MutableBytes rest) override {
-    std::lock_guard lock(disk_->mutex);
-    if (disk_->fails_to_read && disk_->fails_to_read(name_)) return broken(name_);
-    const std::string& bytes = disk_->contents[name_];
-    if (offset + first.size() + rest.size() > bytes.size()) return broken(name_);
-    if (!first.empty()) std::memcpy(first.data(), bytes.data() + offset, first.size());
-    if (!rest.empty()) std::memcpy(rest.data(), bytes.data() + offset + first.size(), rest.size());
-    return {};
+    ++disk_->waited;
+    return read_now(offset, first, rest);
+  }
+  bool read_at_hand(uint64_t offset, MutableBytes first, MutableBytes rest) override {
+    const uint64_t number = disk_->asked_at_hand.fetch_add(1);
+    const bool there = disk_->at_hand ? disk_->at_hand() : number % 2 == 0;
+    return there && read_now(offset, first, rest).has_value();
   }
   Result<void> write(uint64_t offset, ByteView in) override {
     std::lock_guard lock(disk_->mutex);
@@ -78,6 +83,17 @@ class Data final : public DataFile {
   }
 
  private:
+  Result<void> read_now(uint64_t offset, MutableBytes first, MutableBytes rest) {
+    if (disk_->before_read) disk_->before_read();
+    std::lock_guard lock(disk_->mutex);
+    if (disk_->fails_to_read && disk_->fails_to_read(name_)) return broken(name_);
+    const std::string& bytes = disk_->contents[name_];
+    if (offset + first.size() + rest.size() > bytes.size()) return broken(name_);
+    if (!first.empty()) std::memcpy(first.data(), bytes.data() + offset, first.size());
+    if (!rest.empty()) std::memcpy(rest.data(), bytes.data() + offset + first.size(), rest.size());
+    return {};
+  }
+
   std::shared_ptr<FakeDisk> disk_;
   std::string name_;
   uint64_t process_;
