@@ -1,118 +1,13 @@
-// The cache with a disk tier: what comes back from it, what survives a kill, and what a bad disk does.
+// The cache with a disk tier: what comes back from it, what survives a kill, and what makes room. What bad disks do: cache_disk_attack_test.cc
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <thread>
 
-#include "base/log.h"
-#include "edge/cache.h"
-#include "edge/disk.h"
-#include "edge/disk_files_test_util.h"
-#include "edge/disk_format.h"
+#include "edge/cache_disk_test_util.h"
 
 namespace archipel::edge {
 namespace {
-
-constexpr uint64_t kDiskBytes = 4 * disk::kRegionBytes;
-
-class TestClock final : public Clock {
- public:
-  TimePoint now() override { return TimePoint(Duration(ns.load())); }
-  UnixMs unix_ms() override { return 1'800'000'000'000 + ns.load() / 1'000'000; }
-  void advance(Duration by) { ns += by.count(); }
-  std::atomic<int64_t> ns{1'000'000'000};
-};
-
-struct CacheDisk : ::testing::Test {
-  CacheDisk() {
-    log::set_level(log::Level::error);
-    config.memory_bytes = 64u << 20;
-    config.disk_bytes = kDiskBytes;
-    start();
-  }
-  ~CacheDisk() override {
-    cache = nullptr;
-    log::set_level(log::Level::info);
-  }
-
-  void start() { cache = make_cache(config, disk->files(), *workers, clock, *random); }
-  // kill -9 once all that was handed over was written, and a new process.
-  void restart() {
-    cache->close();
-    disk->kill();
-    cache = nullptr;
-    start();
-  }
-
-  std::shared_ptr<Entry> make(std::string_view text, size_t length = 4) {
-    auto entry = std::make_shared<Entry>();
-    entry->id = cache->new_id();
-    entry->stamp = cache->stamp();
-    entry->key = std::string(text);
-    entry->site = "site";
-    entry->tags = {"news"};
-    entry->etag = "\"e\"";
-    entry->length = length;
-    entry->headers.add("content-type", "text/plain");
-    entry->h1_head = "HTTP/1.1 200 OK\r\n";
-    return entry;
-  }
-  static SliceRef slice(const Entry& entry, uint32_t index, std::string_view bytes) {
-    auto out = std::make_shared<Slice>();
-    out->entry = entry.id;
-    out->index = index;
-    out->bytes = Buffer::copy_of(as_bytes(bytes));
-    return out;
-  }
-  std::string text(size_t i) { return "site\nhttp://host:80/" + std::to_string(i); }
-  EntryRef put(std::string_view key, std::string_view body = "body") {
-    auto entry = make(key, body.size());
-    cache->put(cache->key_of(key), entry, slice(*entry, 0, body));
-    return entry;
-  }
-  // Stored, and used once more, which is what takes it to the disk.
-  EntryRef keep(std::string_view key, std::string_view body = "body") {
-    EntryRef entry = put(key, body);
-    hot(key);
-    return entry;
-  }
-  // No faster than the writer, whose queue is bounded.
-  void keep_many(size_t& next, size_t count, std::string_view bytes) {
-    for (size_t i = 0; i < count; ++i) {
-      keep(text(next++), bytes);
-      if (i % 50 == 0) cache->close();
-    }
-  }
-  // Null: healthy again.
-  void fail_writes(std::function<bool(const std::string&)> which) {
-    std::lock_guard lock(disk->mutex);
-    disk->fails_to_write = std::move(which);
-  }
-  Found hot(std::string_view key) { return cache->find_hot(cache->key_of(key), key); }
-  Found find(std::string_view key) {
-    return io::run_blocking([&]() { return cache->find(cache->key_of(key), std::string(key)); });
-  }
-  SliceRef find_slice(EntryRef entry, uint32_t index) {
-    return io::run_blocking([&]() { return cache->slice(entry, index); });
-  }
-  std::string body(std::string_view key) {
-    Found found = find(key);
-    if (found.entry == nullptr) return "no entry";
-    return found.first == nullptr ? "no body" : std::string(as_text(found.first->bytes.view()));
-  }
-  Result<void> purge_tag(std::string tag, bool soft = false) {
-    return io::run_blocking([&]() { return cache->purge_tag("site", tag, soft); });
-  }
-  std::string& data() { return disk->contents["data.00000"]; }
-  size_t where_is(std::string_view bytes) { return data().find(bytes); }
-
-  std::shared_ptr<FakeDisk> disk = std::make_shared<FakeDisk>();
-  TestClock clock;
-  std::unique_ptr<io::Workers> workers = io::make_workers(2);
-  std::unique_ptr<Random> random = seeded_random(1);
-  CacheConfig config;
-  std::shared_ptr<Cache> cache;
-};
 
 TEST_F(CacheDisk, WhatWasUsedTwiceSurvivesAKill) {
   EntryRef kept = keep(text(1), "first body");
@@ -336,95 +231,77 @@ TEST_F(CacheDisk, CutEndOfTheLogOfPurgesIsNobodysPromise) {
   EXPECT_EQ(body(text(1)), "no entry");
 }
 
-// --- bad disks
-
-TEST_F(CacheDisk, FlippedBitIsNeverServed) {
-  for (size_t i = 0; i < 40; ++i) keep(text(i), "the body of number " + std::to_string(i));
+// A slice is a 64th of a shard of the smallest size, which is what memory takes at most; with it comes the end of its record.
+TEST_F(CacheDisk, WholeSlicesFromTheDiskAreHitsInMemoryAfterwards) {
+  keep(text(1), std::string(kSliceBytes, 'x'));
+  auto entry = make(text(2), 2 * kSliceBytes);
+  cache->put(cache->key_of(text(2)), entry, slice(*entry, 0, std::string(kSliceBytes, 'a')));
+  cache->put_slice(slice(*entry, 1, std::string(kSliceBytes, 'b')));
+  hot(text(2));
+  for (uint32_t i = 0; i < 2; ++i) cache->slice_hot(*entry, i);
   restart();
-  const size_t from = data().find("the body of number 0") - disk::kRecordHeaderBytes;
-  // One bit in each record: header, body, head of the response.
-  for (size_t i = 0, at = from; i < 40; ++i) {
-    auto header = disk::decode_record_header(as_bytes(std::string_view(data()).substr(at)));
-    ASSERT_TRUE(header.has_value());
-    data()[at + i * 11 % header->bytes()] ^= static_cast<char>(1 << i % 8);
-    at += size_t{header->units()} * disk::kUnit;
+  EXPECT_EQ(body(text(1)).size(), kSliceBytes);
+  EXPECT_NE(hot(text(1)).first, nullptr);
+  Found found = find(text(2));
+  ASSERT_NE(found.entry, nullptr);
+  for (uint32_t i = 0; i < 2; ++i) {
+    EXPECT_NE(find_slice(found.entry, i), nullptr) << i;
+    EXPECT_NE(cache->slice_hot(*found.entry, i), nullptr) << i;
   }
-  for (size_t i = 0; i < 40; ++i) EXPECT_EQ(body(text(i)), "no entry") << i;
-  EXPECT_EQ(cache->stats().disk_corrupt, 40u);
-  EXPECT_EQ(cache->stats().disk_objects, 0u);
 }
 
-TEST_F(CacheDisk, TornWriteLosesWhatWasTornAndNothingElse) {
-  for (size_t i = 0; i < 10; ++i) keep(text(i), "whole " + std::to_string(i));
-  cache->close();
-  disk->tear_at = 150;  // in the middle of the second record of the next write
-  keep(text(20), "torn 20");
-  keep(text(21), "torn 21");
-  cache->close();
-  disk->kill();
-  cache = nullptr;
-  start();
-  for (size_t i = 0; i < 10; ++i) EXPECT_EQ(body(text(i)), "whole " + std::to_string(i));
-  for (size_t i = 20; i < 22; ++i) EXPECT_EQ(body(text(i)), "no entry");
-  keep(text(30), "later");
+// --- what is at hand
+
+TEST_F(CacheDisk, WhatIsAtHandIsReadWithoutWaiting) {
+  disk->at_hand = [] { return true; };
+  keep(text(1), "small");
+  keep(text(2), std::string(DiskTier::kAtHandBytesMax, 'x'));
   restart();
-  EXPECT_EQ(body(text(30)), "later");
-  EXPECT_EQ(body(text(3)), "whole 3");
+  disk->waited = 0;
+  EXPECT_EQ(body(text(1)), "small");
+  EXPECT_EQ(disk->waited, 0u);
+  EXPECT_EQ(body(text(2)).size(), DiskTier::kAtHandBytesMax);  // so long that a worker copies it
+  EXPECT_EQ(disk->waited, 1u);
 }
 
-TEST_F(CacheDisk, TornFooterIsReplacedByTheRecordsThemselves) {
-  const std::string large(200 << 10, 'x');
-  for (size_t i = 0; i < 100; ++i) keep(text(i), large);
-  cache->close();
-  ASSERT_GT(cache->stats().disk_bytes, disk::kRegionBytes);
-  data()[disk::kRegionBytes - 10] ^= 1;  // trailer of the first region
-  disk->kill();
-  cache = nullptr;
-  start();
-  for (size_t i = 0; i < 100; ++i) ASSERT_EQ(body(text(i)), large) << i;
-}
-
-TEST_F(CacheDisk, DiskThatFailsToReadIsAMiss) {
-  keep(text(1));
+TEST_F(CacheDisk, WhatIsNotAtHandComesFromAWorker) {
+  disk->at_hand = [] { return false; };
+  keep(text(1), "small");
   restart();
-  disk->fails_to_read = [](const std::string&) { return true; };
-  EXPECT_EQ(body(text(1)), "no entry");
-  EXPECT_GT(cache->stats().disk_errors, 0u);
-  disk->fails_to_read = nullptr;
-  EXPECT_EQ(body(text(1)), "body");
+  disk->waited = 0;
+  EXPECT_EQ(body(text(1)), "small");
+  EXPECT_EQ(disk->waited, 1u);
+  EXPECT_EQ(cache->stats().disk_reads, 1u);  // attempts are none
 }
 
-TEST_F(CacheDisk, DiskThatFailsToWriteIsLeftAloneForAWhile) {
-  keep(text(1));
-  cache->close();
-  int tries = 0;
-  fail_writes([&](const std::string& name) { return name.starts_with("data.") && ++tries > 0; });
-  for (size_t i = 2; i < 50; ++i) keep(text(i));
-  cache->close();
-  EXPECT_LT(tries, 6);
-  EXPECT_FALSE(cache->stats().disk_writable);
-  EXPECT_NE(hot(text(49)).entry, nullptr);  // memory serves
-  fail_writes(nullptr);
-  clock.advance(std::chrono::seconds(11));
-  keep(text(60));
-  restart();
-  EXPECT_EQ(body(text(60)), "body");
-  EXPECT_EQ(body(text(1)), "body");
+// Variants, the head and the first slice lie apart: whichever has to wait, nothing of the others is lost.
+TEST_F(CacheDisk, PartsAtHandAndPartsThatWaitMakeOneAnswer) {
+  for (uint64_t waits = 0; waits < 4; ++waits) {
+    cache = nullptr;
+    disk = std::make_shared<FakeDisk>();
+    disk->at_hand = [&] { return true; };
+    start();
+    auto entry = make(text(1), 2 * kSliceBytes);
+    const std::string variant = text(1) + std::string(1, '\0') + "gzip";
+    cache->set_variants(cache->key_of(text(1)), std::make_shared<Variants>(Variants{text(1), {{"cookie"}}}));
+    keep(variant);  // takes the variants along
+    cache->put(cache->key_of(text(1)), entry);
+    cache->put_slice(slice(*entry, 0, std::string(1000, 'a')));
+    EXPECT_NE(hot(text(1)).entry, nullptr);
+    EXPECT_NE(cache->slice_hot(*entry, 0), nullptr);
+    restart();
+    uint64_t asked = 0;
+    disk->at_hand = [&] { return asked++ != waits; };
+    Found found = find(text(1));
+    EXPECT_EQ(asked, std::min<uint64_t>(waits + 1, 3)) << waits;
+    ASSERT_NE(found.entry, nullptr) << waits;
+    ASSERT_NE(found.first, nullptr) << waits;
+    EXPECT_EQ(as_text(found.first->bytes.view()), std::string(1000, 'a')) << waits;
+    EXPECT_NE(found.variants, nullptr) << waits;
+  }
 }
 
-TEST_F(CacheDisk, WhatWasErasedWhileTheDiskTookNothingStaysGone) {
-  for (size_t i = 0; i < 5; ++i) keep(text(i));
-  cache->close();
-  fail_writes([&](const std::string& name) { return name.starts_with("data."); });
-  for (size_t i = 0; i < 3; ++i) cache->erase(cache->key_of(text(i)));
-  cache->close();
-  fail_writes(nullptr);
-  clock.advance(std::chrono::seconds(11));
-  keep(text(10));
-  restart();
-  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(body(text(i)), "no entry") << i;
-  for (size_t i : {3, 4, 10}) EXPECT_EQ(body(text(i)), "body") << i;
-}
+// --- threads
 
 struct Seen {
   std::atomic<uint64_t> wrong{0}, found{0};
@@ -464,66 +341,6 @@ TEST_F(CacheDisk, ThreadsThatReadWriteAndEraseSeeWholeBodiesOnly) {
   EXPECT_EQ(seen.wrong, 0u);
   EXPECT_GT(seen.found, 100u);
   EXPECT_EQ(cache->stats().disk_corrupt, 0u);
-}
-
-TEST_F(CacheDisk, FullDiskMakesTheTierSmaller) {
-  cache = nullptr;
-  disk = std::make_shared<FakeDisk>();
-  disk->room = 5 * disk::kRegionBytes;
-  config.disk_bytes = 9 * disk::kRegionBytes;
-  start();
-  EXPECT_TRUE(cache->stats().disk_writable);
-  EXPECT_EQ(data().size(), 4 * disk::kRegionBytes);
-  keep(text(1));
-  restart();
-  EXPECT_EQ(body(text(1)), "body");
-}
-
-TEST_F(CacheDisk, WithoutRoomItIsACacheInMemory) {
-  cache = nullptr;
-  disk = std::make_shared<FakeDisk>();
-  disk->room = disk::kRegionBytes;
-  start();
-  EXPECT_FALSE(cache->stats().disk_writable);
-  keep(text(1));
-  EXPECT_EQ(body(text(1)), "body");
-}
-
-TEST_F(CacheDisk, SecondProcessOnTheDirectoryGoesWithoutIt) {
-  keep(text(1));
-  cache->close();
-  auto second = make_cache(config, disk->files(), *workers, clock, *random);
-  EXPECT_EQ(second->stats().disk_objects, 0u);
-  EXPECT_FALSE(second->stats().disk_writable);
-  EXPECT_EQ(body(text(1)), "body");
-}
-
-TEST_F(CacheDisk, ForeignDirectoryIsNotTouched) {
-  cache = nullptr;
-  disk = std::make_shared<FakeDisk>();
-  disk->contents["thesis.tex"] = "ten years of work";
-  start();
-  EXPECT_FALSE(cache->stats().disk_writable);
-  EXPECT_EQ(disk->contents.size(), 1u);
-  disk = std::make_shared<FakeDisk>();
-  disk->contents["identity"] = "of somebody else";
-  start();
-  EXPECT_EQ(disk->contents["identity"], "of somebody else");
-  EXPECT_EQ(disk->contents.size(), 1u);
-}
-
-TEST_F(CacheDisk, DataOfAnotherCacheIsNotRead) {
-  keep(text(1));
-  cache->close();
-  std::string foreign = data();
-  cache = nullptr;
-  disk = std::make_shared<FakeDisk>();
-  start();
-  cache = nullptr;
-  data() = foreign;
-  start();
-  EXPECT_EQ(cache->stats().disk_objects, 0u);
-  EXPECT_EQ(body(text(1)), "no entry");
 }
 
 // --- room

@@ -117,7 +117,8 @@ std::optional<RecordHeader> decode_record_header(ByteView bytes) {
   out.payload_crc = in.u32();
   out.stamp = in.u64();
   out.expires = in.u64();
-  if (!only_zeros(in) || out.body_bytes > kBodyBytesMax || out.meta_bytes > kMetaBytesMax)
+  if (!only_zeros(in) || out.body_bytes > kBodyBytesMax || out.meta_bytes > kMetaBytesMax ||
+      out.stamp > kStampMax)
     return std::nullopt;
   return out;
 }
@@ -162,7 +163,7 @@ std::optional<Trailer> decode_trailer(ByteView bytes, const CacheId& id, uint64_
   out.table_crc = in.u32();
   out.table_at = in.u32();
   constexpr uint32_t kItemsMax = (kRegionBytes - kRegionHeaderBytes - kTrailerBytes) / kItemBytes;
-  if (out.sequence != sequence || out.items > kItemsMax) return std::nullopt;
+  if (out.sequence != sequence || out.items > kItemsMax || out.stamp_max > kStampMax) return std::nullopt;
   if (out.table_at != kRegionBytes - footer_bytes(out.items)) return std::nullopt;
   return out;
 }

@@ -23,6 +23,8 @@ inline constexpr uint32_t kItemBytes = 24;
 inline constexpr uint32_t kTrailerBytes = 64;
 inline constexpr uint32_t kMetaBytesMax = 512u << 10;
 inline constexpr uint32_t kBodyBytesMax = static_cast<uint32_t>(kSliceBytes);
+// No number of a purge is as high: one that is would make the numbers after it start from 0, and purges without effect.
+inline constexpr uint64_t kStampMax = uint64_t{1} << 62;
 inline constexpr uint32_t kRecordBytesMax = kRecordHeaderBytes + kBodyBytesMax + kMetaBytesMax;
 
 using CacheId = std::array<uint8_t, 16>;
