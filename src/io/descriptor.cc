@@ -1,30 +1,26 @@
 #include "io/descriptor.h"
 
-#include "io/asio_config.h"
-
+#include <sys/epoll.h>
 #include <unistd.h>
 
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/basic_stream_descriptor.hpp>
-
-#include "io/asio_loop.h"
+#include <utility>
 
 namespace archipel::io {
+namespace {
 
-namespace asio = boost::asio;
+// Of an end or an error both directions must hear.
+constexpr uint32_t kOver = EPOLLHUP | EPOLLERR;
+constexpr uint32_t kSpecial = kOver | EPOLLRDHUP | EPOLLPRI;
+constexpr uint32_t kReadable = EPOLLIN | kSpecial;
+constexpr uint32_t kWritable = EPOLLOUT | kOver;
 
-using Handle = asio::posix::basic_stream_descriptor<asio::io_context::executor_type>;
+}  // namespace
 
-struct Descriptor::Impl {
-  AsioLoop& loop;
-  Handle handle;
-};
-
-Descriptor::Descriptor(Loop& loop, int fd)
-    : loop_(loop), fd_(fd), impl_(new Impl{AsioLoop::of(loop), Handle(AsioLoop::of(loop).context())}) {
-  boost::system::error_code error;
-  impl_->handle.assign(fd, error);
-  if (!error) return;
+Descriptor::Descriptor(Loop& loop, int fd) : loop_(EpollLoop::of(loop)), fd_(fd) {
+  side(Direction::write).may = true;
+  // Last: the loop may call at once.
+  watch_ = loop_.watch(fd, *this);
+  if (watch_ != nullptr) return;
   ::close(fd);
   fd_ = -1;
 }
@@ -35,17 +31,15 @@ Descriptor::~Descriptor() {
 
 void Descriptor::close() {
   if (closed()) return;
-  fd_ = -1;
+  loop_.unwatch(fd_, watch_);
+  ::close(std::exchange(fd_, -1));
   for (Side& side : sides_) {
     if (side.timer != 0) loop_.cancel(std::exchange(side.timer, 0));
     Ready* waiter = std::exchange(side.waiter, nullptr);
     if (waiter == nullptr) continue;
-    waiter->owner_ = nullptr;
     waiter->wake_ = Wake::cancelled;
+    loop_.post([self = waiter->self_] { self.resume(); });
   }
-  // Asio completes what it was asked to wait for; the handlers then find their waiters marked.
-  boost::system::error_code ignored;
-  impl_->handle.close(ignored);
 }
 
 bool Descriptor::Ready::await_ready() noexcept {
@@ -63,15 +57,36 @@ void Descriptor::start_wait(Ready& waiter) {
   CHECK(own.waiter == nullptr);
   own.waiter = &waiter;
   if (waiter.deadline_ != kNoDeadline) set_timer(waiter.direction_, waiter.deadline_);
-  auto what = waiter.direction_ == Direction::read ? asio::posix::descriptor_base::wait_read
-                                                   : asio::posix::descriptor_base::wait_write;
-  // The handler keeps to the waiter, which lives until it is resumed here; the descriptor may be gone by then. Any outcome
-  // that is neither a timeout nor a close is "ready": the system call that follows tells the truth.
-  impl_->handle.async_wait(what, [&waiter, &loop = impl_->loop](const boost::system::error_code&) {
-    loop.begin_turn();
-    if (waiter.owner_ != nullptr) waiter.owner_->side(waiter.direction_).waiter = nullptr;
-    waiter.self_.resume();
-  });
+  if (own.may) loop_.call_again(watch_, static_cast<uint32_t>(waiter.direction_));
+}
+
+void Descriptor::on_events(uint32_t events) {
+  special_ = special_ || (events & kSpecial) != 0;
+  Side& reading = side(Direction::read);
+  Side& writing = side(Direction::write);
+  const bool read = (events & kReadable) != 0, write = (events & kWritable) != 0;
+  reading.may = reading.may || read;
+  writing.may = writing.may || write;
+  // Whoever is woken may destroy this object, so a second waiter has a turn of its own.
+  const bool wakes_reader = read && reading.waiter != nullptr;
+  if (write && writing.waiter != nullptr) {
+    if (!wakes_reader) return wake(Direction::write, Wake::ready);
+    loop_.call_again(watch_, static_cast<uint32_t>(Direction::write));
+  }
+  if (wakes_reader) wake(Direction::read, Wake::ready);
+}
+
+// Asked for by a waiter that an event may have woken before, so who waits now may be another one: it waits for an event unless it may try.
+void Descriptor::on_again(uint32_t what) {
+  const auto direction = static_cast<Direction>(what);
+  if (may(direction)) wake(direction, Wake::ready);
+}
+
+void Descriptor::wake(Direction direction, Wake wake) {
+  Ready* waiter = std::exchange(side(direction).waiter, nullptr);
+  if (waiter == nullptr) return;
+  waiter->wake_ = wake;
+  waiter->self_.resume();
 }
 
 void Descriptor::set_timer(Direction direction, Deadline deadline) {
@@ -89,10 +104,7 @@ void Descriptor::on_timer(Direction direction) {
   own.timer = 0;
   if (own.waiter == nullptr || own.waiter->deadline_ == kNoDeadline) return;
   if (own.waiter->deadline_ > own.timer_at) return set_timer(direction, own.waiter->deadline_);
-  own.waiter->wake_ = Wake::timeout;
-  // Wakes the other direction, too: spuriously, so it waits again.
-  boost::system::error_code ignored;
-  impl_->handle.cancel(ignored);
+  wake(direction, Wake::timeout);
 }
 
 }  // namespace archipel::io

@@ -3,10 +3,10 @@
 
 #include <array>
 #include <coroutine>
-#include <memory>
+#include <cstdint>
 
 #include "base/clock.h"
-#include "io/loop.h"
+#include "io/epoll_loop.h"
 
 namespace archipel::io {
 
@@ -15,11 +15,15 @@ enum class Direction { read, write };
 // ready may be spurious: try the system call again and come back. timeout: the deadline passed. cancelled: close() was called.
 enum class Wake { ready, timeout, cancelled };
 
-// Loop thread only. At most one waiter per direction. Callers try their system call first and wait only after EAGAIN.
-class Descriptor {
+// The loop hears of changes only (EpollLoop), so a descriptor remembers for each direction whether it is worth a try: yes after an event, no after
+// blocked(). Callers try while may(direction), say blocked() when nothing is left to be done, and wait then.
+//
+// Loop thread only, but the constructor. At most one waiter per direction.
+class Descriptor final : private EpollLoop::Watched {
  public:
   // Takes ownership of `fd`. `loop` must be a real one and outlive this object. If the kernel cannot watch one more (memory, or
-  // fs.epoll.max_user_watches), the descriptor is closed from the start.
+  // fs.epoll.max_user_watches), the descriptor is closed from the start. It may be written to until blocked(), and read from after the first event,
+  // which comes at once if there is something to read.
   Descriptor(Loop& loop, int fd);
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
@@ -32,7 +36,16 @@ class Descriptor {
   // Closes the descriptor; waiters resume with `cancelled` in a later turn, when this object may be gone already. Idempotent.
   void close();
 
-  // Wake wake = co_await descriptor.ready(Direction::read, deadline);
+  // False: a system call would only say EAGAIN.
+  bool may(Direction direction) const { return sides_[static_cast<size_t>(direction)].may; }
+  // A system call of this turn said EAGAIN.
+  void blocked(Direction direction) { side(direction).may = false; }
+  // It did less than it was asked for, which on a stream means that nothing is left (epoll(7), question 9); but an end, an error or urgent data
+  // may lie behind what was read, so once one of those was announced only EAGAIN counts.
+  void did_part(Direction direction) { side(direction).may = side(direction).may && special_; }
+
+  // Resumes at the next event; or, if the direction may be tried already, when the loop's other descriptors had their turn.
+  //   Wake wake = co_await descriptor.ready(Direction::read, deadline);
   class Ready {
    public:
     Ready(Descriptor& owner, Direction direction, Deadline deadline)
@@ -43,7 +56,7 @@ class Descriptor {
 
    private:
     friend class Descriptor;
-    Descriptor* owner_;  // null once the descriptor closed
+    Descriptor* owner_;
     const Direction direction_;
     const Deadline deadline_;
     std::coroutine_handle<> self_ = nullptr;
@@ -52,23 +65,27 @@ class Descriptor {
   Ready ready(Direction direction, Deadline deadline) { return {*this, direction, deadline}; }
 
  private:
-  struct Impl;
   // One timer per direction, set lazily: a later deadline keeps the earlier timer, which looks again when it fires. So a
   // connection that is read a thousand times within its timeout sets one timer, not a thousand.
   struct Side {
     Ready* waiter = nullptr;
     Loop::TimerId timer = 0;
     TimePoint timer_at{};
+    bool may = false;
   };
   Side& side(Direction direction) { return sides_[static_cast<size_t>(direction)]; }
+  void on_events(uint32_t events) override;
+  void on_again(uint32_t direction) override;
+  void wake(Direction direction, Wake wake);
   void start_wait(Ready& waiter);
   void set_timer(Direction direction, Deadline deadline);
   void on_timer(Direction direction);
 
-  Loop& loop_;
+  EpollLoop& loop_;
   int fd_;
+  bool special_ = false;  // an end, an error or urgent data was announced
   std::array<Side, 2> sides_;
-  std::unique_ptr<Impl> impl_;
+  EpollLoop::Watch* watch_ = nullptr;
 };
 
 }  // namespace archipel::io

@@ -87,6 +87,7 @@ class Offer final : public SocketOffer {
       if (errno == EINTR || errno == ECONNABORTED) continue;
       Wake wake = Wake::timeout;
       if (errno == EAGAIN) {
+        self->listening_.blocked(Direction::read);
         wake = co_await self->listening_.ready(Direction::read, kNoDeadline);
       } else {
         co_await sleep_until(self->loop_.now() + std::chrono::seconds(1));
@@ -113,6 +114,7 @@ class Offer final : public SocketOffer {
       if (n == 0 || ready || heard.size() > kReady.size() || (n < 0 && errno != EAGAIN && errno != EINTR))
         break;
       if (n > 0) continue;
+      if (errno == EAGAIN) channel.blocked(Direction::read);
       Wake wake = co_await channel.ready(Direction::read, deadline);
       if (wake != Wake::ready) break;
     }

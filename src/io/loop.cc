@@ -1,24 +1,26 @@
-#include "io/asio_config.h"
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <algorithm>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
+#include <array>
+#include <cerrno>
+#include <functional>
 #include <thread>
 
-#include "io/asio_loop.h"
+#include "io/epoll_loop.h"
 
 namespace archipel::io {
 namespace {
-
-namespace asio = boost::asio;
 
 // Rounds of posted callbacks that run before sockets are looked at again. More saves epoll_wait calls, fewer
 // is fairer to I/O.
 constexpr int kDrainRounds = 8;
 // Cancelled timers below this number are not worth a compaction.
 constexpr size_t kDeadTimersMin = 64;
+// What one epoll_wait may tell. Posted callbacks and timers wait until it is handled.
+constexpr size_t kEventsPerLook = 256;
+constexpr Duration kForEver = Duration::max();
 
 thread_local Loop* current_loop = nullptr;
 
@@ -31,19 +33,19 @@ void Loop::set_current(Loop* loop) {
   current_loop = loop;
 }
 
-// UNSAFE_IO: sockets and timers are touched by one thread only, so the reactor needs no locks; posting keeps
-// its own.
-struct AsioLoop::Impl {
-  asio::io_context context{BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO};
-  asio::executor_work_guard<asio::io_context::executor_type> work{context.get_executor()};
-  asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>,
-                             asio::io_context::executor_type>
-      timer{context};
+struct EpollLoop::Watch {
+  Watched* target;  // null once unwatched
 };
 
-AsioLoop::AsioLoop() : impl_(std::make_unique<Impl>()) {}
+EpollLoop::EpollLoop()
+    : set_(::epoll_create1(EPOLL_CLOEXEC)), alarm_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+  // A process that has no descriptors left for its loops, which are made when it starts, cannot go on.
+  CHECK(set_ >= 0 && alarm_ >= 0);
+  epoll_event event{.events = EPOLLIN | EPOLLET, .data = {.ptr = nullptr}};
+  CHECK(::epoll_ctl(set_, EPOLL_CTL_ADD, alarm_, &event) == 0);
+}
 
-AsioLoop::~AsioLoop() {
+EpollLoop::~EpollLoop() {
   CHECK(!running_.load(std::memory_order_relaxed));
   std::vector<Callback> unrun;
   {
@@ -52,26 +54,23 @@ AsioLoop::~AsioLoop() {
     unrun.swap(inbox_);
   }
   while (wakers_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
-  // What the callbacks hold may still post or cancel timers while it goes away, so the loop is whole until
+  // What the callbacks hold may still post, cancel timers or close descriptors while it goes away, so the loop is whole until
   // here.
   unrun.clear();
   batch_.clear();
   auto timers = std::exchange(timers_, {});
   timers.clear();
-  impl_.reset();
+  ::close(alarm_);
+  ::close(set_);
 }
 
-asio::io_context& AsioLoop::context() {
-  return impl_->context;
-}
-
-AsioLoop& AsioLoop::of(Loop& loop) {
-  auto* real = dynamic_cast<AsioLoop*>(&loop);
+EpollLoop& EpollLoop::of(Loop& loop) {
+  auto* real = dynamic_cast<EpollLoop*>(&loop);
   CHECK(real != nullptr);
   return *real;
 }
 
-TimePoint AsioLoop::now() {
+TimePoint EpollLoop::now() {
   if (!now_valid_) {
     now_ = std::chrono::steady_clock::now();
     now_valid_ = current_loop == this;
@@ -79,30 +78,40 @@ TimePoint AsioLoop::now() {
   return now_;
 }
 
-void AsioLoop::post(Callback callback) {
+// --- posted callbacks ----------------------------------------------------------------------------------------------------
+
+void EpollLoop::post(Callback callback) {
   {
     std::lock_guard lock(mutex_);
     // Refused callbacks are destroyed by the caller's frame, after the lock is released.
     if (stopped_) return;
     inbox_.push_back(std::move(callback));
-    if (drain_pending_) return;
-    drain_pending_ = true;
+    if (pending_) return;
+    pending_ = true;
+    // In its own turns the loop looks at pending_ before it sleeps.
+    if (current_loop == this) return;
     ++wakers_;
   }
   // Without the lock: waking is a system call, and the loop would only run into the lock.
-  asio::post(impl_->context, [this] { drain(); });
+  wake();
   wakers_.fetch_sub(1, std::memory_order_release);
 }
 
-void AsioLoop::drain() {
-  for (int round = 0; round < kDrainRounds; ++round) {
+void EpollLoop::wake() const {
+  const uint64_t one = 1;
+  [[maybe_unused]] ssize_t n = ::write(alarm_, &one, sizeof one);
+}
+
+void EpollLoop::run_posted() {
+  for (int round = 0; round < kDrainRounds && pending_.load(std::memory_order_acquire); ++round) {
     {
       std::lock_guard lock(mutex_);
-      if (inbox_.empty() || stopped_) {
-        drain_pending_ = false;
+      if (stopped_) return;
+      batch_.swap(inbox_);
+      if (batch_.empty()) {
+        pending_ = false;
         return;
       }
-      batch_.swap(inbox_);
     }
     for (Callback& slot : batch_) {
       begin_turn();
@@ -111,20 +120,20 @@ void AsioLoop::drain() {
     }
     batch_.clear();
   }
-  asio::post(impl_->context, [this] { drain(); });
 }
 
-Loop::TimerId AsioLoop::run_at(TimePoint when, Callback callback) {
+// --- timers --------------------------------------------------------------------------------------------------------------
+
+Loop::TimerId EpollLoop::run_at(TimePoint when, Callback callback) {
   CHECK(on_loop_thread());
   TimerId id = next_timer_++;
   timers_.emplace(id, std::move(callback));
   heap_.push_back({when, id});
   std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
-  arm();
   return id;
 }
 
-bool AsioLoop::cancel(TimerId id) {
+bool EpollLoop::cancel(TimerId id) {
   CHECK(on_loop_thread());
   auto found = timers_.find(id);
   if (found == timers_.end()) return false;
@@ -134,36 +143,28 @@ bool AsioLoop::cancel(TimerId id) {
   return true;
 }
 
-void AsioLoop::compact() {
+void EpollLoop::compact() {
   std::erase_if(heap_, [this](const Timer& t) { return !timers_.contains(t.id); });
   std::make_heap(heap_.begin(), heap_.end(), std::greater<>());
 }
 
-void AsioLoop::drop_dead_top() {
+void EpollLoop::drop_dead_top() {
   while (!heap_.empty() && !timers_.contains(heap_.front().id)) {
     std::pop_heap(heap_.begin(), heap_.end(), std::greater<>());
     heap_.pop_back();
   }
 }
 
-// Sets the one kernel timer if the earliest timer lies before what it is set to. A cancelled timer may wake
-// the loop once for nothing; that is cheaper than a system call per cancelled deadline.
-void AsioLoop::arm() {
-  if (heap_.empty() || heap_.front().when >= armed_) return;
-  armed_ = heap_.front().when;
-  impl_->timer.expires_at(armed_);
-  impl_->timer.async_wait([this](const boost::system::error_code& error) {
-    if (!error) fire_timers();
-  });
-}
-
-void AsioLoop::fire_timers() {
+// Runs what is due, and says how long there is time until the next timer. A cancelled timer may wake the loop once for
+// nothing; that is cheaper than looking for the next live one after every callback.
+Duration EpollLoop::fire_timers() {
+  if (heap_.empty()) return kForEver;
   begin_turn();
-  armed_ = TimePoint::max();
-  const TimePoint due = now();
+  TimePoint due = now();
+  if (heap_.front().when > due) return heap_.front().when - due;
   // Timers set by the callbacks wait for the next turn, even when they are due: sockets come in between.
   const TimerId first_new = next_timer_;
-  for (drop_dead_top(); !heap_.empty() && !impl_->context.stopped(); drop_dead_top()) {
+  for (drop_dead_top(); !heap_.empty() && !stopped(); drop_dead_top()) {
     Timer top = heap_.front();
     if (top.when > due || top.id >= first_new) break;
     std::pop_heap(heap_.begin(), heap_.end(), std::greater<>());
@@ -172,26 +173,105 @@ void AsioLoop::fire_timers() {
     begin_turn();
     node.mapped()();
   }
-  arm();
+  if (heap_.empty()) return kForEver;
+  begin_turn();
+  return std::max(heap_.front().when - now(), Duration{0});
 }
 
-void AsioLoop::run() {
+// --- descriptors ---------------------------------------------------------------------------------------------------------
+
+EpollLoop::Watch* EpollLoop::watch(int fd, Watched& target) {
+  auto watch = std::make_unique<Watch>(&target);
+  epoll_event event{.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
+                    .data = {.ptr = watch.get()}};
+  if (::epoll_ctl(set_, EPOLL_CTL_ADD, fd, &event) != 0) return nullptr;
+  return watch.release();
+}
+
+void EpollLoop::unwatch(int fd, Watch* watch) {
+  // Closing alone would leave it in the set if another process has a descriptor of the same socket: one that was handed over.
+  ::epoll_ctl(set_, EPOLL_CTL_DEL, fd, nullptr);
+  watch->target = nullptr;
+  std::lock_guard lock(mutex_);
+  retired_.emplace_back(watch);
+  retiring_.store(true, std::memory_order_relaxed);
+}
+
+// Between looks nothing names those that were unwatched, but what is to be called again.
+void EpollLoop::forget_retired() {
+  if (!retiring_.load(std::memory_order_relaxed)) return;
+  std::erase_if(again_, [](const auto& one) { return one.first->target == nullptr; });
+  std::vector<std::unique_ptr<Watch>> gone;
+  std::lock_guard lock(mutex_);
+  gone.swap(retired_);
+  retiring_.store(false, std::memory_order_relaxed);
+}
+
+void EpollLoop::run_again() {
+  again_batch_.swap(again_);
+  for (auto [watch, what] : again_batch_) {
+    if (stopped()) break;
+    if (watch->target == nullptr) continue;
+    begin_turn();
+    watch->target->on_again(what);
+  }
+  again_batch_.clear();
+}
+
+int EpollLoop::wait(void* events, Duration patience) {
+  auto* out = static_cast<epoll_event*>(events);
+  constexpr int kMost = static_cast<int>(kEventsPerLook);
+  if (patience <= Duration{0}) return ::epoll_wait(set_, out, kMost, 0);
+  if (patience == kForEver) return ::epoll_wait(set_, out, kMost, -1);
+  const auto nanoseconds = std::chrono::duration_cast<std::chrono::nanoseconds>(patience).count();
+  if (precise_) {
+    const timespec timeout{.tv_sec = nanoseconds / 1'000'000'000, .tv_nsec = nanoseconds % 1'000'000'000};
+    const int count = ::epoll_pwait2(set_, out, kMost, &timeout, nullptr);
+    if (count >= 0 || errno == EINTR) return count;
+    precise_ = false;  // an old kernel, or a sandbox that does not know the call
+  }
+  const auto whole = std::chrono::ceil<std::chrono::milliseconds>(patience).count();
+  return ::epoll_wait(set_, out, kMost, static_cast<int>(std::min<int64_t>(whole, 1 << 30)));
+}
+
+// Waits for events, at most for `patience`, and handles all of them.
+void EpollLoop::look(Duration patience) {
+  std::array<epoll_event, kEventsPerLook> events;
+  const int count = wait(events.data(), patience);
+  for (int i = 0; i < count && !stopped(); ++i) {
+    auto* watch = static_cast<Watch*>(events[static_cast<size_t>(i)].data.ptr);
+    if (watch == nullptr || watch->target == nullptr) continue;  // the alarm, or unwatched by an event before
+    begin_turn();
+    watch->target->on_events(events[static_cast<size_t>(i)].events);
+  }
+}
+
+void EpollLoop::run() {
   CHECK(!running_.exchange(true));
   Loop* outer = current_loop;
   set_current(this);
-  impl_->context.run();
+  while (!stopped()) {
+    run_posted();
+    if (stopped()) break;
+    Duration patience = fire_timers();
+    if (stopped()) break;
+    forget_retired();
+    if (pending_.load(std::memory_order_relaxed) || !again_.empty()) patience = Duration{0};
+    look(patience);
+    if (!again_.empty() && !stopped()) run_again();
+  }
   set_current(outer);
   running_.store(false);
 }
 
-void AsioLoop::stop() {
+void EpollLoop::stop() {
   std::lock_guard lock(mutex_);
   stopped_ = true;
-  impl_->context.stop();
+  wake();
 }
 
 std::unique_ptr<Loop> make_loop() {
-  return std::make_unique<AsioLoop>();
+  return std::make_unique<EpollLoop>();
 }
 
 }  // namespace archipel::io

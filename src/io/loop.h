@@ -1,6 +1,6 @@
 // Loop: one thread's event loop. Everything a connection or a request owns lives on one loop and is touched by it alone.
 //
-// An interface with two implementations: the real one (io/loop.cc, Boost.Asio hidden inside) and the simulator's.
+// An interface with two implementations: the real one (io/epoll_loop.h) and the simulator's (io/sim).
 #pragma once
 
 #include <coroutine>

@@ -1,55 +1,133 @@
 #include "io/signals.h"
 
-#include "io/asio_config.h"
+#include <fcntl.h>
+#include <unistd.h>
 
-#include <boost/asio/basic_signal_set.hpp>
-#include <boost/asio/io_context.hpp>
+#include <array>
+#include <atomic>
+#include <cerrno>
 #include <csignal>
+#include <mutex>
+#include <thread>
+#include <utility>
 
-#include "io/asio_loop.h"
+#include "io/epoll_loop.h"
 
 namespace archipel::io {
 namespace {
 
-namespace asio = boost::asio;
+constexpr std::array kSignals = {SIGTERM, SIGINT, SIGHUP};
+constexpr size_t kWatchesMax = 16;  // at a time in one process
 
-// Owned by the watch; a handler holds it only while the callback runs, so that the callback may destroy the watch.
-struct State {
-  State(AsioLoop& l, std::move_only_function<void(int)> c)
-      : loop(l), set(l.context()), callback(std::move(c)) {}
-  AsioLoop& loop;
-  asio::basic_signal_set<asio::io_context::executor_type> set;
-  std::move_only_function<void(int)> callback;
+// What the handler sees: the pipes into which it writes the signals' numbers, -1 where there is none; and how many threads are in it.
+struct Pipe {
+  std::atomic<int> fd = -1;
 };
+std::array<Pipe, kWatchesMax> pipes;
+std::atomic<int> handling = 0;
+std::mutex changing;  // guards the number of pipes, and with it the signals' actions
+size_t watches = 0;
 
-void wait(const std::shared_ptr<State>& watched) {
-  watched->set.async_wait(
-      [weak = std::weak_ptr(watched)](const boost::system::error_code& error, int signal) {
-        std::shared_ptr<State> state = weak.lock();
-        if (error || state == nullptr) return;
-        state->loop.begin_turn();
-        state->callback(signal);
-        wait(state);
-      });
+void on_signal(int signal) {
+  const int before = errno;
+  ++handling;
+  const auto byte = static_cast<uint8_t>(signal);
+  for (Pipe& pipe : pipes) {
+    const int fd = pipe.fd;
+    // A pipe that is full holds signals enough.
+    if (fd >= 0) [[maybe_unused]]
+      ssize_t n = ::write(fd, &byte, 1);
+  }
+  --handling;
+  errno = before;
 }
 
+Result<void> handle_signals(void (*handler)(int)) {
+  struct sigaction action{};
+  action.sa_handler = handler;
+  action.sa_flags = SA_RESTART;
+  for (int signal : kSignals)
+    if (::sigaction(signal, &action, nullptr) != 0)
+      return fail_errno(errno, "watching signal " + std::to_string(signal));
+  return {};
+}
+
+Result<void> add_pipe(int fd) {
+  std::lock_guard lock(changing);
+  if (watches == kWatchesMax) return fail(Code::limit, "too many watches of signals in one process");
+  for (Pipe& pipe : pipes) {
+    if (pipe.fd != -1) continue;
+    pipe.fd = fd;
+    break;
+  }
+  return ++watches == 1 ? handle_signals(on_signal) : Result<void>{};
+}
+
+// Afterwards no handler knows `fd` any more.
+void remove_pipe(int fd) {
+  std::lock_guard lock(changing);
+  if (--watches == 0) [[maybe_unused]]
+    Result<void> ignored = handle_signals(SIG_DFL);
+  for (Pipe& pipe : pipes) {
+    int expected = fd;
+    pipe.fd.compare_exchange_strong(expected, -1);
+  }
+  while (handling != 0) std::this_thread::yield();
+}
+
+// Alive while it is watched, and while its callback runs, which may end the watch.
+class Receiver final : public EpollLoop::Watched, public std::enable_shared_from_this<Receiver> {
+ public:
+  Receiver(Loop& loop, std::move_only_function<void(int)> callback)
+      : loop_(EpollLoop::of(loop)), callback_(std::move(callback)) {}
+  ~Receiver() { end(); }
+
+  Result<void> begin() {
+    std::array<int, 2> ends{};
+    if (::pipe2(ends.data(), O_NONBLOCK | O_CLOEXEC) != 0)
+      return fail_errno(errno, "opening a pipe for signals");
+    read_ = ends[0];
+    write_ = ends[1];
+    watch_ = loop_.watch(read_, *this);
+    if (watch_ == nullptr) return fail_errno(ENOMEM, "watching a pipe for signals");
+    RETURN_IF_ERROR(add_pipe(write_));
+    added_ = true;
+    return {};
+  }
+  void end() {
+    if (std::exchange(added_, false)) remove_pipe(write_);
+    if (watch_ != nullptr) loop_.unwatch(read_, std::exchange(watch_, nullptr));
+    if (read_ >= 0) ::close(std::exchange(read_, -1));
+    if (write_ >= 0) ::close(std::exchange(write_, -1));
+  }
+
+ private:
+  void on_events(uint32_t) override {
+    const std::shared_ptr<Receiver> self = shared_from_this();
+    uint8_t signal = 0;
+    while (added_ && ::read(read_, &signal, 1) == 1) callback_(signal);
+  }
+  void on_again(uint32_t) override {}
+
+  EpollLoop& loop_;
+  std::move_only_function<void(int)> callback_;
+  int read_ = -1, write_ = -1;
+  bool added_ = false;
+  EpollLoop::Watch* watch_ = nullptr;
+};
+
 struct Watch final : SignalWatch {
-  explicit Watch(std::shared_ptr<State> s) : state(std::move(s)) {}
-  std::shared_ptr<State> state;
+  explicit Watch(std::shared_ptr<Receiver> r) : receiver(std::move(r)) {}
+  ~Watch() override { receiver->end(); }
+  std::shared_ptr<Receiver> receiver;
 };
 
 }  // namespace
 
 Result<std::unique_ptr<SignalWatch>> watch_signals(Loop& loop, std::move_only_function<void(int)> callback) {
-  auto state = std::make_shared<State>(AsioLoop::of(loop), std::move(callback));
-  auto watch = std::make_unique<Watch>(state);
-  for (int signal : {SIGTERM, SIGINT, SIGHUP}) {
-    boost::system::error_code error;
-    state->set.add(signal, error);
-    if (error) return fail_errno(error.value(), "watching signal " + std::to_string(signal));
-  }
-  wait(state);
-  return watch;
+  auto receiver = std::make_shared<Receiver>(loop, std::move(callback));
+  RETURN_IF_ERROR(receiver->begin());
+  return std::make_unique<Watch>(std::move(receiver));
 }
 
 }  // namespace archipel::io

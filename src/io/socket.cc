@@ -79,6 +79,7 @@ std::unexpected<Error> cannot_connect(int error, const std::string& where) {
 Task<Result<void>> SocketStream::connected(Deadline deadline) {
   for (;;) {
     if (descriptor_.closed()) co_return closed_here();
+    descriptor_.blocked(Direction::write);
     Wake wake = co_await descriptor_.ready(Direction::write, deadline);
     if (wake == Wake::timeout) co_return fail(Code::timeout, peer_ + " did not answer in time");
     if (wake == Wake::cancelled) co_return closed_here();
@@ -96,7 +97,8 @@ Task<Result<void>> SocketStream::connected(Deadline deadline) {
 
 Task<Result<void>> SocketStream::wait_readable(Deadline deadline) {
   if (descriptor_.closed()) co_return closed_here();
-  // Asio looks at the socket once more when it starts to wait, so nothing that came before is missed.
+  // What was announced may have been read since.
+  if (descriptor_.may(Direction::read) && !has_input()) descriptor_.blocked(Direction::read);
   Wake wake = co_await descriptor_.ready(Direction::read, deadline);
   if (wake == Wake::timeout) co_return no_time(peer());
   if (wake == Wake::cancelled) co_return closed_here();
@@ -104,19 +106,17 @@ Task<Result<void>> SocketStream::wait_readable(Deadline deadline) {
   co_return {};
 }
 
+// Bytes, an end or an error.
+bool SocketStream::has_input() const {
+  uint8_t byte = 0;
+  return ::recv(descriptor_.fd(), &byte, 1, MSG_PEEK) >= 0 || errno != EAGAIN;
+}
+
 Task<Result<size_t>> SocketStream::read(MutableBytes out, Deadline deadline) {
   CHECK(!out.empty());
   for (;;) {
     if (descriptor_.closed()) co_return closed_here();
-    if (moved_in_turn_ < kBytesPerTurn) {
-      ssize_t got = ::recv(descriptor_.fd(), out.data(), out.size(), 0);
-      if (got >= 0) {
-        moved_in_turn_ += static_cast<size_t>(got);
-        co_return static_cast<size_t>(got);
-      }
-      if (errno == EINTR) continue;
-      if (errno != EAGAIN) co_return fail_errno(errno, "reading from " + peer());
-    }
+    if (auto got = try_read(out)) co_return std::move(*got);
     // Also when the turn's share is used up: if there is more to read, this returns as soon as others had their turn.
     Wake wake = co_await descriptor_.ready(Direction::read, deadline);
     if (wake == Wake::timeout) co_return no_time(peer());
@@ -129,11 +129,10 @@ Task<Result<void>> SocketStream::write(std::span<const ByteView> parts, Deadline
   size_t offset = 0;  // of the first part that is not written completely
   while (skip_written(parts, offset)) {
     if (descriptor_.closed()) co_return closed_here();
-    if (moved_in_turn_ < kBytesPerTurn) {
+    if (may_send()) {
       ssize_t sent = send_some(parts, offset);
       if (sent >= 0) {
         offset += static_cast<size_t>(sent);
-        moved_in_turn_ += static_cast<size_t>(sent);
         continue;
       }
       if (errno == EINTR) continue;
@@ -150,15 +149,20 @@ Task<Result<void>> SocketStream::write(std::span<const ByteView> parts, Deadline
 std::optional<Result<size_t>> SocketStream::try_read(MutableBytes out) {
   if (descriptor_.closed()) return closed_here();
   if (moved_in_turn_ >= kBytesPerTurn) return std::nullopt;
-  for (;;) {
+  while (descriptor_.may(Direction::read)) {
     ssize_t got = ::recv(descriptor_.fd(), out.data(), out.size(), 0);
     if (got >= 0) {
-      moved_in_turn_ += static_cast<size_t>(got);
-      return static_cast<size_t>(got);
+      const auto size = static_cast<size_t>(got);
+      if (size < out.size()) descriptor_.did_part(Direction::read);
+      moved_in_turn_ += size;
+      return size;
     }
-    if (errno == EAGAIN) return std::nullopt;
-    if (errno != EINTR) return fail_errno(errno, "reading from " + peer());
+    if (errno == EAGAIN)
+      descriptor_.blocked(Direction::read);
+    else if (errno != EINTR)
+      return fail_errno(errno, "reading from " + peer());
   }
+  return std::nullopt;
 }
 
 size_t SocketStream::try_write(ByteView bytes) {
@@ -167,11 +171,12 @@ size_t SocketStream::try_write(ByteView bytes) {
 }
 
 size_t SocketStream::try_write_parts(std::span<const ByteView> parts) {
-  if (descriptor_.closed() || moved_in_turn_ >= kBytesPerTurn) return 0;
-  ssize_t sent = send_some(parts, 0);
-  if (sent <= 0) return 0;
-  moved_in_turn_ += static_cast<size_t>(sent);
-  return static_cast<size_t>(sent);
+  if (descriptor_.closed() || !may_send()) return 0;
+  return static_cast<size_t>(std::max<ssize_t>(send_some(parts, 0), 0));
+}
+
+bool SocketStream::may_send() const {
+  return moved_in_turn_ < kBytesPerTurn && descriptor_.may(Direction::write);
 }
 
 void SocketStream::shutdown_write() {
@@ -187,17 +192,27 @@ void SocketStream::close(bool reset) {
   descriptor_.close();
 }
 
+// What sendmsg says of the first parts. It takes less than it is given when the socket's buffer is full, and then tells when there is room.
 ssize_t SocketStream::send_some(std::span<const ByteView> parts, size_t offset) {
   iovec vectors[kPartsPerCall];
   size_t count = std::min(parts.size(), kPartsPerCall);
+  size_t size = 0;
   for (size_t i = 0; i < count; ++i) {
     ByteView part = parts[i].subspan(i == 0 ? offset : 0);
     vectors[i] = {const_cast<uint8_t*>(part.data()), part.size()};
+    size += part.size();
   }
   msghdr message{};
   message.msg_iov = vectors;
   message.msg_iovlen = count;
-  return ::sendmsg(descriptor_.fd(), &message, MSG_NOSIGNAL);
+  const ssize_t sent = ::sendmsg(descriptor_.fd(), &message, MSG_NOSIGNAL);
+  if (sent >= 0) {
+    moved_in_turn_ += static_cast<size_t>(sent);
+    if (static_cast<size_t>(sent) < size) descriptor_.did_part(Direction::write);
+  } else if (errno == EAGAIN) {
+    descriptor_.blocked(Direction::write);
+  }
+  return sent;
 }
 
 // A rest that close() can end; the listener may be gone when it resumes then.
@@ -229,7 +244,7 @@ SocketListener::~SocketListener() {
 Task<Result<std::unique_ptr<Stream>>> SocketListener::accept() {
   for (;;) {
     if (descriptor_.closed()) co_return listener_closed();
-    if (++accepted_in_turn_ <= kAcceptsPerTurn) {
+    if (++accepted_in_turn_ <= kAcceptsPerTurn && descriptor_.may(Direction::read)) {
       sockaddr_storage peer{};
       socklen_t size = sizeof peer;
       int fd = ::accept4(descriptor_.fd(), reinterpret_cast<sockaddr*>(&peer), &size,
@@ -251,6 +266,7 @@ Task<Result<std::unique_ptr<Stream>>> SocketListener::accept() {
       }
       if (error == EINTR || concerns_one_connection(error)) continue;
       if (error != EAGAIN) co_return fail_errno(error, "accepting connections on " + address_);
+      descriptor_.blocked(Direction::read);
     }
     Wake wake = co_await descriptor_.ready(Direction::read, kNoDeadline);
     if (wake == Wake::cancelled) co_return listener_closed();

@@ -35,6 +35,8 @@ class SocketStream final : public Stream {
   std::string peer() const override { return peer_; }
 
  private:
+  bool has_input() const;
+  bool may_send() const;
   ssize_t send_some(std::span<const ByteView> parts, size_t offset);
 
   Descriptor descriptor_;
