@@ -135,6 +135,7 @@ Result<void> load_peers(TomlTable& t, const std::string& base, PeerPolicy& polic
   RETURN_IF_ERROR(t.text("self", policy.self));
   ASSIGN_OR_RETURN(policy.list, edges(t, "list"));
   ASSIGN_OR_RETURN(policy.shield, edges(t, "shield"));
+  ASSIGN_OR_RETURN(policy.purge, edges(t, "purge"));
   if (!policy.list.empty() || !policy.self.empty()) {
     auto self = parse_origin(policy.self);
     if (!self)

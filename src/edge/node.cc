@@ -95,7 +95,14 @@ struct Node::Account {
 Node::Node(NodeParts parts)
     : parts_(std::move(parts)),
       background_(parts_.loops),
-      shared_(make_shared_state(parts_.cache, parts_.clock, parts_.random)) {
+      relay_({.home = *parts_.loops.front(),
+              .connector = parts_.connector,
+              .clock = parts_.clock,
+              .random = parts_.random,
+              .purge = [this](const PurgeOrder& order) { return begin_purge(order); },
+              .purge_all = [this] { return begin_purge_all(); }}),
+      shared_(make_shared_state(parts_.cache, parts_.clock, parts_.random,
+                                [this](const PurgeOrder& order) { relay_.tell(order); })) {
   for (size_t i = 0; i < parts_.loops.size(); ++i) {
     auto core = std::make_unique<Core>();
     core->index = i;
@@ -145,7 +152,8 @@ Result<void> Node::apply(const Config& config) {
     fresh->peers = newest_->peers;
   else if (config.peers.used())
     fresh->peers = std::make_shared<Peers>(config.peers, fresh->proxy->loop_name, balancing,
-                                           newest_ == nullptr ? nullptr : newest_->peers.get());
+                                           newest_ == nullptr ? nullptr : newest_->peers.get(),
+                                           [this] { return relay_.need(); });
   if (!config.geo_database.empty()) {
     ASSIGN_OR_RETURN(fresh->geo, open_geo(config.geo_database));
   }
@@ -168,6 +176,7 @@ Result<void> Node::apply(const Config& config) {
     RETURN_IF_ERROR(read_token(config.admin_token_file));
     RETURN_IF_ERROR(access_log_->reopen(config.access));
   }
+  relay_.use(config.peers);
   newest_ = fresh;
   for (auto& core : cores_) {
     if (core->snapshot == nullptr)
@@ -188,6 +197,7 @@ http::Handler Node::admin_handler() {
 
 void Node::start() {
   access_log_->start();
+  relay_.start();
 }
 
 void Node::tell(Core& core, const http::Request& request, const Account& account) {
@@ -249,6 +259,11 @@ io::Task<void> Node::handle(Node* node, Core* core, http::Exchange& exchange) {
     co_await answer_here(exchange, std::move(answer.response), std::move(answer.body), account.served);
     co_return;
   }
+  const bool from_edge = is_peer_token(request.headers.get(kPeerField), snapshot->proxy->peer_token);
+  if (from_edge && request.target == kPurgesPath) {
+    co_await take_purges(node, exchange);
+    co_return;
+  }
   const std::shared_ptr<const PolicySite>* found = snapshot->sites.find(request.headers.get("host"));
   // TRACE would show a script what the edge adds to a request; CONNECT would make the edge a proxy to anywhere.
   const bool refused = request.method == "TRACE" || request.method == "CONNECT";
@@ -277,7 +292,15 @@ io::Task<void> Node::handle(Node* node, Core* core, http::Exchange& exchange) {
   context.rates = node->rates_.get();
   context.now = account.began;
   if (!policy.signed_.paths.empty()) context.unix_ms = node->parts_.clock.unix_ms();
-  if (is_peer_token(request.headers.get(kPeerField), snapshot->proxy->peer_token)) {
+  if (from_edge && !node->relay_.fulfils(request.headers.get(kPurgesField))) {
+    // What is stored here may be what the asker must not be given any more: it asks elsewhere.
+    http::Page answer = page(421, "this edge has not heard yet of all that was purged");
+    account.how = "purges";
+    co_await answer_here(exchange, std::move(answer.response), std::move(answer.body), account.served);
+    node->tell(*core, request, account);
+    co_return;
+  }
+  if (from_edge) {
     // The edge that the client asked has decided on the request already.
     ExchangeView view(exchange, std::nullopt, {}, std::nullopt);
     view.set_secure(request.headers.get("x-forwarded-proto") == "https");
@@ -318,6 +341,7 @@ io::Task<void> Node::close() {
     core->front.reset();
   }
   co_await io::resume_on(*home);
+  co_await relay_.close();
   // Nobody serves any more: the last references to the sites go, checks end, and what is idle is closed.
   for (auto& core : cores_) core->snapshot.reset();
   newest_.reset();

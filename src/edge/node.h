@@ -22,6 +22,7 @@
 #include "edge/config.h"
 #include "edge/geo.h"
 #include "edge/peers.h"
+#include "edge/purge_relay.h"
 #include "edge/rates.h"
 #include "edge/serve.h"
 #include "edge/site.h"
@@ -64,7 +65,7 @@ class Node {
   // An error page in the edge's own words.
   static http::Page page(int status, std::string_view why);
 
-  void start();  // home loop: the access log begins
+  void start();  // home loop: the access log begins, and other edges are spoken to
   void set_ready(bool ready) { ready_ = ready; }
   io::Task<void> close();  // home loop; after the servers have ended
 
@@ -76,10 +77,15 @@ class Node {
   void tell(Core& core, const http::Request& request, const Account& account);
   Result<void> read_token(const std::string& path);
 
+  // node_purge.cc
+  Result<PurgeRelay::Purging> begin_purge(const PurgeOrder& order);
+  PurgeRelay::Purging begin_purge_all();
+  static io::Task<Result<std::string>> purge(Node* node, http::Exchange& exchange);
+  static io::Task<void> take_purges(Node* node, http::Exchange& exchange);
+
   // node_admin.cc
   static io::Task<void> handle_admin(Node* node, http::Exchange& exchange);
   bool is_authorised(const http::Request& request) const;
-  static io::Task<Result<std::string>> purge(Node* node, std::string json);
   std::string sites_json() const;
   std::string metrics_text() const;
 
@@ -87,6 +93,7 @@ class Node {
   Background background_;
   std::unique_ptr<Rates> rates_;
   std::unique_ptr<AccessLog> access_log_;
+  PurgeRelay relay_;
   std::shared_ptr<Shared> shared_;
   std::vector<std::unique_ptr<Core>> cores_;
   std::shared_ptr<const Snapshot> newest_;  // home loop

@@ -1,6 +1,5 @@
-// What operators ask of a node: /metrics, /healthz, /readyz for anybody who can reach the port; /purge, /sites, /drain with the token.
+// What operators ask of a node: /metrics, /healthz, /readyz for anybody who can reach the port; /sites, /drain with the token (/purge: node_purge.cc).
 #include <fmt/format.h>
-#include <simdjson.h>
 
 #include <algorithm>
 
@@ -13,75 +12,6 @@
 
 namespace archipel::edge {
 namespace {
-
-constexpr size_t kPurgeBytesMax = 64u << 10;
-
-struct PurgeOrder {
-  std::string url, prefix, tag, site;
-  bool soft = false;
-};
-
-Result<PurgeOrder> parse_order(std::string_view json) {
-  auto bad = [](std::string_view what) {
-    return fail(
-        Code::invalid,
-        fmt::format("{}; send a JSON object such as {{\"url\": \"https://www.example.org/a.css\"}}, with "
-                    "url, prefix, tag (and site) or site, and maybe \"soft\": true",
-                    what));
-  };
-  simdjson::dom::parser parser;
-  simdjson::padded_string padded(json);
-  simdjson::dom::object object;
-  if (parser.parse(padded).get(object) != simdjson::SUCCESS) return bad("the body is no JSON object");
-  PurgeOrder order;
-  for (auto [key, value] : object) {
-    std::string* text = key == "url"      ? &order.url
-                        : key == "prefix" ? &order.prefix
-                        : key == "tag"    ? &order.tag
-                        : key == "site"   ? &order.site
-                                          : nullptr;
-    std::string_view word;
-    bool truth = false;
-    if (text != nullptr && value.get(word) == simdjson::SUCCESS && !word.empty() && text->empty())
-      *text = word;
-    else if (key == "soft" && value.get(truth) == simdjson::SUCCESS)
-      order.soft = truth;
-    else
-      return bad(fmt::format("'{}' is unknown or has a wrong value", std::string_view(key)));
-  }
-  int kinds = int{!order.url.empty()} + int{!order.prefix.empty()} + int{!order.tag.empty()};
-  if (kinds > 1 || (kinds == 0 && order.site.empty())) return bad("say one thing to purge");
-  if (!order.site.empty() && kinds == 1 && order.tag.empty()) return bad("`site` goes with `tag`, or alone");
-  return order;
-}
-
-struct Located {
-  http::Request request;
-  const std::shared_ptr<const PolicySite>* site;
-};
-// The request that a URL stands for, and whose it is.
-Result<Located> locate(const SiteTable& sites, std::string_view url) {
-  auto bad = [&](std::string_view why) { return fail(Code::invalid, fmt::format("'{}' {}", url, why)); };
-  Located out{};
-  std::string_view rest = url;
-  if (rest.starts_with("https://")) {
-    out.request.secure = true;
-    rest.remove_prefix(8);
-  } else if (rest.starts_with("http://")) {
-    rest.remove_prefix(7);
-  } else {
-    return bad("is no URL: it begins with http:// or https://");
-  }
-  size_t slash = rest.find('/');
-  std::string_view host = rest.substr(0, slash);
-  if (host.empty() || host.find_first_of("?#@ ") != std::string_view::npos) return bad("has no host");
-  out.request.method = "GET";
-  out.request.target = slash == std::string_view::npos ? "/" : std::string(rest.substr(slash));
-  out.request.headers.add("host", std::string(host));
-  out.site = sites.find(host);
-  if (out.site == nullptr) return bad("belongs to no site here");
-  return out;
-}
 
 void histogram(std::string& out, const std::string& labels, const OriginStats& stats) {
   int64_t total = 0;
@@ -132,18 +62,6 @@ http::Page text_page(int status, std::string body) {
   return page;
 }
 
-io::Task<Result<std::string>> read_all(http::Exchange& exchange) {
-  std::string body;
-  Buffer buffer(16u << 10);
-  for (;;) {
-    auto got = co_await exchange.read_body(buffer.span());
-    if (!got) co_return fail(got.error());
-    if (*got == 0) co_return body;
-    body += as_text(buffer.view().first(*got));
-    if (body.size() > kPurgeBytesMax) co_return fail(Code::limit, "the order is larger than 64 KiB");
-  }
-}
-
 }  // namespace
 
 bool Node::is_authorised(const http::Request& request) const {
@@ -153,65 +71,6 @@ bool Node::is_authorised(const http::Request& request) const {
   // Equal lengths for the comparison, whatever was sent.
   crypto::Digest32 a = crypto::sha256(as_bytes(given)), b = crypto::sha256(as_bytes(token_));
   return crypto::constant_time_equal(a, b);
-}
-
-// Whether the purges outlive a restart; they hold here already.
-struct Purged {
-  std::string_view kind;
-  bool durable = true;
-  void add(const Result<void>& done) { durable = durable && done.has_value(); }
-};
-
-io::Task<Result<std::string>> Node::purge(Node* node, std::string json) {
-  CO_ASSIGN_OR_RETURN(PurgeOrder order, parse_order(json));
-  Cache& cache = node->parts_.cache;
-  const std::shared_ptr<const Snapshot> snapshot = node->newest_;
-  const SiteTable& sites = snapshot->sites;
-  Purged purged{"site"};
-  const bool known =
-      std::ranges::any_of(sites.all(), [&](const auto& site) { return site->name() == order.site; });
-  if (!order.site.empty() && !known)
-    co_return fail(Code::not_found,
-                   fmt::format("there is no site '{}' here; GET /sites lists them", order.site));
-  if (!order.tag.empty()) {
-    purged.kind = "tag";
-    std::ranges::transform(order.tag, order.tag.begin(),
-                           [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-    for (const auto& site : sites.all()) {
-      if (!order.site.empty() && site->name() != order.site) continue;
-      auto done = co_await cache.purge_tag(site->name(), order.tag, order.soft);
-      purged.add(done);
-    }
-  } else if (!order.site.empty()) {
-    auto done = co_await cache.purge_site(order.site, order.soft);
-    purged.add(done);
-  } else {
-    const bool whole = !order.url.empty();
-    purged.kind = whole ? "url" : "prefix";
-    CO_ASSIGN_OR_RETURN(Located located, locate(sites, whole ? order.url : order.prefix));
-    const PolicySite& site = **located.site;
-    // Over http and https alike: who purges a page means the page.
-    for (bool secure : {false, true}) {
-      located.request.secure = secure;
-      std::string key = primary_key(site.name(), located.request, site.cache().key);
-      if (key.empty()) co_return fail(Code::invalid, "the URL is longer than any that is stored");
-      io::Task<Result<void>> purging = whole ? cache.purge_key(std::move(key), order.soft)
-                                             : cache.purge_prefix(std::move(key), order.soft);
-      auto done = co_await std::move(purging);
-      purged.add(done);
-    }
-  }
-  log::info("edge.purged", {{"kind", purged.kind}, {"soft", order.soft ? "true" : "false"}});
-  JsonWriter out;
-  out.begin_object()
-      .key("event")
-      .text("purged")
-      .key("kind")
-      .text(purged.kind)
-      .key("soft")
-      .boolean(order.soft);
-  out.key("durable").boolean(purged.durable).end_object();
-  co_return out.str();
 }
 
 std::string Node::sites_json() const {
@@ -293,7 +152,7 @@ std::string Node::metrics_text() const {
   log +=
       fmt::format("archipel_edge_access_log_lines_total{{state=\"dropped\"}} {}\n", access_log_->dropped());
   return metrics::expose() + requests + ratios + bytes + origins + active + latencies + balance.text() +
-         edge::metrics_text(parts_.cache.stats()) + log;
+         edge::metrics_text(parts_.cache.stats()) + relay_.metrics_text() + log;
 }
 
 io::Task<void> Node::handle_admin(Node* node, http::Exchange& exchange) {
@@ -327,9 +186,7 @@ io::Task<void> Node::handle_admin(Node* node, http::Exchange& exchange) {
     page = json_page(202, "{\"event\":\"draining\"}");
     node->parts_.drain();
   } else {
-    auto body = co_await read_all(exchange);
-    if (!body) co_return;
-    auto done = co_await purge(node, std::move(*body));
+    auto done = co_await purge(node, exchange);
     page = done ? json_page(200, std::move(*done))
                 : text_page(done.error().code == Code::not_found ? 404 : 400, done.error().message);
   }

@@ -13,6 +13,7 @@ struct PeerPolicy {
   std::string self;                   // how the others reach this edge: "http://10.0.0.1:8002"
   std::vector<OriginAddress> list;    // the edges that share the cache, this one left out; empty: none do
   std::vector<OriginAddress> shield;  // edges that are asked instead of the origins; empty: none
+  std::vector<OriginAddress> purge;   // further edges that are told what is purged here
   std::string token;                  // by which they know each other; never empty if there is anybody else
   Duration interval = std::chrono::seconds(1);  // between checks of each
   int hot_requests = 16;  // of a key that is another's, within ten seconds: from then on a copy is kept here

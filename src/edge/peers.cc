@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "crypto/hash.h"
+#include "edge/purges_heard.h"
 #include "http/h1_parser.h"
 
 namespace archipel::edge {
@@ -93,9 +94,11 @@ bool HotKeys::count(uint64_t key_hash, TimePoint now) {
   return (next & 0xffffffffu) >= threshold_;
 }
 
-Peers::Peers(PeerPolicy policy, std::string name, BalanceParts parts, const Peers* before)
+Peers::Peers(PeerPolicy policy, std::string name, BalanceParts parts, const Peers* before,
+             std::function<std::string()> need)
     : policy_(std::move(policy)),
       name_(std::move(name)),
+      need_(std::move(need)),
       nodes_(names_of(policy_)),
       hot_(policy_.hot_requests) {
   auto was = [before](std::unique_ptr<Balancer> Peers::* which) {
@@ -120,6 +123,8 @@ FetchRequest Peers::for_peer(const FetchRequest& request) const {
   std::string host(request.headers.get("x-forwarded-host"));
   if (!host.empty()) out.headers.set("host", std::move(host));
   out.headers.set(kPeerField, policy_.token);
+  if (std::string need = need_ ? need_() : std::string(); !need.empty())
+    out.headers.set(kPurgesField, std::move(need));
   return out;
 }
 
@@ -159,7 +164,7 @@ struct Counted {
   std::atomic<int>& counter;
 };
 
-// It refuses to pass the request on: it does not know the site, or the request has gone round.
+// It refuses to pass the request on: it does not know the site, it has not heard of all purges, or the request has gone round.
 bool is_no_answer(int status) {
   return status == 421 || status == 508;
 }

@@ -12,6 +12,7 @@
 
 #include <array>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -59,7 +60,9 @@ struct PeerStats {
 class Peers {
  public:
   // `name`: what CDN-Loop calls us.
-  Peers(PeerPolicy policy, std::string name, BalanceParts parts, const Peers* before);
+  // `need`: what has to be known to an edge that answers (PurgeRelay::need); none: nothing.
+  Peers(PeerPolicy policy, std::string name, BalanceParts parts, const Peers* before,
+        std::function<std::string()> need = {});
   const PeerPolicy& policy() const { return policy_; }
   const PeerStats& stats() const { return stats_; }
   const Balancer* ring() const { return ring_.get(); }
@@ -72,6 +75,7 @@ class Peers {
 
   const PeerPolicy policy_;
   const std::string name_;
+  const std::function<std::string()> need_;
   std::unique_ptr<Balancer> ring_, shield_;  // null: none
   Rendezvous nodes_;                         // the ring's origins by number, then this edge
   HotKeys hot_;

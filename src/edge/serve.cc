@@ -63,8 +63,9 @@ std::string_view to_string(Served::How how) {
   return "pass";
 }
 
-std::shared_ptr<Shared> make_shared_state(Cache& cache, Clock& clock, Random& random) {
-  return std::make_shared<Shared>(cache, clock, random);
+std::shared_ptr<Shared> make_shared_state(Cache& cache, Clock& clock, Random& random,
+                                          std::function<void(const PurgeOrder&)> tell) {
+  return std::make_shared<Shared>(cache, clock, random, std::move(tell));
 }
 
 ServeStats stats(const Shared& shared) {

@@ -6,6 +6,7 @@
 // it to those that wait, and one that is slow reads from the store while the fetch goes on.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,6 +16,7 @@
 #include "base/clock.h"
 #include "edge/cache.h"
 #include "edge/key.h"
+#include "edge/purge_order.h"
 #include "edge/upstream.h"
 #include "http/server.h"
 #include "io/loop.h"
@@ -84,7 +86,9 @@ std::string_view to_string(Served::How how);
 
 // What all loops share: the tiers, and which fetches are under way.
 class Shared;
-std::shared_ptr<Shared> make_shared_state(Cache& cache, Clock& clock, Random& random);
+// `tell`: is told, on any loop, what an unsafe request is about to invalidate (RFC 9111 §4.4, RFC 9875), so that other edges hear of it; null: nobody is.
+std::shared_ptr<Shared> make_shared_state(Cache& cache, Clock& clock, Random& random,
+                                          std::function<void(const PurgeOrder&)> tell = nullptr);
 
 // Counters of one Shared, any thread.
 struct ServeStats {

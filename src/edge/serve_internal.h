@@ -27,10 +27,12 @@ inline constexpr size_t kMultipartBytesMax =
 
 class Shared {
  public:
-  Shared(Cache& c, Clock& k, Random& r) : cache(c), clock(k), random(r) {}
+  Shared(Cache& c, Clock& k, Random& r, std::function<void(const PurgeOrder&)> t)
+      : cache(c), clock(k), random(r), tell(std::move(t)) {}
   Cache& cache;
   Clock& clock;
   Random& random;
+  const std::function<void(const PurgeOrder&)> tell;
   Flights flights;
 };
 
@@ -180,6 +182,7 @@ class FrontImpl final : public Front {
   void after_unsafe(Job& job, int status, const http::Headers& headers);
   void after_head(const Job& job, const Lookup& looked, const Fetch& fetch, const http::Headers& headers,
                   uint64_t stamp);
+  void invalidate(const std::string& key);
   void invalidate_location(const Job& job, const http::Headers& headers, std::string_view field);
   io::Task<void> purge_group(std::string origin, std::string group);
 

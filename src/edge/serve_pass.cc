@@ -189,7 +189,7 @@ void FrontImpl::after_head(const Job& job, const Lookup& looked, const Fetch& fe
 // RFC 9111 §4.4: every method that is not known to be safe.
 void FrontImpl::after_unsafe(Job& job, int status, const http::Headers& headers) {
   if (job.primary.empty() || status < 200 || status >= 400) return;
-  cache().invalidate(job.primary);
+  invalidate(job.primary);
   invalidate_location(job, headers, "location");
   invalidate_location(job, headers, "content-location");
   auto text = http::sf::joined(headers, "cache-group-invalidation");
@@ -204,6 +204,12 @@ void FrontImpl::after_unsafe(Job& job, int status, const http::Headers& headers)
 }
 
 io::Task<void> FrontImpl::purge_group(std::string origin, std::string group) {
+  if (shared_->tell) {
+    PurgeOrder order;
+    order.origin = origin;
+    order.group = group;
+    shared_->tell(order);
+  }
   // Effective when the call returns; that it may be undone by a crash is logged by the cache.
   auto done = co_await cache().purge_group(std::move(origin), std::move(group));
   static_cast<void>(done);
@@ -224,7 +230,17 @@ void FrontImpl::invalidate_location(const Job& job, const http::Headers& headers
   }
   named.target.resize(std::min(named.target.size(), named.target.find('#')));
   const std::string key = primary_key(job.site->name(), named, job.policy().key);
-  if (!key.empty()) cache().invalidate(key);
+  if (!key.empty()) invalidate(key);
+}
+
+// Told first: who asks another edge from now on says that it must know.
+void FrontImpl::invalidate(const std::string& key) {
+  if (shared_->tell) {
+    PurgeOrder order;
+    order.key = key;
+    shared_->tell(order);
+  }
+  cache().invalidate(key);
 }
 
 }  // namespace archipel::edge

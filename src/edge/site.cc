@@ -7,6 +7,7 @@
 #include "edge/gate.h"
 #include "edge/hop.h"
 #include "edge/peers.h"
+#include "edge/purges_heard.h"
 #include "http/h1_parser.h"
 
 namespace archipel::edge {
@@ -136,7 +137,7 @@ FetchRequest PolicySite::origin_request(const http::Request& request) const {
   const http::Headers fields = without_hop_fields(request.headers);
   for (const auto& [name, value] : fields) {
     if (name == "host" || name == "accept-encoding" || is_serves(name) || is_poison(name) ||
-        name == kPeerField)
+        name == kPeerField || name == kPurgesField)
       continue;
     if (name == "via") {
       via += (via.empty() ? "" : ", ") + value;

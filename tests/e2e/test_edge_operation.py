@@ -1,0 +1,146 @@
+"""Edges as operators run them: purges that reach every edge, upgrades, edges inside a gateway."""
+import json
+import pathlib
+import shutil
+import socket
+import tempfile
+import threading
+import time
+
+import base
+from edge import Edge, Origin
+
+HOST = {"Host": "www.example.org"}
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+class Purging(base.Case):
+    """Two edges that share their cache, and a shield: what is purged on one is purged on all."""
+
+    def setUp(self):
+        super().setUp()
+        self.version = 1
+        self.origin = Origin(self.answer)
+        self.addCleanup(self.origin.close)
+        self.home = pathlib.Path(tempfile.mkdtemp(prefix="archipel-purges-"))
+        self.addCleanup(shutil.rmtree, self.home, True)
+        (self.home / "peers").touch(0o600)
+        (self.home / "peers").write_text("0123456789abcdef" * 2)
+        self.ports = {name: free_port() for name in ("one", "two", "shield")}
+        self.edges = {name: self.make(name) for name in self.ports}
+        for edge in self.edges.values():
+            edge.start()
+        self.wait_until_all_know_each_other()
+
+    def answer(self, request):
+        if request[0] == "POST":
+            return (201, [("location", request[1] + "/new")], b"")
+        fields = [("cache-control", "max-age=600"), ("cache-tag", "all"), ("x-for", dict(request[2]).get("archipel-purges", "none"))]
+        return (200, fields, f"{request[1]} {self.version}".encode())
+
+    def url(self, name):
+        return f"http://127.0.0.1:{self.ports[name]}"
+
+    def make(self, name):
+        peers = "" if name == "shield" else (f'self = "{self.url(name)}"\nlist = ["{self.url("one")}", "{self.url("two")}"]\n'
+                                             f'shield = ["{self.url("shield")}"]\nhot_requests = 2\n')
+        edge = Edge(f'[peers]\ntoken_file = "{self.home / "peers"}"\ninterval = "300ms"\n{peers}[[site]]\nname = "www"\nhosts = ["*"]\n'
+                    f'origins = ["{self.origin.url}"]\n')
+        self.addCleanup(edge.destroy)
+        edge.file.write_text(edge.file.read_text().replace('http = "127.0.0.1:0"', f'http = "127.0.0.1:{self.ports[name]}"', 1))
+        return edge
+
+    def metric(self, edge, text):
+        lines = edge.admin("/metrics", token=False).body.decode().splitlines()
+        return next((float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(text)), None)
+
+    def wait_until_all_know_each_other(self):
+        for name in ("one", "two"):
+            for other in ("two", "one", "shield"):
+                if other == name:
+                    continue
+                pool = "(shield)" if other == "shield" else "(peers)"
+                text = f'archipel_edge_origin_state{{site="{pool}",origin="{self.url(other)}",state="usable"}}'
+                self.wait(lambda: self.metric(self.edges[name], text) == 1, text)
+
+    def wait(self, condition, what):
+        for _ in range(600):
+            if condition():
+                return
+            time.sleep(0.05)
+        self.fail(f"did not come: {what}")
+
+    def bodies(self, target, names=("one", "two")):
+        return {self.edges[n].get(target, HOST).body.decode() for n in names}
+
+    def test_a_purge_on_one_edge_holds_on_all_and_the_answer_says_so(self):
+        pages = [f"/{i}" for i in range(20)]
+        for page in pages * 3:
+            self.assertEqual(self.bodies(page), {f"{page} 1"})
+        fetched = len(self.origin.seen())
+        self.assertEqual(fetched, 20, "once for all")
+        self.assertEqual({dict(r[2]).get("archipel-purges") for r in self.origin.seen()}, {None})
+        self.version = 2
+        answer = json.loads(self.edges["one"].admin("/purge", "POST", {"tag": "all"}).body)
+        self.assertEqual({e["edge"]: e["state"] for e in answer["edges"]}, {self.url("two"): "purged", self.url("shield"): "purged"})
+        for page in pages:
+            self.assertEqual(self.bodies(page), {f"{page} 2"}, "stale after the purge")
+        self.assertEqual(len(self.origin.seen()), fetched + 20)
+        self.assertFalse([r for r in self.origin.seen() if any(n == "archipel-purges" for n, _ in r[2])], "what edges say to each other left the cluster")
+        done = self.edges["two"].command("purge", "--url", "http://www.example.org/3", "--soft")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(len(json.loads(done.stdout)["edges"]), 2)
+        for edge in self.edges.values():
+            self.assertEqual(edge.stop(), 0, edge.stderr()[-4000:])
+
+    def test_what_an_unsafe_request_invalidates_is_gone_everywhere(self):
+        pages = [f"/{i}" for i in range(8)]
+        for page in pages + [page + "/new" for page in pages]:
+            for _ in range(3):
+                self.assertEqual(self.bodies(page), {f"{page} 1"})
+        self.version = 2
+        for i, page in enumerate(pages):
+            self.assertEqual(self.edges["one" if i % 2 else "two"].get(page, HOST, "POST", b"x").status, 201)
+        for page in pages + [page + "/new" for page in pages]:
+            self.wait(lambda: self.bodies(page) == {f"{page} 2"}, page)
+
+    def test_an_edge_that_was_away_gives_out_nothing_that_was_purged(self):
+        pages = [f"/{i}" for i in range(20)]
+        for page in pages * 3:
+            self.bodies(page)
+        shield = self.edges["shield"]
+        shield.process.send_signal(19)  # SIGSTOP: it holds all pages, and hears nothing
+        self.version = 2
+        answer = json.loads(self.edges["one"].admin("/purge", "POST", {"site": "www"}).body)
+        states = {e["edge"]: e["state"] for e in answer["edges"]}
+        self.assertEqual(states[self.url("two")], "purged")
+        self.assertEqual(states[self.url("shield")], "pending")
+        shield.process.send_signal(18)
+        # As soon as it answers again, whoever is first to ask.
+        for page in pages:
+            self.assertEqual(self.bodies(page), {f"{page} 2"})
+        self.wait(lambda: self.metric(self.edges["one"], f'archipel_edge_peer_purges_pending{{edge="{self.url("shield")}"}}') == 0, "the shield hears of it")
+        self.assertEqual(shield.get("/1", HOST).body, b"/1 2")
+
+    def test_strangers_purge_nothing(self):
+        one = self.edges["one"]
+        self.bodies("/a")
+        batch = json.dumps({"edge": "x", "id": "0" * 16, "first": 1, "lost": False, "records": [{"site": "www"}]}).encode()
+        for token in ({}, {"archipel-peer": "f" * 32}):
+            self.assertEqual(one.get("/.archipel/purges", {**HOST, **token}, "POST", batch).status, 201, "it is the origin's business")
+        mine = {**HOST, "archipel-peer": "0123456789abcdef" * 2}
+        self.assertEqual(one.get("/.archipel/purges", mine, "POST", b"{").status, 400)
+        self.assertEqual(one.get("/.archipel/purges", mine).status, 400)
+        self.version = 2
+        self.assertEqual(self.bodies("/a"), {"/a 1"})
+        self.assertEqual(json.loads(one.get("/.archipel/purges", mine, "POST", batch).body), {"heard": 1})
+        self.assertEqual(self.bodies("/a", ["one"]), {"/a 2"})
+        # Who knows of more than this edge has heard is given nothing from its cache.
+        self.assertEqual(one.get("/a", {**mine, "archipel-purges": "0000000000000000=1"}).status, 200)
+        self.assertEqual(one.get("/a", {**mine, "archipel-purges": "0000000000000000=2"}).status, 421)
+        self.assertEqual(one.get("/a", {**HOST, "archipel-purges": "0000000000000000=2"}).status, 200, "a stranger's word")
+        self.assertEqual(self.metric(one, 'archipel_edge_peer_purges_total{event="taken"}'), 1)
