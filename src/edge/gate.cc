@@ -7,7 +7,8 @@
 namespace archipel::edge {
 namespace {
 
-constexpr size_t kForwardedMax = 32;         // addresses of X-Forwarded-For that are looked at
+constexpr size_t kForwardedMax = 32;  // addresses of X-Forwarded-For that are looked at
+constexpr int kDecodeRounds = 2;      // percent-decoding of a guarded path: origins decode once, some twice
 constexpr size_t kKeyHeaderBytesMax = 1024;  // longer ones count as none
 
 Decision answer(int status, std::string_view reason, std::string body) {
@@ -85,6 +86,67 @@ std::optional<Decision> limit_rate(const SitePolicy& policy, const http::Request
   return out;
 }
 
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+std::string decode_once(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const bool escape = text[i] == '%' && i + 2 < text.size();
+    const int high = escape ? hex_digit(text[i + 1]) : -1, low = escape ? hex_digit(text[i + 2]) : -1;
+    if (high < 0 || low < 0) {
+      out += text[i];
+      continue;
+    }
+    out += static_cast<char>(high * 16 + low);
+    i += 2;
+  }
+  return out;
+}
+
+// As an origin may understand a path: up to a NUL, backslashes as slashes, without parameters of segments, empty
+// segments and dots, and without a slash at its end.
+std::string resolve_dots(std::string_view path) {
+  path = path.substr(0, path.find('\0'));
+  std::vector<std::string_view> segments;
+  for (size_t begin = 0; begin <= path.size();) {
+    const size_t end = std::min(path.find_first_of("/\\", begin), path.size());
+    std::string_view segment = path.substr(begin, end - begin);
+    begin = end + 1;
+    segment = segment.substr(0, segment.find(';'));
+    if (segment == "..") {
+      if (!segments.empty()) segments.pop_back();
+    } else if (!segment.empty() && segment != ".") {
+      segments.push_back(segment);
+    }
+  }
+  std::string out;
+  for (std::string_view segment : segments) (out += '/') += segment;
+  return out.empty() ? "/" : out;
+}
+
+// Does one of the globs stand for this path in any of the ways that an origin may read it? The edge passes targets on as they came; a path that is
+// guarded must not be had by writing it another way.
+bool guards(const std::vector<std::string>& globs, std::string_view path) {
+  auto any = [&](std::string_view reading) {
+    return std::ranges::any_of(globs, [&](const std::string& glob) { return glob_matches(glob, reading); });
+  };
+  if (any(path)) return true;
+  std::string text(path);
+  for (int round = 0; round <= kDecodeRounds; ++round) {
+    const std::string resolved = resolve_dots(text);
+    if (any(text) || any(resolved) || (text.ends_with('/') && any(resolved + '/'))) return true;
+    std::string next = decode_once(text);
+    if (next == text) break;
+    text = std::move(next);
+  }
+  return false;
+}
+
 }  // namespace
 
 bool is_trusted(const http::Request& request, const std::vector<AddressRange>& trust) {
@@ -142,11 +204,8 @@ Decision decide(const SitePolicy& policy, const http::Request& request, std::opt
   }
   if (!policy.signed_.paths.empty()) {
     // Both what is asked for and what it would be without a signature: neither may be a way around the other.
-    auto guarded = [&](std::string_view path) {
-      return std::ranges::any_of(policy.signed_.paths,
-                                 [&](const std::string& glob) { return glob_matches(glob, path); });
-    };
-    if (guarded(request.path()) || guarded(signed_path(request.target))) {
+    const std::vector<std::string>& paths = policy.signed_.paths;
+    if (guards(paths, request.path()) || guards(paths, signed_path(request.target))) {
       auto open =
           check_signed(request.headers.get("host"), request.target, policy.signed_.keys, context.unix_ms);
       if (!open) return answer(403, "signature", "this link is not valid, or not any more");

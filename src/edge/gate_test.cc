@@ -229,6 +229,24 @@ TEST(Gate, SignedPathsNeedASignatureInWhateverForm) {
   EXPECT_EQ(open.target, "/p/a?x=1");
 }
 
+// The edge passes a path on as it came, and an origin reads it in its own way: no spelling of a guarded path is a way around its guard.
+TEST(Gate, GuardedPathsAreGuardedInEverySpelling) {
+  SitePolicy policy;
+  policy.signed_ = {{"/p/*", "*.mp4"}, kKeys};
+  GateContext context;
+  context.unix_ms = 1'000'000;
+  for (const char* path :
+       {"/p/a",           "/%70/a",           "/%70%2Fa",      "/%2570/a",   "//p/a",     "/./p/a",
+        "/x/../p/a",      "/x/%2e%2e/p/a",    "/x/..%2fp/a",   "/p;x=1/a",   "/;x/p/a",   "/\\p\\a",
+        "/x%5c..%5cp/a",  "/%2e/p/a",         "/open/..;/p/a", "/p%2f",      "/film.mp4", "/film%2emp4",
+        "/film.mp4;.css", "/film.mp4%00.css", "/film.mp4/",    "/film.%6dp4"}) {
+    Decision d = ask(policy, get(path), context);
+    EXPECT_TRUE(d.answer && d.answer->status == 403) << path;
+  }
+  for (const char* path : {"/open", "/p", "/", "/x/p/a", "/%2e%2e/open", "/pp/a", "/a.mp4x", "/%zz", "/%"})
+    EXPECT_FALSE(ask(policy, get(path), context).answer) << path;
+}
+
 TEST(Client, ForwardedAddressesAreBelievedOnlyFromTrustedPeers) {
   std::vector<AddressRange> trust = {*parse_range("192.0.2.0/24"), *parse_range("10.0.0.0/8")};
   auto of = [&](const char* forwarded, const std::vector<AddressRange>& trusted) {
@@ -312,6 +330,64 @@ TEST(CachePoisoning, FieldsThatReplaceMethodOrTargetAreNotPassedOn) {
     EXPECT_EQ(value.find("admin"), std::string::npos) << name;
     EXPECT_NE(value, "DELETE") << name;
   }
+}
+
+// CGI and WSGI read '_' as '-': "X_Forwarded_For" would be the edge's word in a client's mouth.
+TEST(Forwarding, UnderscoresAreNoWayToSpeakForTheEdge) {
+  SitePolicy policy;
+  policy.geo.header = "x-country";
+  policy.headers.request_set = {{"x-secret", "s"}};
+  auto site = site_of(policy);
+  FetchRequest out = site->origin_request(get("/", fields({{"host", "h"},
+                                                           {"x_forwarded_for", "evil"},
+                                                           {"x-forwarded_proto", "evil"},
+                                                           {"x_country", "evil"},
+                                                           {"x_secret", "evil"},
+                                                           {"x_http_method_override", "evil"},
+                                                           {"transfer_encoding", "evil"},
+                                                           {"content_length", "evil"},
+                                                           {"api_key", "mine"}})));
+  for (const auto& [name, value] : out.headers) EXPECT_NE(value, "evil") << name;
+  EXPECT_EQ(out.headers.get("api_key"), "mine");
+}
+
+// Hop-by-hop abuse: what is in the key, or was put in by the gate, cannot be taken away from the origin.
+TEST(HopByHop, ConnectionDoesNotHideWhatTheKeyHolds) {
+  SitePolicy policy;
+  policy.cache.key.header_names = {"x-device"};
+  policy.geo.header = "x-country";
+  auto site = site_of(policy);
+  FetchRequest out =
+      site->origin_request(get("/", fields({{"host", "h"},
+                                            {"connection", "close, X-Device, x-country, x-mine"},
+                                            {"x-device", "mobile"},
+                                            {"x-country", "FR"},
+                                            {"x-mine", "1"}})));
+  EXPECT_EQ(out.headers.get("x-device"), "mobile");
+  EXPECT_EQ(out.headers.get("x-country"), "FR");
+  EXPECT_FALSE(out.headers.find("x-mine"));
+}
+
+// Host in capitals, with the usual port, or shared between hosts: the origin is told what the key holds.
+TEST(CachePoisoning, TheOriginSeesTheHostThatIsInTheKey) {
+  auto site = site_of({});
+  for (const char* host : {"WWW.Example.ORG", "www.example.org:80"}) {
+    FetchRequest out = site->origin_request(get("/", fields({{"host", host}})));
+    EXPECT_EQ(out.headers.get("host"), "www.example.org");
+    EXPECT_EQ(out.headers.get("x-forwarded-host"), "www.example.org");
+  }
+  SitePolicy shared;
+  shared.hosts = {"*.example.org", "www.example.org"};
+  shared.cache.key.host = false;
+  FetchRequest out = site_of(shared)->origin_request(get("/", fields({{"host", "evil.example.org"}})));
+  EXPECT_EQ(out.headers.get("host"), "www.example.org");
+  EXPECT_EQ(out.headers.get("x-forwarded-host"), "www.example.org");
+  // Nor is another proxy believed in what the key does not hold.
+  auto trusting = site_of({}, {*parse_range("192.0.2.0/24")});
+  out = trusting->origin_request(
+      get("/", fields({{"host", "h"}, {"x-forwarded-host", "evil"}, {"x-forwarded-proto", "evil"}})));
+  EXPECT_EQ(out.headers.get("x-forwarded-host"), "h");
+  EXPECT_EQ(out.headers.get("x-forwarded-proto"), "http");
 }
 
 TEST(HeaderPolicy, EditsRequestsAndResponses) {
