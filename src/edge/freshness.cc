@@ -9,6 +9,7 @@ namespace archipel::edge {
 namespace {
 
 constexpr int64_t kMs = 1000;
+constexpr int64_t kClockSlack = 60 * kMs;  // what a clock may be set back without a question
 
 size_t field_bytes(const http::Headers& headers) {
   size_t n = 0;
@@ -165,6 +166,8 @@ Judgement judge_use(const Lifetime& l, UnixMs now, bool purged_softly, const Dir
     return out;
   }
   if (purged_softly) return out;
+  // It came later than now: the clock was wrong then, or is. How old it is, nobody knows, and it could stay "fresh" until the clock has caught up.
+  if (l.received > now + kClockSlack) return out;
   if (wishes != nullptr) {
     if (wishes->no_cache) return out;
     if (wishes->max_age && out.age > *wishes->max_age * kMs) return out;

@@ -98,6 +98,17 @@ TEST(Freshness, AClockThatWentBackMakesNothingYounger) {
   EXPECT_EQ(current_age(l, kNow + 1000), 6000);
 }
 
+// Stored while the clock was a year ahead: not fresh for a year more when it is right again.
+TEST(Freshness, ClockJumpsMakeNothingFreshForever) {
+  const Lifetime l{.received = kNow, .fresh = 60'000, .if_error = 60'000};
+  EXPECT_EQ(judge_use(l, kNow + 30'000, false, nullptr).use, Use::fresh);
+  EXPECT_EQ(judge_use(l, kNow - 30'000, false, nullptr).use, Use::fresh);  // a clock that is set a little
+  const Judgement far = judge_use(l, kNow - 365ll * 86'400'000, false, nullptr);
+  EXPECT_EQ(far.use, Use::validate);
+  EXPECT_TRUE(far.on_error);
+  EXPECT_EQ(judge_use(l, kNow + 365ll * 86'400'000, false, nullptr).use, Use::validate);
+}
+
 TEST(Freshness, TargetedFieldsReplaceCacheControlAndExpires) {
   EXPECT_EQ((Case{{{"cdn-cache-control", "max-age=9"}, {"cache-control", "no-store"}, {"expires", date(-9)}}}
                  .judge()
