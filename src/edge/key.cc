@@ -140,11 +140,15 @@ std::string keyed_target(std::string_view target, const KeyPolicy& policy) {
   return out;
 }
 
-std::string request_origin(const http::Request& request) {
+std::string keyed_host(const http::Request& request) {
   std::string host = lower_case(request.headers.get("host"));
   std::string_view usual = request.secure ? ":443" : ":80";
   if (host.ends_with(usual)) host.resize(host.size() - usual.size());
-  return (request.secure ? "https://" : "http://") + host;
+  return host;
+}
+
+std::string request_origin(const http::Request& request) {
+  return (request.secure ? "https://" : "http://") + keyed_host(request);
 }
 
 std::string primary_key(std::string_view site, const http::Request& request, const KeyPolicy& policy) {
@@ -155,8 +159,9 @@ std::string primary_key(std::string_view site, const http::Request& request, con
   for (const std::string& name : policy.header_names) {
     out += '\n';
     out += name;
+    // One line each: "a" and "b" are not "a:b".
     for (const auto& [n, v] : request.headers)
-      if (n == name) (out += ':') += v;
+      if (n == name) (out += "\n:") += v;
   }
   if (out.size() > kKeyBytesMax || out.find('\0') != std::string::npos) return {};
   return out;

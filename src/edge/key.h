@@ -34,6 +34,8 @@ std::string primary_key(std::string_view site, const http::Request& request, con
 std::string keyed_target(std::string_view target, const KeyPolicy& policy);
 // The scheme, host and port of the request, as an origin (RFC 6454): "https://a.example:8443". The default port is left out.
 std::string request_origin(const http::Request& request);
+// Its host and port alone, as they are in the key: in lower case, without the default port. What the origin is told.
+std::string keyed_host(const http::Request& request);
 
 // The primary key, a NUL, and the request's values of the fields, normalised (RFC 9111 §4.1; Accept-Encoding to the codings that are served).
 // Empty if it would be too long. `sort_languages`: the order of languages of one weight does not count.

@@ -34,6 +34,20 @@ TEST(Key, CacheKeyHoldsTheAuthority) {
   EXPECT_NE(primary_key("one", ask("/"), {}), primary_key("two", ask("/"), {}));
 }
 
+// Lines of a keyed field are not one value: the origin sees the difference.
+TEST(Key, PoisoningByLinesOfAKeyedField) {
+  const KeyPolicy keyed{.header_names = {"x-device"}};
+  http::Request two = ask("/"), one = ask("/"), none = ask("/"), empty = ask("/");
+  two.headers.add("x-device", "a");
+  two.headers.add("x-device", "b");
+  one.headers.add("x-device", "a:b");
+  empty.headers.add("x-device", "");
+  EXPECT_EQ((std::set<std::string>{key_of(two, keyed), key_of(one, keyed), key_of(none, keyed),
+                                   key_of(empty, keyed)}
+                 .size()),
+            4u);
+}
+
 // Web cache deception: the delimiters that origins cut a path at are part of it here.
 TEST(Key, DeceptionByPathDelimitersNeverJoinsTwoTargets) {
   std::set<std::string> keys;

@@ -188,7 +188,17 @@ Result<void> Node::apply(const Config& config) {
 }
 
 http::Handler Node::handler(size_t loop) {
-  return [this, core = cores_[loop].get()](http::Exchange& exchange) { return handle(this, core, exchange); };
+  return [this, core = cores_[loop].get()](http::Exchange& exchange) {
+    // What a trusted proxy says of TLS counts for everything: the key, https_only, the origin.
+    const http::Request& request = exchange.request();
+    const std::vector<AddressRange>& trust = core->snapshot->proxy->trust;
+    if (!trust.empty() && is_trusted(request, trust)) {
+      const std::string_view proto = request.headers.get("x-forwarded-proto");
+      if ((proto == "https" || proto == "http") && (proto == "https") != request.secure)
+        return handle_behind(this, core, exchange, proto == "https");
+    }
+    return handle(this, core, exchange);
+  };
 }
 
 http::Handler Node::admin_handler() {
@@ -329,6 +339,12 @@ io::Task<void> Node::handle(Node* node, Core* core, http::Exchange& exchange) {
   auto served = co_await node->serve(*core, view, site);
   account.take(std::move(served));
   node->tell(*core, view.request(), account);
+}
+
+io::Task<void> Node::handle_behind(Node* node, Core* core, http::Exchange& exchange, bool secure) {
+  ExchangeView view(exchange, std::nullopt, {}, std::nullopt);
+  view.set_secure(secure);
+  co_await handle(node, core, view);
 }
 
 io::Task<void> Node::close() {

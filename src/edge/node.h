@@ -73,6 +73,7 @@ class Node {
   struct Core;
   struct Account;
   static io::Task<void> handle(Node* node, Core* core, http::Exchange& exchange);
+  static io::Task<void> handle_behind(Node* node, Core* core, http::Exchange& exchange, bool secure);
   io::Task<Served> serve(Core& core, http::Exchange& exchange, std::shared_ptr<const PolicySite> site);
   void tell(Core& core, const http::Request& request, const Account& account);
   Result<void> read_token(const std::string& path);

@@ -154,6 +154,8 @@ io::Task<Served> pass_with(http::Exchange& exchange, ExchangeBody& body,
 }  // namespace
 
 std::string_view passable_upgrade(const http::Request& request) {
+  // Of other methods the cache has to know.
+  if (request.method != "GET") return {};
   std::string_view protocol = upgrade_of(request.headers);
   std::string name(protocol.substr(0, protocol.find('/')));
   std::ranges::transform(name, name.begin(),

@@ -11,7 +11,7 @@ namespace archipel::edge {
 inline constexpr Duration kTunnelIdleMax = std::chrono::minutes(10);
 
 // The protocol that a request may be passed on for: "websocket" and others, but not those that speak HTTP or TLS (h2c, TLS/1.0), behind which requests
-// could hide. Empty: none.
+// could hide; and of GET alone. Empty: none.
 std::string_view passable_upgrade(const http::Request& request);
 
 // Sends the request, and the response back as it comes. With `upgrade`: bytes flow both ways only after the origin's 101; whatever else it answers is a

@@ -59,6 +59,14 @@ bool type_matches(const std::string& wanted, std::string_view type) {
   return glob_matches(wanted, lower(http::trim_blanks(type.substr(0, type.find(';')))));
 }
 
+// "X_Forwarded_For": CGI, WSGI and their kind read '_' and '-' alike. Empty: there is no '_' in it.
+std::string with_dashes(std::string_view name) {
+  if (name.find('_') == std::string_view::npos) return {};
+  std::string out(name);
+  std::ranges::replace(out, '_', '-');
+  return out;
+}
+
 std::string version_of(const http::Request& request) {
   return request.major_version == 1 ? "1." + std::to_string(request.minor_version)
                                     : std::to_string(request.major_version);
@@ -120,38 +128,66 @@ PolicySite::PolicySite(SitePolicy policy, std::shared_ptr<const ProxyPolicy> pro
       whole_(compressing(peered(std::move(peers), upstream_), policy_.compress)),
       stats_(std::move(stats)) {}
 
+// Hosts that share what is stored share one name towards the origin: what it makes of another would be stored for all.
+std::string PolicySite::public_host(const http::Request& request) const {
+  if (!policy_.cache.key.host)
+    for (const std::string& host : policy_.hosts)
+      if (host.find('*') == std::string::npos) return host;
+  return keyed_host(request);
+}
+
+// What the edge itself says to the origin, and clients do not.
+bool PolicySite::is_the_edges(std::string_view name) const {
+  return name == "host" || name == "via" || name == "accept-encoding" || name == kPeerField ||
+         name == "cdn-loop" || name == "transfer-encoding" || is_serves(name) || is_poison(name) ||
+         is_forwarding(name) || (!policy_.geo.header.empty() && name == policy_.geo.header) ||
+         std::ranges::any_of(policy_.headers.request_set,
+                             [&](const HeaderEdit& edit) { return edit.name == name; });
+}
+
 FetchRequest PolicySite::origin_request(const http::Request& request) const {
   FetchRequest out;
   out.method = request.method;
   out.target = request.target;
   const bool trusted = is_trusted(request, proxy_->trust) ||
                        is_peer_token(request.headers.get(kPeerField), proxy_->peer_token);
-  std::string via, forwarded_for, host(request.headers.get("host")),
-      proto = request.secure ? "https" : "http", forwarded_host = host;
+  std::string via, forwarded_for, proto = request.secure ? "https" : "http";
   auto removed = [&](const std::string& name) {
     const HeaderPolicy& edits = policy_.headers;
     return std::ranges::find(edits.request_remove, name) != edits.request_remove.end() ||
            std::ranges::any_of(edits.request_set, [&](const HeaderEdit& edit) { return edit.name == name; });
   };
+  const std::string host = public_host(request);
   out.headers.add("host", policy_.origin.host_header.empty() ? host : policy_.origin.host_header);
   const http::Headers fields = without_hop_fields(request.headers);
   for (const auto& [name, value] : fields) {
     if (name == "host" || name == "accept-encoding" || is_serves(name) || is_poison(name) ||
         name == kPeerField || name == kPurgesField)
       continue;
+    if (const std::string dashed = with_dashes(name); !dashed.empty() && is_the_edges(dashed)) continue;
     if (name == "via") {
       via += (via.empty() ? "" : ", ") + value;
     } else if (is_forwarding(name)) {
       if (!trusted) continue;
       if (name == "x-forwarded-for")
         forwarded_for += (forwarded_for.empty() ? "" : ", ") + value;
-      else if (name == "x-forwarded-proto")
+      else if (name == "x-forwarded-proto" && (value == "http" || value == "https"))
         proto = value;
-      else if (name == "x-forwarded-host")
-        forwarded_host = value;
     } else if (!removed(name)) {
       out.headers.add(name, value);
     }
+  }
+  // What the key holds, or the gate has put in, reaches the origin: Connection must not be a way to store one answer under another's key.
+  auto restore = [&](const std::string& name) {
+    if (fields.find(name) != nullptr || is_serves(name) || is_poison(name) || is_forwarding(name) ||
+        removed(name))
+      return;
+    for (const auto& [n, value] : request.headers)
+      if (n == name) out.headers.add(name, value);
+  };
+  if (request.headers.find("connection") != nullptr) {
+    for (const std::string& name : policy_.cache.key.header_names) restore(name);
+    if (!policy_.geo.header.empty()) restore(policy_.geo.header);
   }
   std::string_view coding = best_coding(request.headers);
   if (!coding.empty()) out.headers.add("accept-encoding", std::string(coding));
@@ -160,7 +196,8 @@ FetchRequest PolicySite::origin_request(const http::Request& request) const {
   if (peer)
     out.headers.add("x-forwarded-for", (forwarded_for.empty() ? "" : forwarded_for + ", ") + peer->text());
   out.headers.add("x-forwarded-proto", proto);
-  if (!forwarded_host.empty()) out.headers.add("x-forwarded-host", forwarded_host);
+  // Not what another proxy says: nothing that the key does not hold.
+  if (!host.empty()) out.headers.add("x-forwarded-host", host);
   for (const HeaderEdit& edit : policy_.headers.request_set) out.headers.set(edit.name, edit.value);
   add_to_loop(out.headers, proxy_->loop_name);
   return out;

@@ -49,6 +49,8 @@ class PolicySite final : public Site {
   Duration fetch_timeout() const override { return policy_.origin.response_timeout; }
 
  private:
+  std::string public_host(const http::Request& request) const;
+  bool is_the_edges(std::string_view name) const;
   void apply_ttl(const http::Request& request, int status, http::Headers& headers) const;
 
   const SitePolicy policy_;

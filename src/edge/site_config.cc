@@ -216,7 +216,14 @@ struct SiteLoader {
                      "`ignore` says nothing beside a list in `query`: leave one of them out");
     RETURN_IF_ERROR(t.truth("sort", k.sort_query));
     RETURN_IF_ERROR(field_names(t, "headers", k.header_names));
-    return t.truth("host", k.host);
+    RETURN_IF_ERROR(t.truth("host", k.host));
+    const bool named = std::ranges::any_of(
+        site.hosts, [](const std::string& host) { return host.find('*') == std::string::npos; });
+    if (!k.host && !named)
+      return t.error(
+          *t.take("host"),
+          "`host = false` needs a host without a star among `hosts`: the one that the origin is told");
+    return {};
   }
 
   Result<void> headers(TomlTable& t) {
