@@ -1,25 +1,25 @@
-// H2Connection: one HTTP/2 connection on its loop (RFC 9113), from its preface to GOAWAY. Frames and HPACK are nghttp2's; what requests mean, what may be held, and
-// what is too much is decided here. Internal to src/http: handlers see an H2Stream as an Exchange.
+// H2Connection: one HTTP/2 connection on its loop (RFC 9113), from its preface to GOAWAY. Internal to src/http: handlers see an H2Stream as an Exchange.
 //
-// Flow of bytes: run() reads, nghttp2 parses, heads that are complete become streams and their handlers run at once; what they answer is framed into one buffer,
-// which leaves in one write for all of them. Bounds: kH2StreamsMax streams and kH2HandlersMax handlers, kH2ConnectionWindow bytes of unread bodies, two output buffers, and what
-// H2Guard allows.
+// Flow of bytes: run() reads; receive() takes frames apart (h2_receive.cc); heads that are complete become streams, whose handlers run when everything that was read is
+// understood; what they answer is framed into one buffer (h2_output.cc), which leaves in one write for all of them. Bounds: kH2StreamsMax streams and kH2HandlersMax handlers,
+// kH2ConnectionWindow bytes of unread bodies, two output buffers, kH2ControlBytesMax of answers to frames, and what H2Guard allows.
 #pragma once
 
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "http/connection.h"
-#include "http/h2_frame_scan.h"
+#include "http/h2_flow.h"
+#include "http/h2_frame.h"
 #include "http/h2_guard.h"
 #include "http/h2_request.h"
+#include "http/h2_schedule.h"
+#include "http/h2_streams.h"
+#include "http/hpack_decoder.h"
 #include "http/patience.h"
 #include "http/server.h"
 #include "io/sync.h"
-
-struct nghttp2_session;
 
 namespace archipel::http {
 
@@ -30,13 +30,16 @@ inline constexpr size_t kH2HandlersMax =
 inline constexpr uint32_t kH2StreamWindow = 256u << 10;  // of a request's body that its handler has not read
 inline constexpr uint32_t kH2ConnectionWindow = 1u << 20;  // of all of them
 inline constexpr size_t kH2OutBytes = 64u << 10;           // framed and not written; there are two of them
+inline constexpr size_t kH2HeadBytesMax = 48u << 10;       // of a response
+inline constexpr size_t kH2ControlBytesMax = 32u << 10;    // acknowledgements and the like that wait for room
+inline constexpr size_t kH2SettingsMax = 32;               // in one frame
 
 class H2Connection;
 
 // One request and its response.
-class H2Stream final : public Exchange {
+class H2Stream final : public Exchange, private H2Turn {
  public:
-  H2Stream(H2Connection& connection, int32_t id);
+  H2Stream(H2Connection& connection, uint32_t id);
 
   const Request& request() const override { return request_; }
   std::optional<uint64_t> body_length() const override { return length_; }
@@ -53,23 +56,25 @@ class H2Stream final : public Exchange {
 
  private:
   friend class H2Connection;
-  friend struct H2Callbacks;
   enum class Phase { waiting, streaming, complete };
 
   struct Head;
+  static H2Stream& of(H2Turn& turn) { return static_cast<H2Stream&>(turn); }
   Result<void> submit(const Head& head, std::optional<uint64_t> length, bool whole_at_once);
+  Result<void> send_interim(int status, const Headers& headers);
+  void take_body(ByteView bytes);
+  size_t drop_body();
   void queue(std::span<const ByteView> parts);
-  ptrdiff_t offer(size_t size_max, uint32_t* flags);
-  bool flushed() const;
-  io::Task<Result<void>> flush();
-  io::Task<Result<void>> send_continue();
-  io::Task<void> settle();
-  void give_up(uint32_t error_code);
   void take_pending(uint8_t* to, size_t size);
+  bool has_something_to_send() const { return !heads_.empty() || pending_ > 0 || (last_ && !end_sent_); }
+  bool flushed() const { return !has_something_to_send(); }
+  io::Task<Result<void>> flush();
+  io::Task<void> settle();
+  void give_up(H2Error error);
   std::unexpected<Error> gone() const;
 
   H2Connection& connection_;
-  const int32_t id_;
+  const uint32_t id_;
 
   // The request.
   H2RequestBuilder builder_;
@@ -78,27 +83,33 @@ class H2Stream final : public Exchange {
   std::optional<uint64_t> length_ = 0;
   std::string body_;  // received and not read, from body_taken_ on
   size_t body_taken_ = 0;
+  H2ReceiveWindow receive_window_{kH2StreamWindow};
   Patience patience_;
-  bool head_complete_ = false, body_ended_ = false, continue_pending_ = false;
+  bool body_ended_ = false, continue_pending_ = false;
   std::optional<Error> body_error_;
 
   // The response.
   Phase phase_ = Phase::waiting;
-  Response kept_;  // of start(), until it is framed
   bool body_allowed_ = true;
   std::optional<uint64_t> announced_;
   uint64_t written_ = 0;
+  std::string heads_;                // framed, for which there was no room
+  bool head_ends_ = false;           // the stream, with the last of them
   std::span<const ByteView> parts_;  // to be framed, the first from part_offset_ on
   ByteView one_part_;                // what parts_ spans when it is write()'s
   size_t part_offset_ = 0;
   uint64_t pending_ = 0;  // bytes of parts_
   bool last_ = false;     // nothing comes behind parts_
-  bool deferred_ = false, end_sent_ = false;
-  int heads_queued_ = 0;  // interim ones, and the final one, not framed yet
+  bool end_sent_ = false;
+  H2SendWindow send_window_;
+  uint64_t slice_end_ = 0;  // pending_ when the last kWriteSliceBytes began
+  bool urgency_known_ = false;
   std::optional<Error> write_error_;
 
-  bool closed_ = false;  // for nghttp2: over, or given up by either side
-  bool done_ = false;    // the handler has finished
+  bool started_ = false;  // its handler
+  bool closed_ = false;   // for the protocol: ended by both sides, or reset by either
+  bool reset_ = false;    // the latter
+  bool done_ = false;     // the handler has finished
   io::Event changed_;
 };
 
@@ -114,46 +125,108 @@ class H2Connection final : public Served {
 
  private:
   friend class H2Stream;
-  friend struct H2Callbacks;
 
-  bool open_session();
+  // What comes in: h2_receive.cc
   void receive(ByteView bytes);
-  void judge(const H2FrameHeader& header);
+  void begin_frame();
+  void begin_data(const H2FrameHeader& header);
+  void begin_block(const H2FrameHeader& header);
+  void data_piece();
+  void end_of_body(H2Stream& stream);
+  void whole_frame();
+  void on_headers(ByteView payload);
+  void on_block(ByteView block);
+  void open_stream(uint32_t id, ByteView block);
+  void on_trailers(H2Stream& stream, ByteView block);
+  bool drop_block(ByteView block);
+  void on_settings(ByteView payload);
+  H2Error apply_setting(uint16_t id, uint32_t value);
+  void on_ping(ByteView payload);
+  void on_window_update(ByteView payload);
+  void on_reset();
+  void on_priority_update(ByteView payload);
+  bool is_idle(uint32_t id) const { return id % 2 == 0 || id > highest_; }
+  bool is_late(uint32_t id) const { return id > last_served_ || graces_.contains(id); }
+
+  // The life of requests and of the connection: h2_connection.cc
+  void greet();
   void start_ready();
   io::Task<void> serve(H2Stream& stream);
   void finished(H2Stream& stream);
-  void frame();
-  void pump();
-  io::Task<void> write_out();
+  void close_stream(H2Stream& stream, bool reset);
+  void reset_stream(H2Stream& stream, H2Error error);
+  void refuse_stream(uint32_t id, bool ended);
+  void count_reset(H2Error error);
   void send_away(const char* why);
+  void terminate(H2Error error, const char* why);
   void leave_if_over();
   void tick();
   void arm();
 
-  H2Stream* find(int32_t id);
-  bool passed_over(int32_t id);
+  // What goes out: h2_output.cc
+  uint8_t* room(size_t bytes);
+  void put_control(H2Frame type, uint8_t flags, uint32_t stream, ByteView payload);
+  void put_reset(uint32_t id, H2Error error);
+  void put_goaway(H2Error error);
+  uint8_t* begin_head(H2Stream& stream, size_t bytes_max);
+  void end_head(H2Stream& stream, size_t bytes, bool end_stream);
+  void answered(H2Stream& stream);
+  void release(size_t bytes);
+  void release(H2Stream& stream, size_t bytes);
+  void schedule(H2Stream& stream);
+  bool put_data(H2Stream& stream);
+  bool send_of(H2Stream& stream);
+  void frame();
+  void pump();
+  io::Task<void> write_out();
 
   ServerState& server_;
   std::unique_ptr<io::Stream> stream_;
   const std::string peer_;
   const bool secure_;
-  nghttp2_session* session_ = nullptr;
-  std::unordered_map<int32_t, std::unique_ptr<H2Stream>> streams_;
-  std::vector<int32_t> ready_;  // whose heads are complete, and whose handlers are to be started
+  H2StreamTable<H2Stream> streams_;
+  std::vector<uint32_t> ready_;  // whose handlers are to be started
+  size_t open_ = 0;              // streams that are not closed
   size_t handlers_ = 0;
   io::TaskScope scope_;  // handlers, and the one who writes
   H2Guard guard_;
+
+  // Input.
+  H2FrameReader reader_;
+  HpackDecoder decoder_;
+  size_t preface_left_ = kH2Preface.size();
+  bool greeted_ = false;                 // SETTINGS came
+  bool settings_known_ = false;          // ours were acknowledged
+  uint32_t highest_ = 0;                 // stream of the client's
+  uint32_t last_served_ = kH2WindowMax;  // streams behind it came after our GOAWAY
+  H2Skipped skipped_;
+  H2Graces graces_{2 * kH2StreamsMax};
+  H2ReceiveWindow receive_window_{kH2ConnectionWindow};
+  // The DATA frame under way.
+  uint32_t data_stream_ = 0;  // 0: nobody's, to be dropped
+  size_t data_left_ = 0;      // of its content
+  bool data_padded_ = false;  // the length of its padding has not come yet
+  // The header block under way.
+  std::string block_;
+  uint32_t block_stream_ = 0;  // 0: none
+  uint8_t block_flags_ = 0;
+  size_t block_bytes_ = 0;  // on the wire
+  std::optional<TimePoint> head_since_;
+
+  // Output.
   Buffer out_, sending_;
   size_t out_used_ = 0;
-  bool in_batch_ = false, writing_ = false, broken_ = false, sent_away_ = false, leaving_ = false;
-  io::Event written_;     // nobody writes any more
-  int32_t highest_ = -1;  // stream of the client's
-  std::vector<std::pair<int32_t, int32_t>> skipped_;
-  H2FrameScan frames_{kH2Preface.size()};
-  size_t block_bytes_ = 0;  // of the last header block
-  uint64_t block_end_ = 0;  // where it ends in what is received
-  TimePoint block_since_{};
-  bool greeted_ = false;
+  std::string control_;
+  std::string head_;  // being made where out_ has no room
+  bool head_in_place_ = false;
+  H2Schedule schedule_;
+  H2SendWindow send_window_;
+  int64_t first_window_ = kH2WindowAtFirst;  // of streams, as the client's SETTINGS say
+  bool starved_ = false;                     // streams wait for send_window_
+
+  bool in_batch_ = false, writing_ = false, broken_ = false, over_ = false, sent_away_ = false;
+  bool leaving_ = false, client_leaves_ = false;
+  io::Event written_;  // nobody writes any more
   TimePoint active_at_{};
   io::Loop::TimerId timer_ = 0;
 };

@@ -28,6 +28,8 @@ struct StoredResponse {
   std::string_view date;             // empty: now
   // The content-length. nullopt: that of the body, or none if there is no body to be sent (HEAD, 304).
   std::optional<uint64_t> length;
+  // Status and `headers` as write_stored_h2_head() made them once; empty: made now.
+  std::string_view h2_head = {};
 };
 
 // One request and its response. Lives on one loop until the handler's task finishes.

@@ -1,0 +1,20 @@
+// The fields of a response for HTTP/2 (RFC 9113 §8.3.2). No I/O.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "http/message.h"
+
+namespace archipel::http {
+
+// Fields that the protocol says itself (date, content-length), or does not know (§8.2.2): they are left out of what handlers give.
+bool is_h2_own(std::string_view name);
+// Can the field go on the wire: a token without upper-case letters, and no control characters in the value.
+bool is_h2_field(std::string_view name, std::string_view value);
+
+// The part of a stored response's head that is the same whenever it is sent: its status and `headers`, without those that are ours. False, with `out` unchanged, if the status
+// is not 200..599 or a name or value cannot go on the wire. See StoredResponse::h2_head.
+[[nodiscard]] bool write_stored_h2_head(std::string& out, int status, const Headers& headers);
+
+}  // namespace archipel::http
