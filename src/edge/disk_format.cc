@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "crypto/checksum.h"
+#include "http/h2_writer.h"
 
 namespace archipel::edge::disk {
 namespace {
@@ -219,7 +220,7 @@ bool read_texts(Reader& in, size_t count_max, std::vector<std::string>& out) {
 
 std::string encode_entry(const Entry& entry) {
   // Whoever adds a field to Entry adds it here, and a version of the record's kind.
-  static_assert(sizeof(Entry) == 312);
+  static_assert(sizeof(Entry) == 344);
   std::string out;
   out.reserve(512 + entry.h1_head.size() * 2 + entry.key.size());
   Writer w(out);
@@ -272,7 +273,11 @@ std::shared_ptr<Entry> decode_entry(ByteView bytes) {
     std::string value(in.bytes());
     entry->headers.add(std::move(name), std::move(value));
   }
-  return in.done() ? entry : nullptr;
+  if (!in.done()) return nullptr;
+  // Not on disk: it is quickly made.
+  if (!http::write_stored_h2_head(entry->h2_head, entry->status, entry->headers)) entry->h2_head.clear();
+  entry->h2_head.shrink_to_fit();
+  return entry;
 }
 
 std::string encode_variants(const Variants& variants) {

@@ -25,7 +25,8 @@ size_t beyond(const std::vector<std::string>& texts) {
 
 size_t Entry::cost() const {
   size_t all = piece(sizeof(Entry) + kControlBlock);
-  all += beyond(key) + beyond(site) + beyond(etag) + beyond(h1_head) + beyond(tags) + beyond(groups);
+  all += beyond(key) + beyond(site) + beyond(etag) + beyond(h1_head) + beyond(h2_head) + beyond(tags) +
+         beyond(groups);
   // The list's capacity is not told; it may be twice as long as it is.
   all += piece(2 * headers.size() * sizeof(std::pair<std::string, std::string>));
   for (const auto& [name, value] : headers) all += beyond(name) + beyond(value);

@@ -52,6 +52,7 @@ struct Entry {
       false;  // the origin serves ranges of it, and it has a strong validator: slices may be fetched one by one
   std::string
       h1_head;  // "HTTP/1.1 200 OK\r\n" and `headers`, serialised once; age, date, connection and the empty line follow
+  std::string h2_head;  // the same for HTTP/2, in HPACK (http/h2_writer.h)
   // Bytes that it takes in memory, its slices not included.
   size_t cost() const;
 };

@@ -60,7 +60,8 @@ bool FrontImpl::prepare_hot(Job& job, Hot& hot) {
               .h1_head = entry.h1_head,
               .extra = std::span(hot.extra).first(fields),
               .date = entry.headers.get("date"),
-              .length = entry.length};
+              .length = entry.length,
+              .h2_head = entry.h2_head};
   if (!job.head && *entry.length > 0) {
     hot.body[0] = hot.found.first->bytes.view();
     hot.parts = 1;

@@ -74,7 +74,8 @@ io::Task<void> FrontImpl::respond(Job& job, Source& source, CacheStatus status, 
                             .h1_head = source.headers ? std::string_view{} : entry.h1_head,
                             .extra = {},
                             .date = entry.headers.get("date"),
-                            .length = entry.length};
+                            .length = entry.length,
+                            .h2_head = source.headers ? std::string_view{} : entry.h2_head};
 
   if (entry.status == 200 && is_not_modified(request, validators, now())) {
     const http::Headers fields = not_modified_headers(entry.headers);
@@ -115,7 +116,7 @@ io::Task<void> FrontImpl::respond(Job& job, Source& source, CacheStatus status, 
     const ByteRange range = wanted.ranges.front();
     extra.range(write_content_range(range, *entry.length));
     head.status = 206;
-    head.h1_head = {};
+    head.h1_head = head.h2_head = {};
     head.length = range.size();
     head.extra = extra.fields();
     co_await respond_body(job, source, head, range, false);
@@ -181,7 +182,8 @@ io::Task<void> FrontImpl::respond_parts(Job& job, Source& source, std::vector<ht
             .h1_head = entry.h1_head,
             .extra = extra,
             .date = head.date,
-            .length = entry.length};
+            .length = entry.length,
+            .h2_head = entry.h2_head};
     co_await respond_body(job, source, head, {0, *entry.length - 1}, true);
     co_return;
   }
