@@ -11,6 +11,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "io/tls_link.h"
+
 namespace archipel::io {
 namespace {
 
@@ -254,6 +256,7 @@ OpensslContext::OpensslContext(Random& random, Clock& clock)
   SSL_CTX_set_cert_cb(c, show_certificate, nullptr);
   SSL_CTX_set_alpn_select_cb(c, choose_protocol, nullptr);
   SSL_CTX_set_tlsext_status_cb(c, staple);
+  SSL_CTX_set_keylog_callback(c, keep_traffic_secret);
 }
 
 SslPtr OpensslContext::new_session(bool offers_h2) {

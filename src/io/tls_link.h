@@ -6,10 +6,11 @@
 
 #include "io/sync.h"
 #include "io/tls_context.h"
+#include "io/tls_records.h"
 
 namespace archipel::io {
 
-inline constexpr size_t kPlainBytesMax = 16u << 10;                  // of a record (RFC 8446 §5.1)
+inline constexpr size_t kPlainBytesMax = TlsRecords::kPlainMax;
 inline constexpr size_t kRecordBytesMax = kPlainBytesMax + 5 + 256;  // sealed, with its header
 inline constexpr size_t kBatchRecords = 4;  // sealed before they are written, and read at once
 inline constexpr size_t kReplyBytesMax =
@@ -48,11 +49,18 @@ struct Shared {
   }
 };
 
-// Bytes between OpenSSL and the connection.
+// What a server's handshake leaves behind for the records after it.
+struct HandOver {
+  TlsSecret read, write;
+  uint64_t sealed = 0;  // records under `write`
+};
+
+// Bytes between the records' keeper and the connection.
 struct Pending {
   Buffer bytes;
   size_t begin = 0, end = 0;
   bool empty() const { return begin == end; }
+  size_t room() const { return bytes.size() - end; }
   ByteView view() const { return bytes.view().subspan(begin, end - begin); }
 };
 
@@ -69,14 +77,20 @@ struct Link {
 
   const std::shared_ptr<Shared> shared;
   const std::unique_ptr<Stream> inner;
-  const std::string name;  // a client's: who the server has to be
-  const std::string alpn;  // a client's: what it offers, in wire form
-  std::string distrust;    // a client's: which certificate it does not believe, and why
-  SslPtr ssl;              // from the first byte on
+  const std::string name;               // a client's: who the server has to be
+  const std::string alpn;               // a client's: what it offers, in wire form
+  std::string distrust;                 // a client's: which certificate it does not believe, and why
+  SslPtr ssl;                           // from the first byte on, until `records` takes over
+  std::unique_ptr<HandOver> hand_over;  // a server's, in the handshake
+  std::unique_ptr<TlsRecords> records;  // TLS 1.3 of a server, behind the handshake
+  std::string agreed;                   // ALPN, once there are `records`
+  MutableBytes opened;                  // plaintext of `records` that nobody has read yet; lies in `in.bytes`
+  Buffer parked;  // part of a record, while the connection waits for the rest: as large as it is
   Pending in, out;
   Phase phase = Phase::fresh;
   std::optional<Error> failure;  // phase failed
   bool writing = false;          // somebody sends what is in `out`
+  bool ended = false;            // the other side said close_notify to `records`
   bool notified = false;         // close_notify was said
   bool blocked = false;          // reading wants to say something, and `out` is full
   size_t withheld =
@@ -103,7 +117,10 @@ struct Link {
             {}};
   }
   void release_empty() {
-    if (in.empty()) shared->give(in.bytes);
+    if (in.empty() && opened.empty()) {
+      in.begin = in.end = 0;
+      shared->give(in.bytes);
+    }
     if (out.empty() && !writing) {
       out.begin = out.end = 0;
       shared->give(out.bytes);
@@ -122,13 +139,36 @@ struct Link {
     reply();
   }
   void shut_down();
+  // Seals from the front of `parts` what fits into `out`; returns how many bytes of plaintext. 0: it failed, or nothing is left.
   size_t encrypt(std::span<const ByteView>& parts, size_t& offset);
+
+  // Of `records` alone (tls_link.cc).
+  // OpenSSL has shaken hands: if it can, it goes.
+  void take_over();
+  size_t seal(std::span<const ByteView>& parts, size_t& offset);
+  // Opens what is here into `out`. nullopt: there is nothing, or not a whole record.
+  std::optional<Result<size_t>> open(MutableBytes out);
+  // An alert, if there is room for it.
+  void tell(uint8_t level, uint8_t alert);
+  // Something can be read without the connection.
+  bool has_more() const;
+  // While it waits, a connection holds what it has of a record and no more; and takes a buffer again when there is something to be received.
+  void park();
+  void unpark();
+
+ private:
+  MutableBytes room_for_own();
+  void answer_key_update();
+  Result<size_t> refuse(const TlsRecords::Opened& what);
 };
+
+// OpenSSL tells every secret of a handshake, as a line of NSS's key log.
+void keep_traffic_secret(const ssl_st* ssl, const char* line);
 
 // A stream over `link`. handshake() does it at once instead of in the first operation.
 std::unique_ptr<Stream> make_tls_stream(std::shared_ptr<Link> link);
 Task<Result<void>> tls_handshake(std::shared_ptr<Link> link, Deadline deadline);
 // The connection that OpenSSL calls back about.
-Link& link_of(ssl_st* ssl);
+Link& link_of(const ssl_st* ssl);
 
 }  // namespace archipel::io

@@ -1,5 +1,5 @@
-// A stream of plaintext over a stream of TLS records. OpenSSL sees two buffers in memory, never a socket; they are lent from a pool while there is
-// something in them.
+// A stream of plaintext over a stream of TLS records. OpenSSL, or TlsRecords after it, sees two buffers in memory, never a socket; they are lent from a pool while
+// there is something in them.
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
@@ -77,6 +77,12 @@ BIO_METHOD* bio_method() {
   return method;
 }
 
+// OpenSSL tells of every record that it has sealed.
+void count_record(int ours, int, int type, const void*, size_t, SSL* ssl, void*) {
+  HandOver* kept = link_of(ssl).hand_over.get();
+  if (ours == 1 && type == SSL3_RT_HEADER && kept != nullptr) ++kept->sealed;
+}
+
 void make_session(Link& link) {
   link.ssl = link.shared->new_session(link);
   BIO* bio = BIO_new(bio_method());
@@ -84,26 +90,28 @@ void make_session(Link& link) {
   BIO_set_data(bio, &link);
   BIO_set_init(bio, 1);
   SSL_set_bio(link.ssl.get(), bio, bio);  // takes it
+  if (link.shared->client()) return;
+  link.hand_over = std::make_unique<HandOver>();
+  SSL_set_msg_callback(link.ssl.get(), count_record);
 }
 
 // --- moving records ------------------------------------------------------------------------------------------------------
 
 // More of what the client sent; 0 at its end. Holds no buffer while it waits.
 Task<Result<size_t>> fill(std::shared_ptr<Link> link, Deadline deadline) {
-  CHECK(link->in.empty());
   Pending& in = link->in;
-  if (in.bytes.empty()) in.bytes = link->shared->take();
-  std::optional<Result<size_t>> now = link->inner->try_read(in.bytes.span());
+  link->unpark();
+  std::optional<Result<size_t>> now = link->inner->try_read(in.bytes.span().subspan(in.end));
   Result<size_t> got = now ? std::move(*now) : Result<size_t>(0);
   if (!now) {
-    link->shared->give(in.bytes);
+    link->park();
+    link->release_empty();
     Result<void> ready = co_await link->inner->wait_readable(deadline);
     if (!ready) co_return fail(std::move(ready).error());
-    in.bytes = link->shared->take();
-    got = co_await link->inner->read(in.bytes.span(), deadline);
+    link->unpark();
+    got = co_await link->inner->read(in.bytes.span().subspan(in.end), deadline);
   }
-  in.begin = 0;
-  in.end = got ? *got : 0;
+  if (got) in.end += *got;
   co_return got;
 }
 
@@ -160,7 +168,10 @@ Task<Result<void>> exchange_handshake(std::shared_ptr<Link> link, Deadline deadl
     std::optional<Error> broken;
     if (why != SSL_ERROR_NONE && why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE)
       broken = link->broken("the TLS handshake");
-    if (link->in.empty()) link->shared->give(link->in.bytes);
+    if (link->in.empty()) {
+      link->in.begin = link->in.end = 0;
+      link->shared->give(link->in.bytes);
+    }
     if (plain) {
       co_await tell_plain_http(link);
       co_return fail(*broken);
@@ -168,7 +179,11 @@ Task<Result<void>> exchange_handshake(std::shared_ptr<Link> link, Deadline deadl
     Result<void> flushed = co_await flush(link, deadline);  // an alert, too
     if (broken) co_return fail(*broken);
     if (!flushed) co_return flushed;
-    if (why == SSL_ERROR_NONE) co_return Result<void>();
+    if (why == SSL_ERROR_NONE) {
+      if (SSL_session_reused(link->ssl.get()) == 1) resumed.add();
+      link->take_over();
+      co_return Result<void>();
+    }
     if (why == SSL_ERROR_WANT_WRITE) continue;
     Result<size_t> got = co_await fill(link, deadline);
     if (!got) co_return fail(std::move(got).error());
@@ -189,7 +204,6 @@ Task<Result<void>> shake_hands(std::shared_ptr<Link> link, Deadline deadline) {
   Result<void> done = co_await exchange_handshake(link, deadline);
   link->shared->slots.release(1);
   (done ? handshakes : handshakes_failed).add();
-  if (done && SSL_session_reused(link->ssl.get()) == 1) resumed.add();
   if (!done) log::debug("tls.refused", {{"peer", link->inner->peer()}, {"reason", done.error().message}});
   co_return done;
 }
@@ -277,6 +291,7 @@ size_t write_now(Link& link, std::span<const ByteView> parts) {
 
 // Opens records that are here into `out`. nullopt: there is not a whole one.
 std::optional<Result<size_t>> decrypt(Link& link, MutableBytes out) {
+  if (link.records) return link.open(out);
   size_t total = 0;
   std::optional<Result<size_t>> outcome;
   // Behind the last byte there is nothing to be asked for.
@@ -333,13 +348,14 @@ std::optional<Result<size_t>> read_now(Link& link, MutableBytes out) {
   if (link.phase == Link::Phase::fresh || link.phase == Link::Phase::shaking) return std::nullopt;
   if (Result<void> usable = link.usable(); !usable) return fail(usable.error());
   std::optional<Result<size_t>> opened = decrypt(link, out);
-  if (opened || link.blocked || !link.in.empty()) return opened;
-  link.in = {link.shared->take(), 0, 0};
-  std::optional<Result<size_t>> got = link.inner->try_read(link.in.bytes.span());
+  if (opened || link.blocked) return opened;
+  link.unpark();
+  std::optional<Result<size_t>> got = link.inner->try_read(link.in.bytes.span().subspan(link.in.end));
   if (got && *got && **got > 0) {
-    link.in.end = **got;
+    link.in.end += **got;
     return decrypt(link, out);
   }
+  link.park();
   link.release_empty();
   if (!got) return std::nullopt;
   if (!*got) return link.fail_with(got->error());
@@ -349,8 +365,9 @@ std::optional<Result<size_t>> read_now(Link& link, MutableBytes out) {
 
 Task<Result<void>> wait_for_more(std::shared_ptr<Link> link, Deadline deadline) {
   if (link->phase != Link::Phase::open) CO_RETURN_IF_ERROR(co_await establish(link, deadline));
-  // Half a record inside OpenSSL is nothing to be read.
-  if (!link->in.empty() || SSL_pending(link->ssl.get()) > 0) co_return Result<void>();
+  // Half a record is nothing to be read.
+  const bool more = link->records ? link->has_more() : !link->in.empty() || SSL_pending(link->ssl.get()) > 0;
+  if (more) co_return Result<void>();
   Result<void> ready = co_await link->inner->wait_readable(deadline);
   co_return ready;
 }
@@ -383,7 +400,7 @@ class TlsStream final : public Stream {
   std::string peer() const override { return link_->inner->peer(); }
   bool secure() const override { return true; }
   std::string_view protocol() const override {
-    if (!link_->ssl) return {};
+    if (!link_->ssl) return link_->agreed;
     const unsigned char* name = nullptr;
     unsigned size = 0;
     SSL_get0_alpn_selected(link_->ssl.get(), &name, &size);
@@ -434,13 +451,17 @@ class TlsListener final : public Listener {
 }  // namespace
 
 void Link::shut_down() {
+  if (records) {
+    tell(1, 0);  // close_notify
+    return;
+  }
   ERR_clear_error();
   SSL_shutdown(ssl.get());
   ERR_clear_error();
 }
 
-// Seals from the front of `parts` what fits into `out`; returns how many bytes of plaintext. 0: OpenSSL failed, or nothing is left.
 size_t Link::encrypt(std::span<const ByteView>& parts, size_t& offset) {
+  if (records) return seal(parts, offset);
   size_t total = 0;
   for (;;) {
     while (!parts.empty() && offset >= parts.front().size()) {
@@ -484,7 +505,7 @@ Task<Result<void>> tls_handshake(std::shared_ptr<Link> link, Deadline deadline) 
   return establish(std::move(link), deadline);
 }
 
-Link& link_of(SSL* ssl) {
+Link& link_of(const SSL* ssl) {
   return *static_cast<Link*>(BIO_get_data(SSL_get_rbio(ssl)));
 }
 

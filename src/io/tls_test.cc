@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "io/sync.h"
+#include "io/tls_records.h"
 
 namespace archipel::io {
 namespace {
@@ -88,6 +89,7 @@ struct ClientOptions {
   std::string server_name = {};
   std::string alpn = "http/1.1";  // "": offers none
   SSL_SESSION* resume = nullptr;
+  const char* suites = nullptr;  // of TLS 1.3
 };
 
 // Connects and shakes hands at once; see ok().
@@ -98,6 +100,7 @@ class TlsClient {
     SSL_CTX_set_security_level(context_, 0);  // this client would speak anything
     SSL_CTX_set_min_proto_version(context_, options.version == 0 ? TLS1_VERSION : options.version);
     SSL_CTX_set_max_proto_version(context_, options.version);
+    if (options.suites != nullptr) SSL_CTX_set_ciphersuites(context_, options.suites);
     ssl_ = SSL_new(context_);
     if (!options.server_name.empty()) SSL_set_tlsext_host_name(ssl_, options.server_name.c_str());
     if (!options.alpn.empty()) {
@@ -638,17 +641,19 @@ TEST(Tls, HalfARecordIsNothingToBeRead) {
   struct Body {
     static Task<void> serve(std::unique_ptr<Stream> stream) {
       std::array<uint8_t, 100> buffer;
-      Result<size_t> first = co_await stream->read(MutableBytes(buffer).first(5), in(kLong));
+      Result<size_t> first = co_await stream->read(buffer, in(kLong));
       EXPECT_EQ(first.value_or(0), 5u);
-      // The half is here, and is looked at; then there is nothing until the other half comes.
+      std::array<ByteView, 1> parts = {as_bytes("more")};
+      Result<void> written = co_await stream->write(parts, in(kLong));
+      EXPECT_TRUE(written.has_value());
+      // The half comes, and is looked at; then there is nothing until the other half is here.
       Result<void> half = co_await stream->wait_readable(in(kLong));
       EXPECT_TRUE(half.has_value());
       EXPECT_FALSE(stream->try_read(buffer).has_value());
       Result<void> nothing = co_await stream->wait_readable(in(std::chrono::milliseconds(30)));
       EXPECT_FALSE(nothing.has_value());
       if (!nothing) EXPECT_EQ(nothing.error().code, Code::timeout);
-      std::array<ByteView, 1> parts = {as_bytes("more")};
-      Result<void> written = co_await stream->write(parts, in(kLong));
+      written = co_await stream->write(parts, in(kLong));
       EXPECT_TRUE(written.has_value());
       Result<size_t> rest = co_await stream->read(buffer, in(kLong));
       EXPECT_EQ(rest.value_or(0), 11u);
@@ -660,6 +665,7 @@ TEST(Tls, HalfARecordIsNothingToBeRead) {
         TlsClient client(rig.address, {.version = version});
         ASSERT_TRUE(client.ok());
         ASSERT_TRUE(client.send("first"));
+        EXPECT_EQ(client.read(4), "more");
         const std::string record = client.seal("hello world");
         ASSERT_TRUE(client.send_raw(record.substr(0, cut)));
         EXPECT_EQ(client.read(4), "more");
@@ -667,6 +673,50 @@ TEST(Tls, HalfARecordIsNothingToBeRead) {
         client.read(1);
       }
     }
+  });
+}
+
+TEST(Tls, SpeaksAllSuitesAlsoInResumedSessionsAndWithNewKeys) {
+  with_server(echo, [](Rig& rig) {
+    for (const char* suite :
+         {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"}) {
+      SSL_SESSION* session = nullptr;
+      for (int round = 0; round < 3; ++round) {
+        TlsClient client(rig.address, {.resume = session, .suites = suite});
+        ASSERT_TRUE(client.ok()) << suite;
+        EXPECT_STREQ(SSL_get_cipher(client.ssl()), suite);
+        EXPECT_EQ(SSL_session_reused(client.ssl()), round > 0);
+        for (size_t size : {1u, 5000u, 60'000u}) {
+          EXPECT_TRUE(client.send(pattern(size)));
+          EXPECT_TRUE(client.read(size) == pattern(size)) << suite << " " << size;
+          if (size < 60'000) SSL_key_update(client.ssl(), SSL_KEY_UPDATE_REQUESTED);
+        }
+        SSL_SESSION_free(session);
+        session = SSL_get1_session(client.ssl());
+        SSL_shutdown(client.ssl());
+        bool said_goodbye = false;
+        EXPECT_EQ(client.read(1, &said_goodbye), "");
+        EXPECT_TRUE(said_goodbye);
+      }
+      SSL_SESSION_free(session);
+    }
+  });
+}
+
+TEST(Tls, AFloodOfKeyUpdatesEndsTheConnection) {
+  with_server(echo, [](Rig& rig) {
+    TlsClient client(rig.address, {.version = TLS1_3_VERSION});
+    ASSERT_TRUE(client.ok());
+    EXPECT_TRUE(client.send("x"));
+    EXPECT_EQ(client.read(1), "x");
+    for (int i = 0; i <= TlsRecords::kIdleRecordsMax; ++i) {
+      EXPECT_EQ(SSL_key_update(client.ssl(), SSL_KEY_UPDATE_REQUESTED), 1);
+      EXPECT_EQ(SSL_do_handshake(client.ssl()), 1);
+    }
+    ERR_clear_error();
+    bool said_goodbye = false;
+    EXPECT_EQ(client.read(1, &said_goodbye), "");
+    EXPECT_FALSE(said_goodbye);
   });
 }
 
