@@ -1,13 +1,18 @@
 #!/usr/bin/env python3
-"""Hits of a cache: the edge beside nginx's proxy cache, varnish and h2o's file server (which caches nothing: it has the bytes as files).
+"""Hits of a cache: the edge beside nginx's proxy cache, varnish, Traffic Server and h2o's file server (which caches nothing: it has the bytes as files).
 
 One worker each, pinned to one core, the load on another. Every server has to give the same bytes first. Rounds are interleaved (a b c a b c …), so that what else
 the machine does meets all alike. Reported: requests per second of the *server's* CPU time (from /proc), the median of the rounds and its spread, and
 the ratio to the edge. Peers that are not installed are left out, by name. The configurations are beside this file, in bench/edge/.
 
+The row disk-64K is another comparison: objects of 64 KiB found by the disk tier, checksums verified, none of them in the page cache before, beside fio
+reading the same file at random in pieces of 64 KiB, through the page cache and past it (O_DIRECT), as many at a time; MB/s, in turns. Its directory (TMPDIR, or
+--disk-dir) has to lie on the device in question.
+
 Example: bench/edge.py --seconds 5 --rounds 5 --rows h1-1K,h2-1K
 """
 import argparse
+import json
 import os
 import pathlib
 import re
@@ -34,6 +39,9 @@ ROWS = {
     "h2-1K": ("1K", "https", "h2load -t1 -c32 -m32 -D{s} {url}"),
 }
 SIZES = {"1K": 1 << 10, "64K": 64 << 10, "1M": 1 << 20}
+DISK_ROW = "disk-64K"
+DISK_READERS = 32
+DISK_FILE_MIB = 1024  # the tier's files are as large
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -80,15 +88,17 @@ class Server:
         place["port"], place["tls_port"] = free_port(), free_port()
         self.tls = name != "varnish"
         self.ports = {"http": place["port"], "https": place["tls_port"]}
-        config = {"archipel": "archipel.toml", "nginx": "nginx.conf", "h2o": "h2o.conf", "varnish": "varnish.vcl"}[name]
-        text = re.sub(r"\{(\w+)\}", lambda m: str(place[m.group(1)]) if m.group(1) in place else m.group(0), (HERE / "edge" / config).read_text())
-        file = self.dir / config
-        file.write_text(text)
+        config = HERE / "edge" / {"archipel": "archipel.toml", "nginx": "nginx.conf", "h2o": "h2o.conf", "varnish": "varnish.vcl", "trafficserver": "trafficserver"}[name]
+        for template in config.iterdir() if config.is_dir() else [config]:
+            text = re.sub(r"\{(\w+)\}", lambda m: str(place[m.group(1)]) if m.group(1) in place else m.group(0), template.read_text())
+            file = self.dir / template.name
+            file.write_text(text)
         command = {
             "archipel": [str(place["binary"]), "edge", "--config", str(file)],
             "nginx": ["nginx", "-p", str(self.dir), "-c", str(file)],
             "h2o": ["h2o", "-m", "worker", "-c", str(file)],
             "varnish": ["varnishd", "-F", "-n", str(self.dir / "n"), "-a", f"127.0.0.1:{place['port']}", "-f", str(file), "-s", "malloc,256m", "-p", "thread_pools=1"],
+            "trafficserver": ["traffic_server", f"--run-root={self.dir / 'runroot.yaml'}"],
         }[name]
         with open(self.dir / "out", "wb") as out:
             self.process = subprocess.Popen(["taskset", "-c", str(core), *command], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
@@ -141,21 +151,66 @@ def one_round(server, row, seconds, load_core):
     return done / max(used, 0.01), done / seconds
 
 
+def fio(file, mib, direct):
+    each = mib // DISK_READERS
+    command = ["fio", "--name=r", f"--filename={file}", "--readonly", "--rw=randread", "--bs=64k", "--ioengine=psync", "--thread", f"--numjobs={DISK_READERS}",
+               f"--size={each}M", f"--offset_increment={each}M", f"--direct={direct}", "--invalidate=1", "--group_reporting", "--output-format=json"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
+    return json.loads(out[out.index("{"):])["jobs"][0]["read"]["bw_bytes"] / 1e6
+
+
+def disk_row(program, directory, mib, rounds):
+    place = pathlib.Path(tempfile.mkdtemp(prefix="archipel-bench-disk-", dir=directory))
+    try:
+        subprocess.run([program, "fill", str(place), str(mib)], check=True, capture_output=True, timeout=600)
+        rates = {"the disk tier": [], "fio": [], "fio, O_DIRECT": []}
+        for _ in range(rounds):
+            out = subprocess.run([program, "read", str(place), str(mib), str(DISK_READERS), "cold"], capture_output=True, text=True, check=True, timeout=600).stdout
+            got = json.loads(out)
+            if got["missed"] or got["corrupt"]:
+                raise SystemExit(f"bench: the disk tier missed {got['missed']} and found {got['corrupt']} corrupt")
+            rates["the disk tier"].append(got["MBps"])
+            for direct, name in enumerate(("fio", "fio, O_DIRECT")):
+                rates[name].append(fio(place / "data.00000", min(mib, DISK_FILE_MIB), direct))
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    lines = [f"| {DISK_ROW}, {DISK_READERS} at a time | MB/s | spread | the disk tier to it |", "|---|---|---|---|"]
+    for name, rate in rates.items():
+        ratio = "" if name == "the disk tier" else f"{statistics.median(rates['the disk tier']) / statistics.median(rate):.2f} x"
+        lines.append(f"| {name} | {statistics.median(rate):,.0f} | {min(rate):,.0f} to {max(rate):,.0f} | {ratio} |")
+    print("\n".join(lines), flush=True)
+    return lines
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=4, help="of load, each round")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--rows", default=",".join(ROWS), help="comma-separated: " + ", ".join(ROWS))
-    parser.add_argument("--servers", default="archipel,nginx,h2o,varnish")
+    parser.add_argument("--rows", default=",".join([*ROWS, DISK_ROW]), help="comma-separated: " + ", ".join([*ROWS, DISK_ROW]))
+    parser.add_argument("--servers", default="archipel,nginx,h2o,varnish,trafficserver")
     parser.add_argument("--archipel", default=str(HERE.parent / "build" / "release" / "archipel"))
+    parser.add_argument("--disk-dir", help="where the row of the disk tier has its files (default: where temporary files go)")
+    parser.add_argument("--disk-mib", type=int, default=DISK_FILE_MIB, help="of objects in the disk tier")
     parser.add_argument("--markdown", help="write the table to this file, too")
     options = parser.parse_args()
-    programs = {"archipel": options.archipel, "nginx": "nginx", "h2o": "h2o", "varnish": "varnishd"}
+    programs = {"archipel": options.archipel, "nginx": "nginx", "h2o": "h2o", "varnish": "varnishd", "trafficserver": "traffic_server"}
     wanted = options.servers.split(",")
     missing = [n for n in wanted if shutil.which(programs[n]) is None]
     if "archipel" in missing:
         raise SystemExit(f"bench: there is no {options.archipel}")
-    rows = options.rows.split(",")
+    rows = [row for row in options.rows.split(",") if row != DISK_ROW]
+    disk_lines = []
+    if DISK_ROW in options.rows.split(","):
+        program = str(pathlib.Path(options.archipel).parent / "bench" / "bench_edge_disk")
+        left_out = [p for p in (program, "fio") if shutil.which(p) is None]
+        if left_out:
+            print(f"left out: {DISK_ROW}, for want of {left_out[0]}")
+        else:
+            disk_lines = disk_row(program, options.disk_dir, options.disk_mib, options.rounds) + [""]
+    if not rows:
+        if options.markdown:
+            pathlib.Path(options.markdown).write_text("\n".join(disk_lines))
+        return
     root = pathlib.Path(tempfile.mkdtemp(prefix="archipel-bench-edge-", dir="/dev/shm"))
     root.chmod(0o755)  # workers that give up root must read it
     bodies = {name: os.urandom(size) for name, size in SIZES.items()}
@@ -203,7 +258,7 @@ def main():
         for name in missing:
             print(f"left out: {name} is not installed")
         if options.markdown:
-            pathlib.Path(options.markdown).write_text("\n".join(lines) + "\n")
+            pathlib.Path(options.markdown).write_text("\n".join(disk_lines + lines) + "\n")
     finally:
         for server in servers:
             server.stop()

@@ -7,7 +7,7 @@
 #   bench/run.sh scrub        scrub and repair of extents on six directories, per CPU-second, beside their primitives
 #   bench/run.sh exposure     1,000 placements over 12 islands and 16 states, against trying every coalition
 #   bench/run.sh solver [SEEDS]   the best placement over 20 islands, and over more, beside judging every placement
-#   bench/run.sh edge [ARG…]  hits of the edge per server-CPU-second, beside nginx, varnish and h2o (ARGs: see bench/edge.py --help)
+#   bench/run.sh edge [ARG…]  hits of the edge per server-CPU-second, beside nginx, varnish, h2o and Traffic Server; the disk tier beside fio (ARGs: see bench/edge.py --help)
 #   bench/run.sh tiers [ENTRIES [MiB]]   the edge's cache: finds, purges, the disk tier beside pread, a start
 #   bench/run.sh traces [REQUESTS [SEED]]   miss ratios of the edge's memory tier beside S3-FIFO of the paper and LRU
 #   bench/run.sh s3 [ARG…]    PUT, GET, LIST and parts through S3 per server-CPU-second, beside nginx and RocksDB (ARGs: see bench/s3.py --help)
