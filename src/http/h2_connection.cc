@@ -68,7 +68,8 @@ io::Task<void> H2Connection::run() {
     ended_by_peer = true;
     if (!readable) break;
     Buffer in = server_.pool.take();
-    auto got = co_await stream_->read(in.span(), server_.loop.now() + server_.limits.header_timeout);
+    // What was readable may have been nothing for us, such as a change of TLS keys: that ends no request. tick() ends who is silent.
+    auto got = co_await stream_->read(in.span(), kNoDeadline);
     const size_t size = got ? *got : 0;
     if (size > 0) {
       ended_by_peer = false;

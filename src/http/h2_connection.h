@@ -123,6 +123,9 @@ class H2Connection final : public Served {
   void drain() override;
   void abort(bool reset) override { stream_->close(reset); }
 
+  // Memory for what is to be sent. 0 at rest.
+  size_t held_bytes() const { return out_.size() + sending_.size(); }
+
  private:
   friend class H2Stream;
 
@@ -138,7 +141,7 @@ class H2Connection final : public Served {
   void on_block(ByteView block);
   void open_stream(uint32_t id, ByteView block);
   void on_trailers(H2Stream& stream, ByteView block);
-  bool drop_block(ByteView block);
+  H2Error drop_block(ByteView block);
   void on_settings(ByteView payload);
   H2Error apply_setting(uint16_t id, uint32_t value);
   void on_ping(ByteView payload);
@@ -178,6 +181,7 @@ class H2Connection final : public Served {
   bool send_of(H2Stream& stream);
   void frame();
   void pump();
+  void rest();
   io::Task<void> write_out();
 
   ServerState& server_;

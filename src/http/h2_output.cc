@@ -185,10 +185,10 @@ void H2Connection::frame() {
   if (over_) return;
   while (H2Turn* turn = schedule_.first()) {
     H2Stream& stream = H2Stream::of(*turn);
+    // Who finds no room keeps its turn: behind the others it would find none again.
+    if (!send_of(stream)) break;
     schedule_.remove(stream);
-    const bool fits = send_of(stream);
     schedule(stream);
-    if (!fits) break;
   }
 }
 
@@ -197,7 +197,16 @@ void H2Connection::pump() {
   frame();
   const bool full = out_.size() - out_used_ < kH2FrameHeaderBytes + kH2FrameBytesMax;
   if (out_used_ > 0 && !writing_ && !broken_ && (!in_batch_ || full)) scope_.spawn(write_out());
-  if (out_used_ == 0 && !writing_) leave_if_over();
+  if (out_used_ > 0 || writing_) return;
+  rest();
+  leave_if_over();
+}
+
+// An idle connection holds no buffer.
+void H2Connection::rest() {
+  if (!streams_.empty()) return;
+  out_ = Buffer();
+  sending_ = Buffer();
 }
 
 io::Task<void> H2Connection::write_out() {
@@ -216,11 +225,7 @@ io::Task<void> H2Connection::write_out() {
   }
   writing_ = false;
   written_.notify_all();
-  if (streams_.empty() && out_used_ == 0) {
-    // An idle connection holds no buffer.
-    out_ = Buffer();
-    sending_ = Buffer();
-  }
+  if (out_used_ == 0) rest();
   leave_if_over();
 }
 

@@ -20,8 +20,18 @@ void to_builder(void* to, std::string_view name, std::string_view value) {
 }
 
 // Trailers are dropped; what could not be one is noticed (§8.1).
-void to_nobody(void* malformed, std::string_view name, std::string_view value) {
-  if (!is_h2_field(name, value) || (is_h2_own(name) && name != "date")) *static_cast<bool*>(malformed) = true;
+struct Unwanted {
+  const size_t bytes_max;
+  size_t bytes = 0;
+  bool malformed = false;
+  bool too_large() const { return bytes > bytes_max; }
+};
+void to_nobody(void* to, std::string_view name, std::string_view value) {
+  Unwanted& unwanted = *static_cast<Unwanted*>(to);
+  // A byte on the wire can mean a field of 4 KiB: past the limit nobody looks at them.
+  if (unwanted.too_large()) return;
+  unwanted.bytes += name.size() + value.size();
+  if (!is_h2_field(name, value) || (is_h2_own(name) && name != "date")) unwanted.malformed = true;
 }
 
 }  // namespace
@@ -201,12 +211,13 @@ void H2Connection::on_block(ByteView block) {
   drop_block(block);
 }
 
-// Fields that nobody wants change the decoder's table all the same.
-bool H2Connection::drop_block(ByteView block) {
-  bool malformed = false;
-  if (!decoder_.decode(block, to_nobody, &malformed))
+// Fields that nobody wants change the decoder's table all the same. What they would be as trailers.
+H2Error H2Connection::drop_block(ByteView block) {
+  Unwanted unwanted{server_.limits.trailer_bytes_max};
+  if (!decoder_.decode(block, to_nobody, &unwanted))
     terminate(H2Error::compression, "a header block that does not decode");
-  return !malformed;
+  if (unwanted.too_large()) return H2Error::enhance_your_calm;
+  return unwanted.malformed ? H2Error::protocol : H2Error::none;
 }
 
 void H2Connection::open_stream(uint32_t id, ByteView block) {
@@ -232,11 +243,12 @@ void H2Connection::open_stream(uint32_t id, ByteView block) {
 }
 
 void H2Connection::on_trailers(H2Stream& stream, ByteView block) {
-  const bool fine = drop_block(block);
+  const H2Error wrong = drop_block(block);
   if (over_) return;
   if (stream.body_ended_) return reset_stream(stream, H2Error::stream_closed);
   // §8.1: they end the request, and no pseudo-field is among them.
-  if (!fine || (block_flags_ & kH2EndStream) == 0) return reset_stream(stream, H2Error::protocol);
+  if (wrong != H2Error::none) return reset_stream(stream, wrong);
+  if ((block_flags_ & kH2EndStream) == 0) return reset_stream(stream, H2Error::protocol);
   end_of_body(stream);
 }
 
