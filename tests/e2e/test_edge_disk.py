@@ -40,8 +40,7 @@ class DiskTier(EdgeCase):
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             return all(pool.map(one, [f"/{i}" for _ in range(rounds) for i in range(OBJECTS)]))
 
-    def test_kill_under_load_with_a_warm_disk_tier(self):
-        origin = self.new_origin(answer)
+    def warm_edge(self, origin):
         # Memory for a tenth of the objects: the rest goes to disk, at its second use.
         edge = self.new_edge('[cache]\nmemory = "4M"\ndisk = "disk"\ndisk_size = "256M"\n' + test_edge.site(origin))
         self.assertTrue(self.all_of(edge, rounds=4))
@@ -49,14 +48,18 @@ class DiskTier(EdgeCase):
         for _ in range(200):  # what is admitted is written beside requests
             on_disk = self.number(edge, "disk_objects")
             if on_disk >= OBJECTS * 0.8:
-                break
+                return edge, on_disk
             self.all_of(edge)
             waited.wait(0.05)
-        self.assertGreaterEqual(on_disk, OBJECTS * 0.8, "objects on disk")
+        self.fail(f"only {on_disk} objects on disk")
+
+    def test_kill_under_load_with_a_warm_disk_tier(self):
+        origin = self.new_origin(answer)
+        edge, on_disk = self.warm_edge(origin)
         self.assertEqual(edge.admin("/purge", "POST", {"tag": "odd", "site": "www"}).status, 200)
         odd = OBJECTS // 2
 
-        stop, wrong = threading.Event(), []
+        stop, wrong, waited = threading.Event(), [], threading.Event()
 
         def load():
             number = 0
@@ -89,4 +92,37 @@ class DiskTier(EdgeCase):
         self.assertLessEqual(len(even_again), OBJECTS - odd - 0.95 * (on_disk - odd), "95 % of what lay on disk are hits again")
         print(f"    {on_disk} of {OBJECTS} objects on disk; after kill -9 all were asked for in {time.monotonic() - began:.1f} s: "
               f"{len(even_again)} of {OBJECTS - odd} that were not purged had to be fetched again; {edge.rss() >> 20} MiB resident", flush=True)
+        self.end_well(edge)
+
+    def test_second_process_on_the_directory_goes_without_it(self):
+        origin = self.new_origin(answer)
+        edge, on_disk = self.warm_edge(origin)
+        second = self.new_edge(f'[cache]\nmemory = "4M"\ndisk = "{edge.home / "disk"}"\ndisk_size = "256M"\n' + test_edge.site(origin))
+        self.assertEqual(self.number(second, "disk_writable"), 0)
+        self.assertTrue(self.all_of(second))
+        self.assertIn("another process uses the cache", second.stderr())
+        self.assertTrue(self.all_of(edge))
+        self.assertEqual(self.number(edge, "disk_corrupt_total"), 0)
+        self.end_well(second)
+        self.end_well(edge)
+
+    def test_damaged_disk_serves_no_wrong_byte(self):
+        origin = self.new_origin(answer)
+        edge, on_disk = self.warm_edge(origin)
+        # Under the running process: every 16th block of 4 KiB is zeros, and a bit is wrong in every 64th.
+        with open(edge.home / "disk" / "data.00000", "r+b") as file:
+            for at in range(0, 64 << 20, 64 << 10):
+                file.seek(at)
+                file.write(bytes(4096))
+            for at in range(40_000, 64 << 20, 256 << 10):
+                file.seek(at)
+                bit = bytes([file.read(1)[0] ^ 4])
+                file.seek(at)
+                file.write(bit)
+        self.assertTrue(self.all_of(edge, rounds=2))
+        self.assertGreater(self.number(edge, "disk_corrupt_total"), on_disk // 4)
+        edge.process.kill()
+        edge.process.wait()
+        edge.start()
+        self.assertTrue(self.all_of(edge, rounds=2))
         self.end_well(edge)
