@@ -143,6 +143,7 @@ std::optional<Result<size_t>> Link::open(MutableBytes to) {
 }
 
 bool Link::has_more() const {
+  if (ssl) return !in.empty() || SSL_pending(ssl.get()) > 0;
   return ended || !opened.empty() || TlsRecords::whole(in.view());
 }
 

@@ -142,6 +142,9 @@ struct Link {
   // Seals from the front of `parts` what fits into `out`; returns how many bytes of plaintext. 0: it failed, or nothing is left.
   size_t encrypt(std::span<const ByteView>& parts, size_t& offset);
 
+  // Something can be read without the connection: half a record is nothing.
+  bool has_more() const;
+
   // Of `records` alone (tls_link.cc).
   // OpenSSL has shaken hands: if it can, it goes.
   void take_over();
@@ -150,8 +153,6 @@ struct Link {
   std::optional<Result<size_t>> open(MutableBytes out);
   // An alert, if there is room for it.
   void tell(uint8_t level, uint8_t alert);
-  // Something can be read without the connection.
-  bool has_more() const;
   // While it waits, a connection holds what it has of a record and no more; and takes a buffer again when there is something to be received.
   void park();
   void unpark();

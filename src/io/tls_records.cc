@@ -236,8 +236,7 @@ bool TlsRecords::decrypt(ByteView header, MutableBytes sealed, uint8_t* to) {
       OSSL_PARAM_construct_end()};
   EVP_CIPHER_CTX* cipher = read_.cipher.get();
   int moved = 0;
-  CHECK(EVP_DecryptInit_ex2(cipher, nullptr, nullptr, nonce.data(), nullptr) == 1);
-  CHECK(EVP_CIPHER_CTX_set_params(cipher, tag) == 1);
+  CHECK(EVP_DecryptInit_ex2(cipher, nullptr, nullptr, nonce.data(), tag) == 1);
   CHECK(EVP_DecryptUpdate(cipher, nullptr, &moved, header.data(), static_cast<int>(header.size())) == 1);
   return EVP_DecryptUpdate(cipher, to, &moved, sealed.data(), static_cast<int>(size)) == 1 &&
          EVP_DecryptFinal_ex(cipher, to + size, &moved) == 1;

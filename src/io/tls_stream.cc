@@ -365,9 +365,7 @@ std::optional<Result<size_t>> read_now(Link& link, MutableBytes out) {
 
 Task<Result<void>> wait_for_more(std::shared_ptr<Link> link, Deadline deadline) {
   if (link->phase != Link::Phase::open) CO_RETURN_IF_ERROR(co_await establish(link, deadline));
-  // Half a record is nothing to be read.
-  const bool more = link->records ? link->has_more() : !link->in.empty() || SSL_pending(link->ssl.get()) > 0;
-  if (more) co_return Result<void>();
+  if (link->has_more()) co_return Result<void>();
   Result<void> ready = co_await link->inner->wait_readable(deadline);
   co_return ready;
 }
@@ -379,7 +377,11 @@ class TlsStream final : public Stream {
   explicit TlsStream(std::shared_ptr<Link> link) : link_(std::move(link)) {}
   ~TlsStream() override { end(false); }
 
-  Task<Result<void>> wait_readable(Deadline deadline) override { return wait_for_more(link_, deadline); }
+  Task<Result<void>> wait_readable(Deadline deadline) override {
+    // Mostly there is nothing to be done here, and no need of a coroutine more.
+    if (link_->phase == Link::Phase::open && !link_->has_more()) return link_->inner->wait_readable(deadline);
+    return wait_for_more(link_, deadline);
+  }
   Task<Result<size_t>> read(MutableBytes out, Deadline deadline) override {
     return read_some(link_, out, deadline);
   }
