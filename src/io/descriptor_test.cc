@@ -253,6 +253,26 @@ TEST(Descriptor, MayBeMadeForALoopThatRunsOnAnotherThread) {
   thread.join();
 }
 
+// Parts that fit together are sent as one piece, larger ones are not; which of the two it was, nobody sees.
+TEST(SocketStream, SendsPartsOfAllSizesInOrder) {
+  struct Body {
+    static Task<void> go() {
+      for (size_t last : {0u, 1u, 500u, 1947u, 1948u, 1949u, 5000u}) {
+        Pair pair;
+        const std::string one(100, 'a'), three(last, 'c');
+        const std::array<ByteView, 4> parts = {as_bytes(one), ByteView{}, as_bytes(three), as_bytes(one)};
+        auto written = co_await pair.stream->write(parts, in(kLong));
+        EXPECT_TRUE(written.has_value());
+        std::string got(8000, '\0');
+        const ssize_t size = ::recv(pair.peer, got.data(), got.size(), 0);
+        got.resize(static_cast<size_t>(std::max<ssize_t>(size, 0)));
+        EXPECT_EQ(got, one + three + one) << last;
+      }
+    }
+  };
+  run_blocking(Body::go);
+}
+
 // Any sequence of what the peer does and what we do: what is read is what was sent, and a wait ends exactly if there is something.
 TEST(Descriptor, NeverMissesAnEventForAnyProgram) {
   struct Body {
