@@ -145,7 +145,11 @@ void Connection::begin_exchange() {
   head.request.secure = stream_->secure();
   body_patience_ = {};
   body_patience_.received = in_.view().size();  // what came with the head
-  body_ = head.chunked ? BodyDecoder::chunked(server_.limits) : BodyDecoder::fixed(head.content_length);
+  // Most requests have none, like the one before.
+  const bool bodyless = !head.chunked && head.content_length == 0;
+  if (!bodyless || !bodyless_)
+    body_ = head.chunked ? BodyDecoder::chunked(server_.limits) : BodyDecoder::fixed(head.content_length);
+  bodyless_ = bodyless;
   continue_pending_ = head.expect_continue && !body_.done();
   body_error_.reset();
   body_refusal_.reset();
@@ -349,8 +353,8 @@ bool Connection::can_keep_alive() const {
   return space_->parser.head().chunked || body_.direct() <= kUnreadBodyBytesMax;
 }
 
-ResponseContext Connection::context() {
-  return {request().minor_version, keep_alive_, server_.date(), server_.options.forward_date};
+ResponseContext Connection::context(std::string_view date) {
+  return {request().minor_version, keep_alive_, date, server_.options.forward_date};
 }
 
 // How the end of the body will be told, and whether the connection may go on behind it.
@@ -386,7 +390,7 @@ Result<void> Connection::begin_response(const Response& response, std::optional<
   }
   const std::string* connection = response.headers.find("connection");
   frame_response(response.status, length, connection == nullptr || !list_contains(*connection, "close"));
-  if (!write_response_head(space_->head, response, framing_, context()))
+  if (!write_response_head(space_->head, response, framing_, context(server_.date())))
     return fail(Code::invalid, "the response has a status, header name or value that cannot go on the wire");
   phase_ = Phase::streaming;
   return {};
@@ -452,7 +456,8 @@ Result<void> Connection::begin_stored(const StoredResponse& stored, std::optiona
   bool ok = true;
   if (stored.h1_head.empty() && stored.headers != nullptr)
     ok = write_stored_head(space_->head, stored.status, *stored.headers);
-  ok = ok && write_stored_rest(space_->head, stored.extra, stored.date, framing_, context());
+  const std::string_view date = stored.date.empty() ? server_.date() : stored.date;
+  ok = ok && write_stored_rest(space_->head, stored.extra, date, framing_, context(date));
   if (!ok) {
     space_->head.clear();
     return fail(Code::invalid,

@@ -130,7 +130,7 @@ class Connection final : public Exchange, public Served {
   void frame_response(int status, std::optional<uint64_t> length, bool keep_alive);
   Result<void> begin_response(const Response& response, std::optional<uint64_t> length, bool may_set_length);
   Result<void> begin_stored(const StoredResponse& stored, std::optional<uint64_t> length);
-  ResponseContext context();
+  ResponseContext context(std::string_view date);
   bool can_keep_alive() const;
 
   ServerState& server_;
@@ -144,6 +144,7 @@ class Connection final : public Exchange, public Served {
   // Of the request under way.
   std::unique_ptr<RequestSpace> space_;  // null while idle
   BodyDecoder body_ = BodyDecoder::fixed(0);
+  bool bodyless_ = true;           // body_ is a fixed one of nothing
   Patience body_patience_;         // with the client that sends its body
   bool continue_pending_ = false;  // the client waits for 100 Continue
   bool continuing_ = false;        // it is being told: nothing else may be written

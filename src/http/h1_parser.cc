@@ -1,6 +1,7 @@
 #include "http/h1_parser.h"
 
 #include <array>
+#include <cstring>
 
 namespace archipel::http {
 namespace {
@@ -25,6 +26,15 @@ bool is_value_byte(char c) {
   return (u >= 0x20 && u != 0x7f) || u == '\t';
 }
 
+// Is one of the eight bytes below 0x20, or 0x7f? Also true for some others next to one; false is certain.
+bool may_be_control(uint64_t eight) {
+  constexpr uint64_t kOnes = 0x0101010101010101, kHigh = 0x80 * kOnes;
+  const uint64_t below = (eight - 0x20 * kOnes) & ~eight;
+  const uint64_t other = eight ^ (0x7f * kOnes);
+  const uint64_t deleted = (other - kOnes) & ~other;
+  return ((below | deleted) & kHigh) != 0;
+}
+
 // Bytes of a request target. Wider than RFC 3986 (raw '"', '{', UTF-8 arrive in practice, and signatures cover them as they are), but never
 // white space, controls, or '#', which would hide the rest from some readers.
 bool is_target_byte(char c) {
@@ -32,10 +42,19 @@ bool is_target_byte(char c) {
   return u > 0x20 && u != 0x7f && u != '#';
 }
 
+constexpr std::array<bool, 256> make_host_table() {
+  std::array<bool, 256> t{};
+  for (size_t u = 0; u < t.size(); ++u) {
+    const char c = static_cast<char>(u);
+    t[u] = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+  }
+  for (char c : std::string_view("-._~%!$&'()*+;=")) t[static_cast<uint8_t>(c)] = true;
+  return t;
+}
+constexpr auto kHostBytes = make_host_table();
+
 bool is_host_byte(char c) {
-  static constexpr std::string_view kMarks = "-._~%!$&'()*+;=";
-  bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-  return alnum || kMarks.find(c) != std::string_view::npos;
+  return kHostBytes[static_cast<uint8_t>(c)];
 }
 
 // The first byte that cannot continue a method, in the order of arrival: garbage (a TLS hello, say) is refused before its line ends.
@@ -104,6 +123,12 @@ std::string_view trim_blanks(std::string_view text) {
 }
 
 bool is_field_value(std::string_view text) {
+  while (text.size() >= sizeof(uint64_t)) {
+    uint64_t eight = 0;
+    std::memcpy(&eight, text.data(), sizeof eight);
+    if (may_be_control(eight)) break;
+    text.remove_prefix(sizeof eight);
+  }
   for (char c : text)
     if (!is_value_byte(c)) return false;
   return true;
@@ -132,11 +157,13 @@ std::optional<Refusal> parse_field(std::string_view line, Headers& out) {
   if (line.front() == ' ' || line.front() == '\t') return Refusal::folded_header;
   size_t colon = line.find(':');
   if (colon == std::string_view::npos || colon == 0) return Refusal::bad_header_name;
-  std::string name(colon, '\0');
-  for (size_t i = 0; i < colon; ++i) {
-    name[i] = token_lower(line[i]);
-    if (name[i] == 0) return Refusal::bad_header_name;
+  std::string name(line.substr(0, colon));
+  bool good = true;
+  for (char& c : name) {
+    c = token_lower(c);
+    good &= c != 0;
   }
+  if (!good) return Refusal::bad_header_name;
   std::string_view value = trim_blanks(line.substr(colon + 1));
   if (!is_field_value(value)) return Refusal::bad_header_value;
   out.add(std::move(name), std::string(value));
@@ -144,15 +171,17 @@ std::optional<Refusal> parse_field(std::string_view line, Headers& out) {
 }
 
 void RequestParser::reset() {
-  Headers headers = std::move(head_.request.headers);
-  headers.clear();
-  std::string method = std::move(head_.request.method), target = std::move(head_.request.target);
-  method.clear();
-  target.clear();
-  head_ = {};
-  head_.request.headers = std::move(headers);
-  head_.request.method = std::move(method);
-  head_.request.target = std::move(target);
+  Request& request = head_.request;
+  request.method.clear();
+  request.target.clear();
+  request.headers.clear();
+  request.peer.clear();
+  request.major_version = request.minor_version = 1;
+  request.secure = false;
+  head_.chunked = false;
+  head_.content_length = 0;
+  head_.keep_alive = true;
+  head_.expect_continue = false;
   state_ = State::before;
   skipped_empty_line_ = false;
   line_start_ = scanned_ = header_bytes_ = 0;

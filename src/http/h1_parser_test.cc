@@ -380,5 +380,31 @@ TEST(FuzzCorpus, ChunkedSeedsHoldTheProperties) {
   for (const auto& seed : seeds) testing::check_chunked(seed, kLimits, seed.size());
 }
 
+// Eight bytes are looked at together: against a look at each.
+TEST(IsFieldValue, MatchesALookAtEveryByte) {
+  EXPECT_TRUE(rc::check([] {
+    const auto plain = *rc::gen::container<std::string>(rc::gen::inRange<char>(0x20, 0x7e));
+    std::string text = plain;
+    if (!text.empty() && *rc::gen::arbitrary<bool>())
+      text[*rc::gen::inRange<size_t>(0, text.size())] = *rc::gen::arbitrary<char>();
+    bool good = true;
+    for (char c : text) {
+      const auto u = static_cast<uint8_t>(c);
+      good = good && (u == '\t' || (u >= 0x20 && u != 0x7f));
+    }
+    RC_ASSERT(is_field_value(text) == good);
+  }));
+  for (size_t size = 1; size < 40; ++size) {
+    for (size_t at = 0; at < size; ++at) {
+      for (int byte = 0; byte < 256; ++byte) {
+        std::string text(size, 'x');
+        text[at] = static_cast<char>(byte);
+        const bool good = byte == '\t' || (byte >= 0x20 && byte != 0x7f);
+        ASSERT_EQ(is_field_value(text), good) << size << " " << at << " " << byte;
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace archipel::http

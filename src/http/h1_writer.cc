@@ -1,6 +1,7 @@
 #include "http/h1_writer.h"
 
 #include <charconv>
+#include <cstring>
 
 #include "http/h1_parser.h"
 
@@ -44,22 +45,41 @@ size_t size_of(const Headers& headers) {
   return bytes;
 }
 
+char* put(char* out, std::string_view text) {
+  std::memcpy(out, text.data(), text.size());
+  return out + text.size();
+}
+
+char* put_field(char* out, std::string_view name, std::string_view value) {
+  return put(put(put(put(out, name), ": "), value), "\r\n");
+}
+
+// What put_end() writes at most, but for the value of date.
+constexpr size_t kEndBytesMax = 128;
+
 // What follows the fields.
-void append_end(std::string& out, std::string_view date, ResponseFraming framing,
-                const ResponseContext& context) {
-  if (!date.empty()) append_field(out, "date", date);
+char* put_end(char* out, std::string_view date, ResponseFraming framing, const ResponseContext& context) {
+  if (!date.empty()) out = put_field(out, "date", date);
   if (framing.framing == Framing::length) {
-    out += "content-length: ";
-    append_number(out, framing.length);
-    out += "\r\n";
+    out = put(out, "content-length: ");
+    out = std::to_chars(out, out + 20, framing.length).ptr;
+    out = put(out, "\r\n");
   } else if (framing.framing == Framing::chunked) {
-    out += "transfer-encoding: chunked\r\n";
+    out = put(out, "transfer-encoding: chunked\r\n");
   }
   if (!context.keep_alive)
-    out += "connection: close\r\n";
+    out = put(out, "connection: close\r\n");
   else if (context.request_minor_version == 0)
-    out += "connection: keep-alive\r\n";
-  out += "\r\n";
+    out = put(out, "connection: keep-alive\r\n");
+  return put(out, "\r\n");
+}
+
+void append_end(std::string& out, std::string_view date, ResponseFraming framing,
+                const ResponseContext& context) {
+  const size_t before = out.size();
+  out.resize_and_overwrite(before + kEndBytesMax + date.size(), [&](char* begin, size_t) {
+    return static_cast<size_t>(put_end(begin + before, date, framing, context) - begin);
+  });
 }
 
 }  // namespace
@@ -87,14 +107,23 @@ bool write_stored_head(std::string& out, int status, const Headers& headers) {
   return true;
 }
 
+// Every hit passes here: the room is made once, and then bytes follow bytes.
 bool write_stored_rest(std::string& out, std::span<const FieldView> extra, std::string_view date,
                        ResponseFraming framing, const ResponseContext& context) {
+  if (date.empty()) date = context.date;
   if (!is_field_value(date)) return false;
-  for (const FieldView& field : extra)
+  size_t bytes = kEndBytesMax + date.size();
+  for (const FieldView& field : extra) {
     if (!is_token(field.name) || !is_field_value(field.value)) return false;
-  for (const FieldView& field : extra)
-    if (!is_ours(field.name)) append_field(out, field.name, field.value);
-  append_end(out, date.empty() ? context.date : date, framing, context);
+    bytes += field.name.size() + field.value.size() + 4;
+  }
+  const size_t before = out.size();
+  out.resize_and_overwrite(before + bytes, [&](char* begin, size_t) {
+    char* end = begin + before;
+    for (const FieldView& field : extra)
+      if (!is_ours(field.name)) end = put_field(end, field.name, field.value);
+    return static_cast<size_t>(put_end(end, date, framing, context) - begin);
+  });
   return true;
 }
 

@@ -1,20 +1,22 @@
 #include "http/structured_fields.h"
 
+#include <array>
+
 #include "base/bytes.h"
 
 namespace archipel::http::sf {
 namespace {
 
-bool is_digit(char c) {
+constexpr bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
-bool is_lower(char c) {
+constexpr bool is_lower(char c) {
   return c >= 'a' && c <= 'z';
 }
-bool is_alpha(char c) {
+constexpr bool is_alpha(char c) {
   return is_lower(c) || (c >= 'A' && c <= 'Z');
 }
-bool is_tchar(char c) {
+constexpr bool is_tchar(char c) {
   return is_alpha(c) || is_digit(c) || std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
 }
 
@@ -311,9 +313,17 @@ std::string write_string(std::string_view text) {
 }
 
 bool is_token(std::string_view text) {
+  static constexpr auto kBytes = [] {
+    std::array<bool, 256> t{};
+    for (size_t u = 0; u < t.size(); ++u) {
+      const char c = static_cast<char>(u);
+      t[u] = is_tchar(c) || c == ':' || c == '/';
+    }
+    return t;
+  }();
   if (text.empty() || (!is_alpha(text[0]) && text[0] != '*')) return false;
   for (char c : text)
-    if (!is_tchar(c) && c != ':' && c != '/') return false;
+    if (!kBytes[static_cast<uint8_t>(c)]) return false;
   return true;
 }
 
