@@ -1,6 +1,7 @@
 #include "edge/key.h"
 
 #include <algorithm>
+#include <span>
 
 #include "edge/directives.h"
 #include "http/h1_parser.h"
@@ -110,12 +111,32 @@ std::vector<std::string_view> query_pieces(std::string_view query) {
   }
 }
 
+// Does all of the target count, as it is?
+bool is_whole_key(std::string_view target, const KeyPolicy& policy) {
+  if (policy.whole_query && policy.ignored_names.empty() && !policy.sort_query) return true;
+  return target.find('?') == std::string_view::npos;
+}
+
+// In lower case, without the scheme's usual port.
+void append_host(std::string& out, const http::Request& request) {
+  const size_t begin = out.size();
+  std::string_view host = request.headers.get("host");
+  const std::string_view usual = request.secure ? ":443" : ":80";
+  if (host.ends_with(usual)) host.remove_suffix(usual.size());
+  out += host;
+  for (char& c : std::span(out).subspan(begin)) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+}
+
+void append_origin(std::string& out, const http::Request& request) {
+  out += request.secure ? "https://" : "http://";
+  append_host(out, request);
+}
+
 }  // namespace
 
 std::string keyed_target(std::string_view target, const KeyPolicy& policy) {
-  size_t mark = target.find('?');
-  if (mark == std::string_view::npos) return std::string(target);
-  if (policy.whole_query && policy.ignored_names.empty() && !policy.sort_query) return std::string(target);
+  if (is_whole_key(target, policy)) return std::string(target);
+  const size_t mark = target.find('?');
   std::vector<std::string_view> pieces = query_pieces(target.substr(mark + 1)), kept;
   if (policy.whole_query) {
     for (std::string_view piece : pieces)
@@ -141,21 +162,32 @@ std::string keyed_target(std::string_view target, const KeyPolicy& policy) {
 }
 
 std::string keyed_host(const http::Request& request) {
-  std::string host = lower_case(request.headers.get("host"));
-  std::string_view usual = request.secure ? ":443" : ":80";
-  if (host.ends_with(usual)) host.resize(host.size() - usual.size());
-  return host;
+  std::string out;
+  append_host(out, request);
+  return out;
 }
 
 std::string request_origin(const http::Request& request) {
-  return (request.secure ? "https://" : "http://") + keyed_host(request);
+  std::string out;
+  append_origin(out, request);
+  return out;
 }
 
+// Every request passes here: one allocation.
 std::string primary_key(std::string_view site, const http::Request& request, const KeyPolicy& policy) {
-  std::string out(site);
+  const std::string_view host = request.headers.get("host");
+  std::string out;
+  out.reserve(site.size() + 16 + host.size() + request.target.size());
+  out += site;
   out += '\n';
-  out += policy.host ? request_origin(request) : request.secure ? "https://*" : "http://*";
-  out += keyed_target(request.target, policy);
+  if (policy.host)
+    append_origin(out, request);
+  else
+    out += request.secure ? "https://*" : "http://*";
+  if (is_whole_key(request.target, policy))
+    out += request.target;
+  else
+    out += keyed_target(request.target, policy);
   for (const std::string& name : policy.header_names) {
     out += '\n';
     out += name;

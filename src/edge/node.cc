@@ -216,7 +216,7 @@ void Node::tell(Core& core, const http::Request& request, const Account& account
     SiteStats& mine = *account.stats;
     mine.requests[account.how_index].fetch_add(1, std::memory_order_relaxed);
     mine.client_bytes.fetch_add(served.body_bytes, std::memory_order_relaxed);
-    mine.origin_bytes.fetch_add(served.origin_bytes, std::memory_order_relaxed);
+    if (served.origin_bytes > 0) mine.origin_bytes.fetch_add(served.origin_bytes, std::memory_order_relaxed);
     if (served.body_bytes > served.origin_bytes)
       mine.saved_bytes.fetch_add(served.body_bytes - served.origin_bytes, std::memory_order_relaxed);
   }
@@ -312,11 +312,10 @@ io::Task<void> Node::handle(Node* node, Core* core, http::Exchange& exchange) {
   }
   if (from_edge) {
     // The edge that the client asked has decided on the request already.
-    ExchangeView view(exchange, std::nullopt, {}, std::nullopt);
-    view.set_secure(request.headers.get("x-forwarded-proto") == "https");
-    auto served = co_await node->serve(*core, view, site);
-    account.take(std::move(served));
-    node->tell(*core, view.request(), account);
+    auto view =
+        std::make_unique<ExchangeView>(exchange, std::nullopt, std::vector<HeaderEdit>{}, std::nullopt);
+    view->set_secure(request.headers.get("x-forwarded-proto") == "https");
+    co_await handle_view(node, core, std::move(view), site, account);
     co_return;
   }
   Decision decision = decide(policy, request, exchange.body_length(), context);
@@ -334,11 +333,19 @@ io::Task<void> Node::handle(Node* node, Core* core, http::Exchange& exchange) {
     node->tell(*core, request, account);
     co_return;
   }
-  ExchangeView view(exchange, std::move(decision.target), decision.set_headers,
-                    bounded ? policy.limit.body_bytes_max : std::nullopt);
-  auto served = co_await node->serve(*core, view, site);
+  auto view =
+      std::make_unique<ExchangeView>(exchange, std::move(decision.target), decision.set_headers,
+                                     bounded ? policy.limit.body_bytes_max : std::optional<uint64_t>());
+  co_await handle_view(node, core, std::move(view), site, account);
+}
+
+// A request that is served as another than the client's. Apart from handle(), whose frame is made for every request: it is to stay below what malloc
+// has at hand at once.
+io::Task<void> Node::handle_view(Node* node, Core* core, std::unique_ptr<ExchangeView> view,
+                                 std::shared_ptr<const PolicySite> site, Account& account) {
+  auto served = co_await node->serve(*core, *view, std::move(site));
   account.take(std::move(served));
-  node->tell(*core, view.request(), account);
+  node->tell(*core, view->request(), account);
 }
 
 io::Task<void> Node::handle_behind(Node* node, Core* core, http::Exchange& exchange, bool secure) {

@@ -50,6 +50,8 @@ struct Snapshot {
   std::shared_ptr<Peers> peers;  // null: this edge is alone
 };
 
+class ExchangeView;
+
 class Node {
  public:
   explicit Node(NodeParts parts);
@@ -74,6 +76,8 @@ class Node {
   struct Account;
   static io::Task<void> handle(Node* node, Core* core, http::Exchange& exchange);
   static io::Task<void> handle_behind(Node* node, Core* core, http::Exchange& exchange, bool secure);
+  static io::Task<void> handle_view(Node* node, Core* core, std::unique_ptr<ExchangeView> view,
+                                    std::shared_ptr<const PolicySite> site, Account& account);
   io::Task<Served> serve(Core& core, http::Exchange& exchange, std::shared_ptr<const PolicySite> site);
   void tell(Core& core, const http::Request& request, const Account& account);
   Result<void> read_token(const std::string& path);

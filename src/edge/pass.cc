@@ -157,6 +157,7 @@ std::string_view passable_upgrade(const http::Request& request) {
   // Of other methods the cache has to know.
   if (request.method != "GET") return {};
   std::string_view protocol = upgrade_of(request.headers);
+  if (protocol.empty()) return {};
   std::string name(protocol.substr(0, protocol.find('/')));
   std::ranges::transform(name, name.begin(),
                          [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });

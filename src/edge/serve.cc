@@ -81,36 +81,53 @@ io::Task<void> FrontImpl::close() {
 }
 
 io::Task<Served> FrontImpl::serve(http::Exchange& exchange, SiteRef site, std::string primary) {
+  const http::Request& request = exchange.request();
+  const bool head = request.method == "HEAD";
+  const bool body = exchange.body_length() != std::optional<uint64_t>(0);
+  const bool reads = request.method == "GET" || head;
+  const Asked asked = look_at(request.headers);
+  // A GET with a body may mean anything to its origin (a fat GET): the key does not know its body.
+  if (!reads || body || primary.empty() || !site->cache().enabled || asked.origin_conditions) {
+    Job job(exchange);
+    job.site = std::move(site);
+    job.request = &request;
+    job.primary = std::move(primary);
+    job.head = head;
+    const CacheStatus::Forward why = reads ? CacheStatus::Forward::bypass : CacheStatus::Forward::method;
+    co_await pass(job, why);
+    co_return std::move(job.served);
+  }
+  const Key key = cache().key_of(primary);
+  if (!asked.wishes && !asked.range && !asked.conditions) {
+    Hot hot;
+    if (prepare_hot({request, site->cache(), primary, key, head}, hot)) {
+      auto sent = co_await exchange.respond_stored(hot.head, std::span(hot.body).first(hot.parts));
+      Served served;
+      served.how = Served::How::hit;
+      served.status = hot.head.status;
+      served.complete = sent.has_value();
+      if (sent && hot.parts > 0) served.body_bytes = hot.body[0].size();
+      co_return served;
+    }
+  }
+  auto served = co_await serve_cold(exchange, std::move(site), std::move(primary), key, asked);
+  co_return served;
+}
+
+// What is no usual hit.
+io::Task<Served> FrontImpl::serve_cold(http::Exchange& exchange, SiteRef site, std::string primary, Key key,
+                                       Asked asked) {
   Job job(exchange);
   job.site = std::move(site);
   job.request = &exchange.request();
   job.primary = std::move(primary);
-  const std::string& method = job.request->method;
-  job.head = method == "HEAD";
-  const bool body = exchange.body_length() != std::optional<uint64_t>(0);
-  const bool reads = method == "GET" || job.head;
-  const Asked asked = look_at(job.request->headers);
-  // A GET with a body may mean anything to its origin (a fat GET): the key does not know its body.
-  if (!reads || body || job.primary.empty() || !job.policy().enabled || asked.origin_conditions) {
-    const CacheStatus::Forward why = reads ? CacheStatus::Forward::bypass : CacheStatus::Forward::method;
-    co_await pass(job, why);
-    co_return job.served;
-  }
-  job.key = cache().key_of(job.primary);
-  if (!asked.wishes && !asked.range && !asked.conditions) {
-    Hot hot;
-    if (prepare_hot(job, hot)) {
-      auto sent = co_await exchange.respond_stored(hot.head, std::span(hot.body).first(hot.parts));
-      job.served.complete = sent.has_value();
-      if (sent && hot.parts > 0) job.served.body_bytes = hot.body[0].size();
-      co_return job.served;
-    }
-  }
+  job.key = key;
+  job.head = job.request->method == "HEAD";
   if (asked.wishes) job.wishes = read_wishes(job.request->headers);
   if (job.policy().obey_clients) job.obeyed = &job.wishes;
   if (asked.range && !job.head) job.range = parse_range(job.request->headers);
   co_await serve_cacheable(job);
-  co_return job.served;
+  co_return std::move(job.served);
 }
 
 io::Task<void> FrontImpl::serve_cacheable(Job& job) {

@@ -1,10 +1,25 @@
 // The usual hit: fresh, small, in memory, asked for without conditions. What a hit costs is decided here.
-#include <fmt/format.h>
+#include <algorithm>
+#include <charconv>
 
 #include "edge/serve_internal.h"
 #include "http/structured_fields.h"
 
 namespace archipel::edge {
+namespace {
+
+constexpr size_t kStatusNameMax = 64;
+constexpr std::string_view kHitWords = "; hit; ttl=";
+constexpr size_t kSecondsBytesMax = 20;
+static_assert(kStatusNameMax + kHitWords.size() + kSecondsBytesMax <= sizeof(Hot::status));
+static_assert(kSecondsBytesMax <= sizeof(Hot::age));
+
+// Writes `ms` in seconds at `out`; returns the text from `begin` to there.
+std::string_view put_seconds(const char* begin, char* out, int64_t ms) {
+  return {begin, std::to_chars(out, out + kSecondsBytesMax, ms / 1000).ptr};
+}
+
+}  // namespace
 
 Asked look_at(const http::Headers& request) {
   Asked out;
@@ -31,29 +46,28 @@ Asked look_at(const http::Headers& request) {
 }
 
 // What most requests are; whatever is not simple about one is left to serve_round().
-bool FrontImpl::prepare_hot(Job& job, Hot& hot) {
-  hot.found = cache().find_hot(job.key, job.primary);
+bool FrontImpl::prepare_hot(const HotAsk& wanted, Hot& hot) {
+  hot.found = cache().find_hot(wanted.key, wanted.primary);
   if (!hot.found.entry && hot.found.variants && !hot.found.variants->names.empty()) {
-    const std::string text = variant_key(job.primary, hot.found.variants->names.front(), job.request->headers,
-                                         job.policy().normalise_languages);
+    const std::string text = variant_key(wanted.primary, hot.found.variants->names.front(),
+                                         wanted.request.headers, wanted.policy.normalise_languages);
     if (!text.empty()) hot.found = cache().find_hot(cache().key_of(text), text);
   }
   if (!hot.found.entry || hot.found.purged_softly) return false;
   const Entry& entry = *hot.found.entry;
-  const bool whole = entry.length && (job.head || *entry.length == 0 ||
+  const bool whole = entry.length && (wanted.head || *entry.length == 0 ||
                                       (hot.found.first && hot.found.first->bytes.size() == *entry.length));
-  const std::string& name = job.policy().status_name;
-  if (!whole || name.size() > 64) return false;
+  const std::string& name = wanted.policy.status_name;
+  if (!whole || name.size() > kStatusNameMax) return false;
   const Judgement judged = judge_use(entry.lifetime, now(), false, nullptr);
   if (judged.use != Use::fresh) return false;
-  const auto age = fmt::format_to_n(hot.age.data(), hot.age.size(), "{}", judged.age / 1000);
-  hot.extra[0] = {"age", {hot.age.data(), age.size}};
+  hot.extra[0] = {"age", put_seconds(hot.age.data(), hot.age.data(), judged.age)};
   size_t fields = 1;
   if (!name.empty()) {
     if (!http::sf::is_token(name)) return false;
-    const auto status =
-        fmt::format_to_n(hot.status.data(), hot.status.size(), "{}; hit; ttl={}", name, judged.ttl / 1000);
-    hot.extra[fields++] = {"cache-status", {hot.status.data(), status.size}};
+    char* end = std::ranges::copy(name, hot.status.data()).out;
+    end = std::ranges::copy(kHitWords, end).out;
+    hot.extra[fields++] = {"cache-status", put_seconds(hot.status.data(), end, judged.ttl)};
   }
   hot.head = {.status = entry.status,
               .headers = &entry.headers,
@@ -62,12 +76,10 @@ bool FrontImpl::prepare_hot(Job& job, Hot& hot) {
               .date = entry.headers.get("date"),
               .length = entry.length,
               .h2_head = entry.h2_head};
-  if (!job.head && *entry.length > 0) {
+  if (!wanted.head && *entry.length > 0) {
     hot.body[0] = hot.found.first->bytes.view();
     hot.parts = 1;
   }
-  job.served.how = Served::How::hit;
-  job.served.status = entry.status;
   return true;
 }
 

@@ -93,6 +93,15 @@ struct Asked {
 };
 Asked look_at(const http::Headers& request);
 
+// A request that may be a usual hit.
+struct HotAsk {
+  const http::Request& request;
+  const CachePolicy& policy;
+  std::string_view primary;
+  Key key;  // of it
+  bool head;
+};
+
 // A hit on a small body in memory, ready to be sent: no allocation, no coroutine but the exchange's.
 struct Hot {
   Found found;
@@ -161,7 +170,9 @@ class FrontImpl final : public Front {
   UnixMs now() { return shared_->clock.unix_ms(); }
 
   // serve.cc
-  bool prepare_hot(Job& job, Hot& hot);
+  bool prepare_hot(const HotAsk& wanted, Hot& hot);
+  io::Task<Served> serve_cold(http::Exchange& exchange, SiteRef site, std::string primary, Key key,
+                              Asked asked);
   io::Task<void> serve_cacheable(Job& job);
   io::Task<bool> serve_round(Job& job);  // true: answered
   io::Task<bool> serve_outcome(Job& job, Outcome& outcome, const Lookup& looked, const Judgement& judged,
