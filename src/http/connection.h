@@ -36,6 +36,9 @@ struct RequestSpace {
   std::string head;  // of the response, until it is sent
 };
 
+inline constexpr size_t kH2OutBytes = 64u << 10;  // of frames, framed and not written
+inline constexpr size_t kH2Spares = 16;           // such buffers that nobody needs now
+
 // What the connections of one server share. One loop.
 struct ServerState {
   ServerState(io::Loop& l, Handler h, const Limits& lim, Clock& c, MakePage page = plain_page,
@@ -49,6 +52,7 @@ struct ServerState {
   const MakePage make_page;
   const ServerOptions options;
   BufferPool pool;
+  BufferPool h2_pool{kH2Spares, kH2OutBytes};  // what HTTP/2 connections write from
   bool draining = false;
   // After drain(), connections without a request are kept so long by a proxy, for what a client may just be sending: it is answered, and ends the
   // connection. A successor has taken over meanwhile, and no client sees a reset. Others close at once.

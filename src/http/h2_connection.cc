@@ -113,7 +113,7 @@ void H2Connection::start_ready() {
 
 io::Task<void> H2Connection::serve(H2Stream& stream) {
   H2RequestBuilder& builder = stream.builder_;
-  stream.refusal_ = builder.finish(stream.request_);
+  stream.refusal_ = builder.finish();
   stream.request_.peer = peer_;
   stream.request_.secure = secure_;
   stream.length_ = builder.content_length();
@@ -130,7 +130,7 @@ io::Task<void> H2Connection::serve(H2Stream& stream) {
     io::Task<void> handling = server_.handler(stream);
     co_await std::move(handling);
   }
-  co_await stream.settle();
+  if (stream.phase_ != H2Stream::Phase::complete) co_await stream.settle();
   finished(stream);
 }
 

@@ -29,7 +29,6 @@ inline constexpr size_t kH2HandlersMax =
     2 * kH2StreamsMax;                                   // running, those whose client has given up included
 inline constexpr uint32_t kH2StreamWindow = 256u << 10;  // of a request's body that its handler has not read
 inline constexpr uint32_t kH2ConnectionWindow = 1u << 20;  // of all of them
-inline constexpr size_t kH2OutBytes = 64u << 10;           // framed and not written; there are two of them
 inline constexpr size_t kH2HeadBytesMax = 48u << 10;       // of a response
 inline constexpr size_t kH2ControlBytesMax = 32u << 10;    // acknowledgements and the like that wait for room
 inline constexpr size_t kH2SettingsMax = 32;               // in one frame
@@ -40,6 +39,10 @@ class H2Connection;
 class H2Stream final : public Exchange, private H2Turn {
  public:
   H2Stream(H2Connection& connection, uint32_t id);
+
+  // Streams come and go with every request, and are too large for the quick lists of allocators: a thread keeps the memory of some for the next.
+  static void* operator new(size_t size);
+  static void operator delete(void* memory);
 
   const Request& request() const override { return request_; }
   std::optional<uint64_t> body_length() const override { return length_; }
@@ -77,8 +80,8 @@ class H2Stream final : public Exchange, private H2Turn {
   const uint32_t id_;
 
   // The request.
-  H2RequestBuilder builder_;
   Request request_;
+  H2RequestBuilder builder_;
   std::optional<Refusal> refusal_;
   std::optional<uint64_t> length_ = 0;
   std::string body_;  // received and not read, from body_taken_ on

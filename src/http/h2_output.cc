@@ -16,7 +16,7 @@ constexpr size_t kDataBytesMin = 4u << 10;
 
 // Where the next `bytes` of the buffer are; nullptr if there are not so many.
 uint8_t* H2Connection::room(size_t bytes) {
-  if (out_.empty()) out_ = Buffer(kH2OutBytes);
+  if (out_.empty()) out_ = server_.h2_pool.take();
   return out_.size() - out_used_ >= bytes ? out_.data() + out_used_ : nullptr;
 }
 
@@ -138,7 +138,7 @@ bool H2Connection::put_data(H2Stream& stream) {
   if (stream.pending_ > 0 && window <= 0) return true;
   size_t size = static_cast<size_t>(std::min<uint64_t>(stream.pending_, kH2FrameBytesMax));
   if (size > 0) size = static_cast<size_t>(std::min(static_cast<int64_t>(size), window));
-  if (out_.empty()) out_ = Buffer(kH2OutBytes);
+  if (out_.empty()) out_ = server_.h2_pool.take();
   const size_t free = out_.size() - out_used_;
   if (free < kH2FrameHeaderBytes + size) {
     if (free < kH2FrameHeaderBytes + kDataBytesMin) return false;
@@ -205,8 +205,8 @@ void H2Connection::pump() {
 // An idle connection holds no buffer.
 void H2Connection::rest() {
   if (!streams_.empty()) return;
-  out_ = Buffer();
-  sending_ = Buffer();
+  server_.h2_pool.give(std::exchange(out_, Buffer()));
+  server_.h2_pool.give(std::exchange(sending_, Buffer()));
 }
 
 io::Task<void> H2Connection::write_out() {

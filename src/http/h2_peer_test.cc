@@ -5,7 +5,10 @@
 #include "base/random.h"
 #include "http/h2_test_util.h"
 #include "http/h2_writer.h"
+#include "http/hpack_decoder.h"
 #include "http/hpack_encoder.h"
+#include "http/hpack_table.h"
+#include "http/huffman.h"
 
 namespace archipel::http {
 namespace {
@@ -202,6 +205,20 @@ TEST(Http2Peer, HeadsLargerThanAFrameAreContinued) {
 
 // --- HPACK (RFC 7541) --------------------------------------------------------------------------------------------------------------
 
+bool inflate_with(nghttp2_hd_inflater* inflater, const std::string& block, Fields& out) {
+  ByteView in = as_bytes(block);
+  for (;;) {
+    nghttp2_nv field;
+    int flags = 0;
+    const ssize_t used = nghttp2_hd_inflate_hd2(inflater, &field, &flags, in.data(), in.size(), 1);
+    if (used < 0) return false;
+    in = in.subspan(static_cast<size_t>(used));
+    if (flags & NGHTTP2_HD_INFLATE_EMIT)
+      out.emplace_back(as_text({field.name, field.namelen}), as_text({field.value, field.valuelen}));
+    if (flags & NGHTTP2_HD_INFLATE_FINAL) return nghttp2_hd_inflate_end_headers(inflater) == 0;
+  }
+}
+
 Fields inflate(const std::string& block) {
   nghttp2_hd_inflater* inflater = nullptr;
   CHECK(nghttp2_hd_inflate_new(&inflater) == 0);
@@ -254,6 +271,91 @@ TEST(HpackWriter, WritesWhatAnotherReads) {
   }
   for (const char* name : {"", "agf", ":path", "x", "access-control-allow-origins", "www-authenticatf"})
     EXPECT_EQ(hpack_static_name(name), 0u) << name;
+}
+
+void collect(void* to, std::string_view name, std::string_view value) {
+  static_cast<Fields*>(to)->emplace_back(name, value);
+}
+
+// Blocks that nghttp2 makes, with its table, Huffman codes and changes of the table's size.
+TEST(HpackDecoder, ReadsWhatAnotherWrites) {
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    std::unique_ptr<Random> random = seeded_random(seed);
+    const auto dice = [&random](uint64_t sides) { return random->u64() % sides; };
+    nghttp2_hd_deflater* deflater = nullptr;
+    ASSERT_EQ(nghttp2_hd_deflate_new(&deflater, kHpackTableBytes), 0);
+    HpackDecoder decoder;
+    for (int block = 0; block < 30; ++block) {
+      if (dice(5) == 0) nghttp2_hd_deflate_change_table_size(deflater, dice(kHpackTableBytes + 1));
+      Fields fields;
+      for (uint64_t i = dice(12); i > 0; --i) {
+        const uint64_t index = dice(80);
+        std::string name = index < 61 ? std::string(kHpackStatic[index].name) : "x-" + std::to_string(index);
+        std::string value = dice(3) == 0 ? "v" + std::to_string(dice(10)) : "";
+        for (uint64_t more = dice(6) == 0 ? dice(3000) : dice(20); more > 0 && value.size() != 2; --more)
+          value += static_cast<char>(dice(4) == 0 ? dice(256) : 'a' + dice(26));
+        fields.emplace_back(std::move(name), std::move(value));
+      }
+      std::vector<nghttp2_nv> list;
+      for (auto& [name, value] : fields)
+        list.push_back({reinterpret_cast<uint8_t*>(name.data()), reinterpret_cast<uint8_t*>(value.data()),
+                        name.size(), value.size(),
+                        dice(4) == 0 ? uint8_t{NGHTTP2_NV_FLAG_NO_INDEX} : uint8_t{NGHTTP2_NV_FLAG_NONE}});
+      Buffer out(nghttp2_hd_deflate_bound(deflater, list.data(), list.size()));
+      const ssize_t size = nghttp2_hd_deflate_hd(deflater, out.data(), out.size(), list.data(), list.size());
+      ASSERT_GE(size, 0);
+      Fields decoded;
+      ASSERT_TRUE(decoder.decode(out.view().first(static_cast<size_t>(size)), collect, &decoded)) << seed;
+      ASSERT_EQ(decoded, fields) << seed;
+    }
+    nghttp2_hd_deflate_del(deflater);
+  }
+}
+
+// Bytes that nobody wrote: both say the same of each, as long as the first of them is content.
+TEST(HpackDecoder, RefusesWhatAnotherRefuses) {
+  int refused = 0, read = 0;
+  for (uint64_t seed = 1; seed <= 20'000; ++seed) {
+    std::unique_ptr<Random> random = seeded_random(seed);
+    nghttp2_hd_inflater* inflater = nullptr;
+    ASSERT_EQ(nghttp2_hd_inflate_new(&inflater), 0);
+    HpackDecoder decoder;
+    for (int round = 0; round < 8; ++round) {
+      static constexpr uint8_t kLikely[] = {0x82, 0x84, 0xbe, 0xbf, 0x40, 0x41, 0x00, 0x01, 0x02, 0x03, 0x10,
+                                            0x20, 0x3f, 0xe1, 0x1f, 0x81, 0x83, 0x7f, 0x0f, 0xff, 0x61, 0x05};
+      std::string block;
+      for (uint64_t i = 1 + random->u64() % 12; i > 0; --i) {
+        const uint64_t dice = random->u64();
+        block += static_cast<char>(dice % 4 == 0 ? dice >> 8 : kLikely[(dice >> 8) % sizeof kLikely]);
+      }
+      Fields theirs, ours;
+      const bool they = inflate_with(inflater, block, theirs);
+      const bool we = decoder.decode(as_bytes(block), collect, &ours);
+      ASSERT_EQ(we, they) << "seed " << seed << " round " << round << ": " << hex(as_bytes(block));
+      if (!we) {
+        ++refused;
+        break;
+      }
+      ++read;
+      ASSERT_EQ(ours, theirs) << "seed " << seed << ": " << hex(as_bytes(block));
+    }
+    nghttp2_hd_inflate_del(inflater);
+  }
+  EXPECT_GT(refused, 1000);
+  EXPECT_GT(read, 500);
+}
+
+TEST(Huffman, CodesEveryByteAsAnotherReads) {
+  std::string all;
+  for (int c = 0; c < 256; ++c) all += std::string(static_cast<size_t>(1 + c % 3), static_cast<char>(c));
+  std::string encoded(huffman_size(all), '\0');
+  uint8_t* end = huffman_encode(all, reinterpret_cast<uint8_t*>(encoded.data()));
+  ASSERT_EQ(end, reinterpret_cast<uint8_t*>(encoded.data() + encoded.size()));
+  EXPECT_EQ(inflate(hpack_int(21, 4, 0) + hpack_int(encoded.size(), 7, 0x80) + encoded)[0].second, all);
+  std::string decoded(huffman_decoded_max(encoded.size()), '\0');
+  const char* stop = huffman_decode(encoded, decoded.data());
+  ASSERT_NE(stop, nullptr);
+  EXPECT_EQ(decoded.substr(0, static_cast<size_t>(stop - decoded.data())), all);
 }
 
 TEST(HpackWriter, RefusesWhatCannotGoOnTheWire) {

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "http/h1_parser.h"
+#include "http/h2_writer.h"
 
 namespace archipel::http {
 namespace {
@@ -16,10 +17,6 @@ bool is_of_a_connection(std::string_view name) {
   static constexpr std::array<std::string_view, 5> kNames = {"connection", "keep-alive", "proxy-connection",
                                                              "transfer-encoding", "upgrade"};
   return std::ranges::find(kNames, name) != kNames.end();
-}
-
-bool is_lower_token(std::string_view name) {
-  return is_token(name) && std::ranges::none_of(name, [](char c) { return c >= 'A' && c <= 'Z'; });
 }
 
 }  // namespace
@@ -47,12 +44,12 @@ std::optional<Refusal> H2RequestBuilder::take_pseudo(std::string_view name, std:
     if (!request_.target.empty() || !is_target(value)) return Refusal::bad_target;
     request_.target = value;
   } else if (name == ":scheme") {
-    if (!scheme_.empty() || (value != "http" && value != "https")) return Refusal::bad_target;
-    scheme_ = value;
+    if (has_scheme_ || (value != "http" && value != "https")) return Refusal::bad_target;
+    has_scheme_ = true;
   } else if (name == ":authority") {
-    if (has_authority_ || !is_authority(value)) return Refusal::bad_host;
-    has_authority_ = true;
-    authority_ = value;
+    // Nothing but pseudo-fields came before: it is the first field, and the only one yet.
+    if (request_.headers.size() > 0 || !is_authority(value)) return Refusal::bad_host;
+    request_.headers.add("host", std::string(value));
   } else {
     return Refusal::bad_header_name;
   }
@@ -60,11 +57,8 @@ std::optional<Refusal> H2RequestBuilder::take_pseudo(std::string_view name, std:
 }
 
 std::optional<Refusal> H2RequestBuilder::take_field(std::string_view name, std::string_view value) {
-  if (!fields_begun_) {
-    fields_begun_ = true;
-    if (has_authority_) request_.headers.add("host", authority_);
-  }
-  if (!is_lower_token(name) || is_of_a_connection(name)) return Refusal::bad_header_name;
+  fields_begun_ = true;
+  if (!is_h2_name(name) || is_of_a_connection(name)) return Refusal::bad_header_name;
   const bool padded = !value.empty() && (value.front() == ' ' || value.front() == '\t' ||
                                          value.back() == ' ' || value.back() == '\t');
   if (padded || !is_field_value(value)) return Refusal::bad_header_value;
@@ -93,8 +87,7 @@ std::optional<Refusal> H2RequestBuilder::take_field(std::string_view name, std::
   return std::nullopt;
 }
 
-std::optional<Refusal> H2RequestBuilder::finish(Request& out) {
-  if (!fields_begun_ && has_authority_) request_.headers.add("host", authority_);
+std::optional<Refusal> H2RequestBuilder::finish() {
   if (has_cookie_) request_.headers.add("cookie", std::move(cookie_));
   request_.major_version = 2;
   request_.minor_version = 0;
@@ -102,12 +95,11 @@ std::optional<Refusal> H2RequestBuilder::finish(Request& out) {
     const std::string& target = request_.target;
     if (request_.method.empty())
       refusal_ = Refusal::bad_method;
-    else if (scheme_.empty() || !(target.starts_with('/') || (target == "*" && request_.method == "OPTIONS")))
+    else if (!has_scheme_ || !(target.starts_with('/') || (target == "*" && request_.method == "OPTIONS")))
       refusal_ = Refusal::bad_target;
     else if (request_.headers.find("host") == nullptr)
       refusal_ = Refusal::bad_host;
   }
-  out = std::move(request_);
   return refusal_;
 }
 

@@ -15,20 +15,15 @@ namespace archipel::http {
 
 class H2RequestBuilder {
  public:
-  // `limits` must outlive it.
-  explicit H2RequestBuilder(const Limits& limits) : limits_(limits) {}
+  // Both must outlive it; `out` is empty.
+  H2RequestBuilder(const Limits& limits, Request& out) : limits_(limits), request_(out) {}
 
   // A field, in the order of arrival. After the first refusal the rest is dropped unlooked at: a bomb fills no memory.
   void add(std::string_view name, std::string_view value);
 
-  // What comes is refused for this reason, unless it was for another.
-  void refuse(Refusal refusal) {
-    if (!refusal_) refusal_ = refusal;
-  }
-
-  // After the last: nullopt if the request is good. `out` is filled as far as it was understood, without peer and secure. Cookies are joined (§8.2.3), :authority has become
+  // After the last: nullopt if the request is good. It is filled as far as it was understood, without peer and secure. Cookies are joined (§8.2.3), :authority has become
   // the first field, `host`.
-  std::optional<Refusal> finish(Request& out);
+  std::optional<Refusal> finish();
 
   std::optional<uint64_t> content_length() const { return content_length_; }
   bool expect_continue() const { return expect_continue_; }
@@ -39,9 +34,9 @@ class H2RequestBuilder {
   std::optional<Refusal> take_field(std::string_view name, std::string_view value);
 
   const Limits& limits_;
-  Request request_;
-  std::string scheme_, authority_, cookie_;
-  bool fields_begun_ = false, has_authority_ = false, has_cookie_ = false, expect_continue_ = false;
+  Request& request_;
+  std::string cookie_;
+  bool fields_begun_ = false, has_scheme_ = false, has_cookie_ = false, expect_continue_ = false;
   size_t bytes_ = 0;
   std::optional<uint64_t> content_length_;
   std::optional<Refusal> refusal_;

@@ -14,6 +14,26 @@ namespace archipel::http {
 namespace {
 
 constexpr size_t kDigitsMax = 20;
+constexpr size_t kUsualFields = 8;  // of a request
+
+// Under a sanitizer nothing is kept, so that the use of a stream after its end is seen.
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+constexpr size_t kSpareStreams = 0;
+#else
+constexpr size_t kSpareStreams = kH2StreamsMax;
+#endif
+#else
+constexpr size_t kSpareStreams = kH2StreamsMax;
+#endif
+
+struct Spares {
+  std::vector<void*> all;
+  ~Spares() {
+    for (void* memory : all) ::operator delete(memory);
+  }
+};
+thread_local Spares spares;
 
 std::optional<uint64_t> parse_length(std::string_view text) {
   uint64_t value = 0;
@@ -57,8 +77,24 @@ struct H2Stream::Head {
 H2Stream::H2Stream(H2Connection& connection, uint32_t id)
     : connection_(connection),
       id_(id),
-      builder_(connection.server_.limits),
-      send_window_(connection.first_window_) {}
+      builder_(connection.server_.limits, request_),
+      send_window_(connection.first_window_) {
+  request_.headers.reserve(kUsualFields);
+}
+
+void* H2Stream::operator new(size_t size) {
+  if (spares.all.empty()) return ::operator new(size);
+  void* memory = spares.all.back();
+  spares.all.pop_back();
+  return memory;
+}
+
+void H2Stream::operator delete(void* memory) {
+  if (spares.all.size() < kSpareStreams)
+    spares.all.push_back(memory);
+  else
+    ::operator delete(memory);
+}
 
 std::unexpected<Error> H2Stream::gone() const {
   return fail(Code::io, "the client ended the stream or its connection");

@@ -1,11 +1,22 @@
 #include "http/h2_writer.h"
 
-#include <algorithm>
+#include <array>
 
 #include "http/h1_parser.h"
 #include "http/hpack_encoder.h"
 
 namespace archipel::http {
+namespace {
+
+// tchar of RFC 9110 §5.6.2 without upper-case letters.
+constexpr auto kNameBytes = [] {
+  std::array<bool, 256> bytes{};
+  for (char c : std::string_view("0123456789abcdefghijklmnopqrstuvwxyz!#$%&'*+-.^_`|~"))
+    bytes[static_cast<uint8_t>(c)] = true;
+  return bytes;
+}();
+
+}  // namespace
 
 bool is_h2_own(std::string_view name) {
   switch (name.size()) {
@@ -26,9 +37,14 @@ bool is_h2_own(std::string_view name) {
   }
 }
 
+bool is_h2_name(std::string_view name) {
+  bool good = !name.empty();
+  for (char c : name) good &= kNameBytes[static_cast<uint8_t>(c)];
+  return good;
+}
+
 bool is_h2_field(std::string_view name, std::string_view value) {
-  return is_token(name) && std::ranges::none_of(name, [](char c) { return c >= 'A' && c <= 'Z'; }) &&
-         is_field_value(value);
+  return is_h2_name(name) && is_field_value(value);
 }
 
 bool write_stored_h2_head(std::string& out, int status, const Headers& headers) {
@@ -44,7 +60,7 @@ bool write_stored_h2_head(std::string& out, int status, const Headers& headers) 
   HpackWriter writer(reinterpret_cast<uint8_t*>(out.data()) + before);
   writer.status(status);
   for (const auto& [name, value] : headers)
-    if (!is_h2_own(name)) writer.field(name, value);
+    if (!is_h2_own(name)) writer.short_field(name, value);
   out.resize(before + writer.size());
   return true;
 }

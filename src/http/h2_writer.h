@@ -10,7 +10,9 @@ namespace archipel::http {
 
 // Fields that the protocol says itself (date, content-length), or does not know (§8.2.2): they are left out of what handlers give.
 bool is_h2_own(std::string_view name);
-// Can the field go on the wire: a token without upper-case letters, and no control characters in the value.
+// A token without upper-case letters (RFC 9113 §8.2.1).
+bool is_h2_name(std::string_view name);
+// Can the field go on the wire: a name, and no control characters in the value.
 bool is_h2_field(std::string_view name, std::string_view value);
 
 // The part of a stored response's head that is the same whenever it is sent: its status and `headers`, without those that are ours. False, with `out` unchanged, if the status

@@ -5,6 +5,8 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "http/hpack_table.h"
+#include "http/huffman.h"
 
 namespace archipel::http {
 namespace {
@@ -15,56 +17,13 @@ struct StaticName {
 };
 
 constexpr size_t kNameBytesMax = 27;  // access-control-allow-origin
+constexpr unsigned kStatusIndex = 8, kFirstNameIndex = 15;
 
 // Sorted by length: the few of one length are compared one after the other.
 constexpr auto kNames = [] {
-  std::array<StaticName, 47> names = {{{"accept-charset", 15},
-                                       {"accept-encoding", 16},
-                                       {"accept-language", 17},
-                                       {"accept-ranges", 18},
-                                       {"accept", 19},
-                                       {"access-control-allow-origin", 20},
-                                       {"age", 21},
-                                       {"allow", 22},
-                                       {"authorization", 23},
-                                       {"cache-control", 24},
-                                       {"content-disposition", 25},
-                                       {"content-encoding", 26},
-                                       {"content-language", 27},
-                                       {"content-length", 28},
-                                       {"content-location", 29},
-                                       {"content-range", 30},
-                                       {"content-type", 31},
-                                       {"cookie", 32},
-                                       {"date", 33},
-                                       {"etag", 34},
-                                       {"expect", 35},
-                                       {"expires", 36},
-                                       {"from", 37},
-                                       {"host", 38},
-                                       {"if-match", 39},
-                                       {"if-modified-since", 40},
-                                       {"if-none-match", 41},
-                                       {"if-range", 42},
-                                       {"if-unmodified-since", 43},
-                                       {"last-modified", 44},
-                                       {"link", 45},
-                                       {"location", 46},
-                                       {"max-forwards", 47},
-                                       {"proxy-authenticate", 48},
-                                       {"proxy-authorization", 49},
-                                       {"range", 50},
-                                       {"referer", 51},
-                                       {"refresh", 52},
-                                       {"retry-after", 53},
-                                       {"server", 54},
-                                       {"set-cookie", 55},
-                                       {"strict-transport-security", 56},
-                                       {"transfer-encoding", 57},
-                                       {"user-agent", 58},
-                                       {"vary", 59},
-                                       {"via", 60},
-                                       {"www-authenticate", 61}}};
+  std::array<StaticName, kHpackStatic.size() - kFirstNameIndex + 1> names{};
+  for (size_t i = 0; i < names.size(); ++i)
+    names[i] = {kHpackStatic[i + kFirstNameIndex - 1].name, static_cast<uint8_t>(i + kFirstNameIndex)};
   std::ranges::sort(names,
                     [](const StaticName& a, const StaticName& b) { return a.name.size() < b.name.size(); });
   return names;
@@ -81,8 +40,7 @@ constexpr auto kStarts = [] {
   return starts;
 }();
 
-constexpr uint8_t kWithoutIndexing = 0x00, kNeverIndexed = 0x10, kIndexed = 0x80;
-constexpr unsigned kStatusIndex = 8;
+constexpr uint8_t kWithoutIndexing = 0x00, kNeverIndexed = 0x10, kIndexed = 0x80, kHuffman = 0x80;
 
 }  // namespace
 
@@ -104,7 +62,15 @@ void HpackWriter::integer(size_t value, unsigned prefix_bits, uint8_t first) {
   *to_++ = static_cast<uint8_t>(value);
 }
 
-void HpackWriter::text(std::string_view text) {
+void HpackWriter::text(std::string_view text, bool shortest) {
+  if (shortest) {
+    const size_t size = huffman_size(text);
+    if (size < text.size()) {
+      integer(size, 7, kHuffman);
+      to_ = huffman_encode(text, to_);
+      return;
+    }
+  }
   integer(text.size(), 7, 0);
   copy(text);
 }
@@ -130,12 +96,12 @@ void HpackWriter::status(int status) {
   *to_++ = static_cast<uint8_t>('0' + status % 10);
 }
 
-void HpackWriter::field(std::string_view name, std::string_view value) {
+void HpackWriter::field(std::string_view name, std::string_view value, bool shortest) {
   const unsigned index = hpack_static_name(name);
   // No proxy on the way may index what a guesser could be after (§7.1.3).
   integer(index, 4, name == "set-cookie" ? kNeverIndexed : kWithoutIndexing);
-  if (index == 0) text(name);
-  text(value);
+  if (index == 0) text(name, shortest);
+  text(value, shortest);
 }
 
 }  // namespace archipel::http

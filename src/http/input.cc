@@ -5,14 +5,14 @@
 namespace archipel::http {
 
 Buffer BufferPool::take() {
-  if (spares_.empty()) return Buffer(kBufferBytes);
+  if (spares_.empty()) return Buffer(buffer_bytes_);
   Buffer buffer = std::move(spares_.back());
   spares_.pop_back();
   return buffer;
 }
 
 void BufferPool::give(Buffer buffer) {
-  if (buffer.size() == kBufferBytes && spares_.size() < spares_max_) spares_.push_back(std::move(buffer));
+  if (buffer.size() == buffer_bytes_ && spares_.size() < spares_max_) spares_.push_back(std::move(buffer));
 }
 
 void Input::consume(size_t size) {

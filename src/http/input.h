@@ -7,18 +7,19 @@
 
 namespace archipel::http {
 
-// Read buffers of one loop. Taken when bytes arrive, given back when they are used up: an idle connection holds none.
+// Buffers of one size of one loop, if nothing else is said to read into. Taken when bytes arrive, given back when they are used up: an idle connection holds none.
 class BufferPool {
  public:
   static constexpr size_t kBufferBytes = 16u << 10;
   static constexpr size_t kSparesMax = 64;
-  explicit BufferPool(size_t spares_max = kSparesMax) : spares_max_(spares_max) {}
+  explicit BufferPool(size_t spares_max = kSparesMax, size_t buffer_bytes = kBufferBytes)
+      : spares_max_(spares_max), buffer_bytes_(buffer_bytes) {}
   Buffer take();
   void give(Buffer buffer);  // keeps it only if it has the pool's size
   size_t spares() const { return spares_.size(); }
 
  private:
-  const size_t spares_max_;
+  const size_t spares_max_, buffer_bytes_;
   std::vector<Buffer> spares_;
 };
 

@@ -35,6 +35,7 @@ class Headers {
     std::erase_if(fields_, [&](const auto& f) { return f.first == name; });
     fields_.emplace_back(std::string(name), std::move(value));
   }
+  void reserve(size_t fields) { fields_.reserve(fields); }
   void clear() { fields_.clear(); }  // keeps the room
   void remove(std::string_view name) {
     std::erase_if(fields_, [&](const auto& f) { return f.first == name; });

@@ -52,6 +52,7 @@ Event::~Event() {
 }
 
 void Event::notify_all() {
+  if (waiters_.empty()) return;
   for (Waiter* waiter : std::exchange(waiters_, {})) {
     if (waiter->timer != 0) Loop::current()->cancel(waiter->timer);
     waiter->notified = true;
