@@ -48,6 +48,9 @@ void keep_traffic_secret(const SSL* ssl, const char* line) {
 void Link::take_over() {
   const std::unique_ptr<HandOver> kept = std::move(hand_over);
   if (!kept || SSL_version(ssl.get()) != TLS1_3_VERSION || SSL_has_pending(ssl.get()) == 1) return;
+  // A client without memory for whole records asked for smaller ones (RFC 6066 §4); rare, and OpenSSL keeps to it.
+  if (SSL_SESSION_get_max_fragment_length(SSL_get0_session(ssl.get())) != TLSEXT_max_fragment_length_DISABLED)
+    return;
   const SSL_CIPHER* suite = SSL_get_current_cipher(ssl.get());
   if (suite == nullptr) return;
   records = TlsRecords::make(SSL_CIPHER_get_protocol_id(suite), kept->read, kept->write, kept->sealed);

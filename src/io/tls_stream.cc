@@ -492,10 +492,12 @@ size_t Link::encrypt(std::span<const ByteView>& parts, size_t& offset) {
       plain = shared->scratch.view().first(gathered);
     }
     if (plain.empty()) continue;
-    size_t sealed = 0;
-    clear_errors();
-    if (SSL_write_ex(ssl.get(), plain.data(), plain.size(), &sealed) != 1 || sealed != plain.size()) return 0;
-    total += sealed;
+    // Several records, if the client asked for small ones.
+    for (size_t done = 0, sealed = 0; done < plain.size(); done += sealed) {
+      clear_errors();
+      if (SSL_write_ex(ssl.get(), plain.data() + done, plain.size() - done, &sealed) != 1) return 0;
+    }
+    total += plain.size();
   }
 }
 

@@ -152,6 +152,27 @@ TEST(Tls, SpeaksAllSuitesAlsoInResumedSessionsAndWithNewKeys) {
   });
 }
 
+TEST(Tls, KeepsToTheRecordsThatAClientHasRoomFor) {
+  with_server(echo, [](Rig& rig) {
+    for (int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+      TlsClient client(rig.address, {.version = version, .fragment = TLSEXT_max_fragment_length_512});
+      ASSERT_TRUE(client.ok());
+      size_t longest = 0;
+      SSL_set_msg_callback_arg(client.ssl(), &longest);
+      SSL_set_msg_callback(client.ssl(), [](int ours, int, int type, const void* bytes, size_t, SSL*,
+                                            void* to) {
+        const auto* header = static_cast<const uint8_t*>(bytes);
+        if (ours == 0 && type == SSL3_RT_HEADER)
+          *static_cast<size_t*>(to) = std::max(*static_cast<size_t*>(to), size_t{header[3]} << 8 | header[4]);
+      });
+      EXPECT_TRUE(client.send(pattern(30'000)));
+      EXPECT_TRUE(client.read(30'000) == pattern(30'000));
+      EXPECT_GE(longest, 512u);
+      EXPECT_LE(longest, 512u + 64);
+    }
+  });
+}
+
 TEST(Tls, AFloodOfKeyUpdatesEndsTheConnection) {
   with_server(echo, [](Rig& rig) {
     TlsClient client(rig.address, {.version = TLS1_3_VERSION});

@@ -90,7 +90,8 @@ struct ClientOptions {
   std::string server_name = {};
   std::string alpn = "http/1.1";  // "": offers none
   SSL_SESSION* resume = nullptr;
-  const char* suites = nullptr;  // of TLS 1.3
+  const char* suites = nullptr;                            // of TLS 1.3
+  uint8_t fragment = TLSEXT_max_fragment_length_DISABLED;  // what it asks for (RFC 6066 §4)
 };
 
 // Connects and shakes hands at once; see ok().
@@ -102,6 +103,7 @@ class TlsClient {
     SSL_CTX_set_min_proto_version(context_, options.version == 0 ? TLS1_VERSION : options.version);
     SSL_CTX_set_max_proto_version(context_, options.version);
     if (options.suites != nullptr) SSL_CTX_set_ciphersuites(context_, options.suites);
+    SSL_CTX_set_tlsext_max_fragment_length(context_, options.fragment);
     ssl_ = SSL_new(context_);
     if (!options.server_name.empty()) SSL_set_tlsext_host_name(ssl_, options.server_name.c_str());
     if (!options.alpn.empty()) {
