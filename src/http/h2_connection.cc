@@ -74,7 +74,7 @@ io::Task<void> H2Connection::run() {
     if (size > 0) {
       ended_by_peer = false;
       received_total().add(static_cast<int64_t>(size));
-      receive(in.view().first(size));
+      if (!left_) receive(in.view().first(size));
     }
     server_.pool.give(std::move(in));
     if (size == 0) break;
@@ -208,10 +208,18 @@ void H2Connection::drain() {
   pump();
 }
 
-// After a GOAWAY of either side: when the last stream is answered and all is written, run() is woken.
+// After a GOAWAY of either side: when the last stream is answered and all is written, the connection ends. What a client had sent before it knew is read and
+// dropped: closing on it would make the kernel send RST, which may destroy the GOAWAY on its way (see read_out()).
 void H2Connection::leave_if_over() {
-  if (broken_ || in_batch_ || !(leaving_ || client_leaves_)) return;
-  if (streams_.empty() && handlers_ == 0 && out_used_ == 0 && control_.empty()) stream_->close(false);
+  if (broken_ || in_batch_ || left_ || !(leaving_ || client_leaves_)) return;
+  if (!streams_.empty() || handlers_ > 0 || out_used_ > 0 || !control_.empty()) return;
+  left_ = true;
+  stream_->shutdown_write();
+  if (timer_ != 0) server_.loop.cancel(timer_);
+  timer_ = server_.loop.run_at(server_.loop.now() + kLingerTimeout, [this] {
+    timer_ = 0;
+    stream_->close(false);
+  });
 }
 
 void H2Connection::arm() {

@@ -233,6 +233,7 @@ class H2Connection final : public Served {
 
   bool in_batch_ = false, writing_ = false, broken_ = false, over_ = false, sent_away_ = false;
   bool leaving_ = false, client_leaves_ = false;
+  bool left_ = false;  // our side has ended
   io::Event written_;  // nobody writes any more
   TimePoint active_at_{};
   io::Loop::TimerId timer_ = 0;

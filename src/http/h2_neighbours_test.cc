@@ -139,6 +139,26 @@ TEST(Http2Ends, WhatIsReadableWithoutBytesEndsNoRequest) {
   EXPECT_TRUE(alone.running.done());
 }
 
+TEST(Http2Ends, WhatWasOnItsWayBeforeOurGoawayDoesNotDestroyIt) {
+  Harness h(wait_then_answer, {}, plain_page, kH2);
+  H2Client c(h);
+  h.server->drain();
+  h.loop.settle();
+  c.hear();
+  EXPECT_EQ(c.goaway, kNoError);
+  EXPECT_TRUE(c.wire().ended());
+  // A socket that is closed on unread bytes sends RST.
+  c.say(headers_frame(1, request_fields()) + frame(kPing, 0, 0, "12345678"));
+  EXPECT_EQ(c.wire().unread_by_server(), 0u);
+  EXPECT_FALSE(c.wire().was_reset());
+  EXPECT_EQ(h.desk.calls, 0);
+  // Nobody waits for ever for a client that stays.
+  h.loop.advance(kLingerTimeout);
+  c.wire().send("x");
+  h.loop.settle();
+  EXPECT_EQ(c.wire().unread_by_server(), 1u) << "the server is gone";
+}
+
 // A byte on the wire names a field of 4 KB in the table: looking at each would take a second for 64 KB of trailers.
 TEST(Http2Attack, HpackBombInTrailers) {
   Harness h(echo, {}, plain_page, kH2);

@@ -352,6 +352,9 @@ TEST(Http2, DrainsWithGoaway) {
   busy.hear();
   EXPECT_EQ(busy.answers[1].body, "late");
   EXPECT_TRUE(busy.wire().ended());
+  idle.wire().end();
+  busy.wire().end();
+  h.loop.settle();
   EXPECT_TRUE(h.serving->done());
 }
 
