@@ -1,6 +1,9 @@
 // DiskTier: what was used twice, in append-only regions of 16 MiB. One writer at a time appends records, a batch by one write; a full region is sealed by a table
 // of what is in it; when all regions are full the oldest is emptied, and what was used since it was written there is written again.
 //
+// Bodies are read into memory and verified there, never sent from their file: sendfile gives a socket the very pages of the file. A region that is written anew
+// would change them in front of a slow client, and what was verified once may be read from the device again when it is sent.
+//
 // Any thread; calls that block say so and belong on a worker. Nothing is given out that fails its checksum, belongs to another key, or was overwritten meanwhile.
 // A kill -9 loses what was not written yet, no more: the index is read back from the tables, and from the records themselves for the region that was
 // open. Errors of the device are logged and counted; they are misses to the caller. What is erased is erased on the disk, too, by a record that says so.
