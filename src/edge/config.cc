@@ -11,6 +11,7 @@
 #include "base/text_file.h"
 #include "base/toml.h"
 #include "edge/balance_config.h"
+#include "edge/reader_memory.h"
 #include "edge/site_config.h"
 #include "edge/units.h"
 #include "http/h1_parser.h"
@@ -180,6 +181,7 @@ struct Loader {
     http::Limits& l = config.limits;
     RETURN_IF_ERROR(t.number("threads", config.threads, 0, 64));
     RETURN_IF_ERROR(t.number("connections", l.connections_max, 16, 10'000'000));
+    RETURN_IF_ERROR(take_size(t, "reader_memory", config.reader_bytes, 16u << 20, uint64_t{1} << 44));
     RETURN_IF_ERROR(t.number("rate_table", config.rate_clients_max, 1024, 16'777'216));
     RETURN_IF_ERROR(take_duration(t, "header_timeout", l.header_timeout, kMillisecond, kTimeoutMax));
     RETURN_IF_ERROR(take_duration(t, "idle_timeout", l.idle_timeout, kMillisecond, kTimeoutMax));
@@ -258,6 +260,9 @@ struct Loader {
         site.cache.targeted.insert(site.cache.targeted.begin(), std::string(kTtlField));
       config.sites.push_back(std::move(site));
     }
+    // What is being sent lies in the memory tier as a rule; it may all be under way.
+    if (config.reader_bytes == 0)
+      config.reader_bytes = std::max<uint64_t>(kReaderBytesDefault, config.cache.memory_bytes);
     RETURN_IF_ERROR(check_sites(root));
     return root.finish();
   }

@@ -10,7 +10,8 @@
 //   [log]      level = debug|info|warn|error, format = logfmt|json; access = "off"|"stdout"|FILE, access_format = json|logfmt,
 //              access_buffer = "4M": lines that wait to be written; more are dropped and counted
 //   [limits]   threads (0: one per core), connections, header_timeout, idle_timeout, body_timeout, drain_timeout, upload_bytes_per_second_min,
-//              rate_table = 65536 (clients that rates are kept of)
+//              rate_table = 65536 (clients that rates are kept of), reader_memory (held for those who read slowly;
+//              as much as [cache] memory, at least 256M)
 //   [proxy]    name = "archipel" (in Via and Cache-Status), trust = ["10.0.0.0/8"]: peers whose X-Forwarded-* are believed; take_over = DIR: where
 //              edge.sock lies, through which a successor gets the listening sockets; geo_database = FILE (MaxMind's format)
 //   [peers]    self = "http://10.0.0.1:8002", list = [URL]: edges that share the cache, each the owner of some keys; shield = [URL]: edges that are
@@ -82,6 +83,7 @@ struct Config {
   int threads = 0;
   int rate_clients_max = 65'536;
   http::Limits limits;
+  uint64_t reader_bytes = 0;  // reader_memory.h; never 0 once it is loaded
   std::string name = "archipel";
   std::vector<AddressRange> trust;
   std::string take_over_dir;  // empty: none

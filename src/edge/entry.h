@@ -1,6 +1,7 @@
 // Entry: one stored response, its head. Slice: 1 MiB of its body. Both immutable and shared: whoever serves them holds a reference.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -62,6 +63,7 @@ struct Slice {
   uint64_t entry = 0;  // Entry::id
   uint32_t index = 0;  // bytes [index * kSliceBytes, …)
   Buffer bytes;
+  mutable std::atomic<uint32_t> writers = 0;  // ReaderMemory's: writes to clients that are under way from it
 };
 using SliceRef = std::shared_ptr<const Slice>;
 

@@ -61,6 +61,7 @@ class ExchangeView final : public http::Exchange {
   io::Task<Result<void>> interim(int status, http::Headers headers) override {
     return exchange_.interim(status, std::move(headers));
   }
+  void end_now() override { exchange_.end_now(); }
   bool responded() const override { return exchange_.responded(); }
 
  private:

@@ -19,8 +19,25 @@ void Flight::wake(std::unique_lock<std::mutex>& lock) {
   for (const Waiter& w : waiters) w.loop->post([handle = w.handle] { handle.resume(); });
 }
 
+Flight::~Flight() {
+  if (memory_ != nullptr) memory_->give(counted_);
+}
+
+// Under pressure what can be had again is not kept for those who are behind.
+void Flight::trim() {
+  const bool pressed = memory_ != nullptr && refetchable_ && memory_->pressed();
+  while (sealed_.size() > (pressed ? 1 : kWindowSlices)) sealed_.pop_front();
+  if (memory_ == nullptr) return;
+  uint64_t held = filling_ == nullptr ? 0 : filling_->bytes.size();
+  for (const SliceRef& slice : sealed_) held += slice->bytes.size();
+  if (held >= counted_) return;
+  memory_->give(counted_ - held);
+  counted_ = held;
+}
+
 void Flight::stream(EntryRef entry, uint32_t first_index) {
   std::unique_lock lock(mutex_);
+  moved_ = io::Loop::current()->now();
   phase_ = Phase::streaming;
   entry_ = std::move(entry);
   first_index_ = first_index;
@@ -42,6 +59,7 @@ void Flight::release() {
 
 void Flight::fail(Error error, int status) {
   std::unique_lock lock(mutex_);
+  if (phase_ == Phase::failed) return;  // shed
   phase_ = Phase::failed;
   error_ = std::move(error);
   failed_status_ = status;
@@ -55,6 +73,17 @@ MutableBytes Flight::room(std::optional<uint64_t> left) {
     size_t size = filling_ == nullptr ? kFirstRoomBytes : std::min<size_t>(filled_ * 4, kSliceBytes);
     if (left)
       size = static_cast<size_t>(std::min<uint64_t>(kSliceBytes, filled_ + std::max<uint64_t>(*left, 1)));
+    if (memory_ != nullptr) {
+      const size_t before = filling_ == nullptr ? 0 : filling_->bytes.size();
+      bool taken = memory_->take(size - before);
+      if (!taken) {
+        size = std::min(size, std::max(filled_ * 2, kSmallBytes));
+        taken = memory_->take(size - before);
+      }
+      if (!taken && size > kSmallBytes) return {};
+      if (!taken) memory_->force(size - before);
+      counted_ += size - before;
+    }
     auto next = std::make_shared<Slice>();
     next->index = first_index_ + sealed_count_;
     next->bytes = Buffer(size);
@@ -74,7 +103,7 @@ SliceRef Flight::commit(size_t size, uint64_t entry_id) {
     filled_ = 0;
     sealed_count_++;
     sealed_.push_back(out);
-    if (sealed_.size() > kWindowSlices) sealed_.pop_front();
+    trim();
   }
   wake(lock);
   return out;
@@ -97,7 +126,7 @@ SliceRef Flight::seal(uint64_t entry_id) {
   filled_ = 0;
   sealed_count_++;
   sealed_.push_back(last);
-  if (sealed_.size() > kWindowSlices) sealed_.pop_front();
+  trim();
   return last;
 }
 
@@ -114,12 +143,15 @@ uint64_t Flight::available() const {
 }
 
 Flight::Pace Flight::pace_locked(const Going& going) const {
+  if (phase_ == Phase::failed) return Pace::abandon;
   const uint64_t have = available();
   if (readers_ == 0) {
     const uint64_t most = wanted_ == kWholeBody ? kFinishBytesMax : kFinishRangeBytesMax;
     return going.stored && going.left.value_or(have) <= most ? Pace::go : Pace::abandon;
   }
   if (wanted_ != kWholeBody && have >= wanted_ + kSliceBytes) return Pace::wait;
+  const uint64_t begin = static_cast<uint64_t>(first_index_) * kSliceBytes;
+  if (memory_ != nullptr && have > std::max(fastest_, begin) && memory_->pressed()) return Pace::wait;
   if (!(going.stored && going.again) && have >= fastest_ + (kWindowSlices - 2) * kSliceBytes)
     return Pace::wait;
   return Pace::go;
@@ -129,7 +161,36 @@ Flight::Pace Flight::pace(const Going& going) {
   std::unique_lock lock(mutex_);
   Pace out = pace_locked(going);
   if (out == Pace::abandon) abandoned_ = true;
+  paused_ = out == Pace::wait;
+  refetchable_ = going.stored && entry_ != nullptr && entry_->ranges;
   return out;
+}
+
+void Flight::starve(bool waits) {
+  std::unique_lock lock(mutex_);
+  starved_ = waits;
+}
+
+uint64_t Flight::shed(TimePoint now) {
+  std::unique_lock lock(mutex_);
+  if (!(paused_ || starved_) || phase_ != Phase::streaming || moved_ + kStalledMin > now) return 0;
+  for (const Waiter& waiter : waiters_)
+    if (waiter.what == Wait::For::bytes) return 0;
+  phase_ = Phase::failed;
+  error_ = {Code::limit, "its readers were too slow for the memory that there is", {}};
+  sealed_.clear();
+  filling_ = nullptr;
+  filled_ = 0;
+  const uint64_t freed = counted_;
+  trim();
+  memory_->ended.fetch_add(1, std::memory_order_relaxed);
+  wake(lock);
+  return freed;
+}
+
+TimePoint Flight::moved() const {
+  std::unique_lock lock(mutex_);
+  return moved_;
 }
 
 Flight::Phase Flight::phase() const {
@@ -172,6 +233,7 @@ Flight::Piece Flight::read(uint64_t offset) {
   const uint64_t have = available();
   const bool wakes = offset > fastest_ && phase_ == Phase::streaming;
   fastest_ = std::max(fastest_, offset);
+  moved_ = io::Loop::current()->now();
   if (offset >= have) {
     out.kind = phase_ == Phase::done     ? Piece::Kind::end
                : phase_ == Phase::failed ? Piece::Kind::failed
@@ -211,7 +273,7 @@ bool Flight::Wait::await_suspend(std::coroutine_handle<> self) {
   std::unique_lock lock(flight.mutex_);
   if (flight.settled(*this)) return false;
   // Woken at every change; whoever waits looks again.
-  flight.waiters_.push_back({io::Loop::current(), self});
+  flight.waiters_.push_back({io::Loop::current(), self, what});
   return true;
 }
 
@@ -221,7 +283,7 @@ Flights::Joined Flights::join(const Key& key, uint64_t stamp) {
   auto [at, fresh] = s.flights.try_emplace(key);
   if (!fresh && at->second->stamp() >= stamp) return {at->second, false};
   if (fresh) count_.fetch_add(1, std::memory_order_relaxed);
-  at->second = std::make_shared<Flight>(stamp, 0);
+  at->second = std::make_shared<Flight>(stamp, 0, memory_);
   return {at->second, true};
 }
 
@@ -259,6 +321,22 @@ FlightRef Flights::by_entry(uint64_t entry_id) {
   std::lock_guard lock(s.mutex);
   auto at = s.bodies.find(entry_id);
   return at == s.bodies.end() ? nullptr : at->second;
+}
+
+void Flights::shed(uint64_t bytes, TimePoint now) {
+  std::vector<std::pair<TimePoint, FlightRef>> all;
+  for (Shard& s : shards_) {
+    std::lock_guard lock(s.mutex);
+    for (const auto& [key, flight] : s.flights) all.emplace_back(TimePoint{}, flight);
+    for (const auto& [id, flight] : s.bodies) all.emplace_back(TimePoint{}, flight);
+  }
+  for (auto& [moved, flight] : all) moved = flight->moved();
+  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  uint64_t freed = 0;
+  for (const auto& [moved, flight] : all) {
+    if (freed >= bytes || moved + kStalledMin > now) break;
+    freed += flight->shed(now);
+  }
 }
 
 void Flights::mark_hit_for_miss(const Key& key, TimePoint until) {

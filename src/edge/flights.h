@@ -19,6 +19,7 @@
 #include "base/result.h"
 #include "edge/cache.h"
 #include "edge/entry.h"
+#include "edge/reader_memory.h"
 #include "io/loop.h"
 
 namespace archipel::edge {
@@ -34,7 +35,10 @@ class Flight {
  public:
   enum class Phase { asking, streaming, done, released, failed };
 
-  Flight(uint64_t stamp, uint32_t first_index) : stamp_(stamp), first_index_(first_index) {}
+  // `memory`: what its window is counted in; null: it is not.
+  Flight(uint64_t stamp, uint32_t first_index, std::shared_ptr<ReaderMemory> memory = nullptr)
+      : stamp_(stamp), memory_(std::move(memory)), first_index_(first_index) {}
+  ~Flight();
   Flight(const Flight&) = delete;
   Flight& operator=(const Flight&) = delete;
 
@@ -45,7 +49,7 @@ class Flight {
   void land(EntryRef entry);
   void release();
   void fail(Error error, int status = 0);
-  // Room for the next bytes of the body; then how many came. commit() seals a slice when it is full and returns it.
+  // Room for the next bytes of the body (empty: there is no memory for it now); then how many came. commit() seals a slice when it is full and returns it.
   MutableBytes room(std::optional<uint64_t> left);
   SliceRef commit(size_t size, uint64_t entry_id);
   // The last slice, if it holds anything; the body is complete. `entry`: with its length.
@@ -59,6 +63,12 @@ class Flight {
     bool stored = true, again = true;
   };
   Pace pace(const Going& going);
+  // The pump waits for memory: what it holds may be taken away.
+  void starve(bool waits);
+  // Others need the memory. If the pump waits, and no reader has taken anything for kStalledMin, nor waits for more: gives up what it holds, and fails.
+  // Returns how many bytes that was.
+  uint64_t shed(TimePoint now);
+  TimePoint moved() const;
 
   // --- readers ---
   Phase phase() const;
@@ -97,13 +107,16 @@ class Flight {
   struct Waiter {
     io::Loop* loop;
     std::coroutine_handle<> handle;
+    Wait::For what;
   };
   bool settled(const Wait& wait) const;  // with the lock
   Pace pace_locked(const Going& going) const;
   uint64_t available() const;
+  void trim();  // the window, and what it is counted as
   void wake(std::unique_lock<std::mutex>& lock);
 
   const uint64_t stamp_;
+  const std::shared_ptr<ReaderMemory> memory_;
   mutable std::mutex mutex_;
   Phase phase_ = Phase::asking;
   EntryRef entry_;
@@ -118,6 +131,10 @@ class Flight {
   uint64_t wanted_ = 0;   // the furthest end that a reader wants
   uint64_t fastest_ = 0;  // the furthest offset that was read
   bool abandoned_ = false;
+  uint64_t counted_ = 0;                   // bytes, in memory_
+  bool refetchable_ = false;               // what leaves the window can be had again, slice by slice
+  bool paused_ = false, starved_ = false;  // the pump waits: for readers, for memory
+  TimePoint moved_{};                      // when a reader took something last
   std::vector<Waiter> waiters_;
 };
 using FlightRef = std::shared_ptr<Flight>;
@@ -125,6 +142,7 @@ using FlightRef = std::shared_ptr<Flight>;
 // The flights of one node. Any thread.
 class Flights {
  public:
+  explicit Flights(std::shared_ptr<ReaderMemory> memory = nullptr) : memory_(std::move(memory)) {}
   struct Joined {
     FlightRef flight;
     bool owner = false;
@@ -139,6 +157,9 @@ class Flights {
   void enlist(uint64_t entry_id, FlightRef flight);
   void delist(uint64_t entry_id, const FlightRef& flight);
   FlightRef by_entry(uint64_t entry_id);
+
+  // Ends flights that nobody moves, the longest stalled first, until so many bytes are free. Cost: a look at each flight.
+  void shed(uint64_t bytes, TimePoint now);
 
   void mark_hit_for_miss(const Key& key, TimePoint until);
   bool is_hit_for_miss(const Key& key, TimePoint now);
@@ -161,6 +182,7 @@ class Flights {
   Shard& shard(const Key& key) { return shards_[key.high % kFlightShards]; }
   Shard& shard(uint64_t id) { return shards_[id % kFlightShards]; }
 
+  const std::shared_ptr<ReaderMemory> memory_;
   std::array<Shard, kFlightShards> shards_;
   std::atomic<uint64_t> count_{0};
 };

@@ -177,6 +177,7 @@ Result<void> Node::apply(const Config& config) {
     RETURN_IF_ERROR(access_log_->reopen(config.access));
   }
   relay_.use(config.peers);
+  set_reader_memory(*shared_, config.reader_bytes);
   newest_ = fresh;
   for (auto& core : cores_) {
     if (core->snapshot == nullptr)

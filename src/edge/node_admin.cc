@@ -106,6 +106,14 @@ std::string Node::metrics_text() const {
   std::string active;
   BalanceText balance;
   family(active, "archipel_edge_origin_connections", "gauge", "Connections to each origin, by state");
+  std::string readers;
+  const ServeStats serving = edge::stats(*shared_);
+  family(readers, "archipel_edge_reader_bytes", "gauge",
+         "Bytes of bodies held for those who read them, beside what the tiers hold");
+  readers += fmt::format("archipel_edge_reader_bytes {}\n", serving.reader_bytes);
+  family(readers, "archipel_edge_readers_ended_total", "counter",
+         "Fetches and writes of slow readers that were ended because others needed their memory");
+  readers += fmt::format("archipel_edge_readers_ended_total {}\n", serving.readers_ended);
   for (const auto& site : newest_->sites.all()) {
     const SiteStats& stats = *site->stats();
     for (size_t i = 0; i < SiteStats::kHows; ++i)
@@ -152,7 +160,7 @@ std::string Node::metrics_text() const {
   log +=
       fmt::format("archipel_edge_access_log_lines_total{{state=\"dropped\"}} {}\n", access_log_->dropped());
   return metrics::expose() + requests + ratios + bytes + origins + active + latencies + balance.text() +
-         edge::metrics_text(parts_.cache.stats()) + relay_.metrics_text() + log;
+         edge::metrics_text(parts_.cache.stats()) + relay_.metrics_text() + readers + log;
 }
 
 io::Task<void> Node::handle_admin(Node* node, http::Exchange& exchange) {

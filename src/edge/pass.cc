@@ -80,8 +80,6 @@ int status_of(const Error& error) {
       return 503;
     case Code::timeout:
       return 504;
-    case Code::limit:
-      return 413;
     default:
       return 502;
   }

@@ -13,8 +13,6 @@ int status_of(const Error& error) {
       return 503;
     case Code::timeout:
       return 504;
-    case Code::limit:
-      return 503;
     default:
       return 502;
   }
@@ -69,7 +67,12 @@ std::shared_ptr<Shared> make_shared_state(Cache& cache, Clock& clock, Random& ra
 }
 
 ServeStats stats(const Shared& shared) {
-  return {shared.flights.count(), shared.flights.marks()};
+  return {shared.flights.count(), shared.flights.marks(), shared.memory->bytes(),
+          shared.memory->ended.load(std::memory_order_relaxed)};
+}
+
+void set_reader_memory(Shared& shared, uint64_t bytes) {
+  shared.memory->set_max(bytes);
 }
 
 std::unique_ptr<Front> make_front(io::Loop& loop, std::shared_ptr<Shared> shared) {
@@ -100,7 +103,7 @@ io::Task<Served> FrontImpl::serve(http::Exchange& exchange, SiteRef site, std::s
   const Key key = cache().key_of(primary);
   if (!asked.wishes && !asked.range && !asked.conditions) {
     Hot hot;
-    if (prepare_hot({request, site->cache(), primary, key, head}, hot)) {
+    if (prepare_hot({exchange, request, site->cache(), primary, key, head}, hot)) {
       auto sent = co_await exchange.respond_stored(hot.head, std::span(hot.body).first(hot.parts));
       Served served;
       served.how = Served::How::hit;
@@ -226,7 +229,7 @@ io::Task<bool> FrontImpl::serve_round(Job& job) {
   const bool alone = (looked.found.entry && looked.found.entry->lifetime.validate_always) ||
                      shared_->flights.is_hit_for_miss(job.key, loop_.now());
   if (alone) {
-    FlightRef flight = std::make_shared<Flight>(cache().stamp(), 0);
+    FlightRef flight = std::make_shared<Flight>(cache().stamp(), 0, shared_->memory);
     Outcome got = co_await fetch_for_cache(job, flight, looked.key, looked.found.entry, looked.key, job.range,
                                            &interim, false);
     outcome = std::move(got);

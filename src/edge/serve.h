@@ -92,10 +92,14 @@ std::shared_ptr<Shared> make_shared_state(Cache& cache, Clock& clock, Random& ra
 
 // Counters of one Shared, any thread.
 struct ServeStats {
-  uint64_t flights = 0;       // fetches under way that others may join
-  uint64_t hit_for_miss = 0;  // keys marked
+  uint64_t flights = 0;        // fetches under way that others may join
+  uint64_t hit_for_miss = 0;   // keys marked
+  uint64_t reader_bytes = 0;   // of bodies, held for those who read them (reader_memory.h)
+  uint64_t readers_ended = 0;  // because others needed that memory
 };
 ServeStats stats(const Shared& shared);
+// How much may be held for readers. Any time; less than is held now is reached as they go.
+void set_reader_memory(Shared& shared, uint64_t bytes);
 
 class Front {
  public:

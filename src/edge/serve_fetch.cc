@@ -15,7 +15,7 @@ constexpr Duration kBorrowedSlice = std::chrono::seconds(10);
 
 bool is_for_one_client(const Storable& judged, int status) {
   return status < 400 && judged.why != "request no-store" && judged.why != "off" &&
-         judged.why != "authorization" && judged.why != "another's";
+         judged.why != "authorization" && judged.why != "another's" && judged.why != "memory";
 }
 
 // What another edge owns is kept for a short time, or not at all. Slices always are: what is fetched in pieces is not asked for once more as a whole.
@@ -188,6 +188,9 @@ Outcome FrontImpl::take_response(const Ask& ask, FlightRef flight, Key flight_ke
                          : ask.primary;
   if (judged.store && (!names || text.empty())) judged = {false, "vary", {}};
   if (judged.store && length && *length > policy.object_bytes_max) judged = {false, "too large", {}};
+  // Slow readers hold what there is: it passes by in small pieces, at its own reader's pace.
+  if (judged.store && length.value_or(kWholeBody) > kCopyBytes && shared_->memory->full())
+    judged = {false, "memory", {}};
   headers = without_decision(std::move(headers));
   if (!judged.store) {
     const bool failure = out.status == 500 || (out.status >= 502 && out.status <= 504);
@@ -222,7 +225,7 @@ Outcome FrontImpl::take_response(const Ask& ask, FlightRef flight, Key flight_ke
     // Stored for its validator; those who wait have to ask for themselves.
     flight->release();
     shared_->flights.forget(flight_key, flight);
-    landing.flight = std::make_shared<Flight>(flight->stamp(), 0);
+    landing.flight = std::make_shared<Flight>(flight->stamp(), 0, shared_->memory);
   }
   out.kind = Outcome::Kind::stored;
   out.stored = true;
@@ -315,7 +318,7 @@ bool FrontImpl::store_posted(Job& job, std::unique_ptr<Fetch>& fetch, const http
     return false;
   Landing landing;
   landing.site = job.site;
-  landing.flight = std::make_shared<Flight>(cache().stamp(), 0);
+  landing.flight = std::make_shared<Flight>(cache().stamp(), 0, shared_->memory);
   landing.entry = make_entry(cache(), job, job.primary, 200, without_decision(headers), judged.lifetime,
                              landing.flight->stamp(), length);
   landing.key = landing.flight_key = landing.primary_key = job.key = cache().key_of(job.primary);

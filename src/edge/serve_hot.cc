@@ -77,6 +77,10 @@ bool FrontImpl::prepare_hot(const HotAsk& wanted, Hot& hot) {
               .length = entry.length,
               .h2_head = entry.h2_head};
   if (!wanted.head && *entry.length > 0) {
+    if (*entry.length > kSmallBytes) {
+      hot.pin = std::make_unique<Pins::Pin>();
+      if (!pins_.hold(*hot.pin, hot.found.first, wanted.exchange, loop_.now())) return false;
+    }
     hot.body[0] = hot.found.first->bytes.view();
     hot.parts = 1;
   }

@@ -28,11 +28,17 @@ inline constexpr size_t kMultipartBytesMax =
 class Shared {
  public:
   Shared(Cache& c, Clock& k, Random& r, std::function<void(const PurgeOrder&)> t)
-      : cache(c), clock(k), random(r), tell(std::move(t)) {}
+      : cache(c),
+        clock(k),
+        random(r),
+        tell(std::move(t)),
+        memory(std::make_shared<ReaderMemory>()),
+        flights(memory) {}
   Cache& cache;
   Clock& clock;
   Random& random;
   const std::function<void(const PurgeOrder&)> tell;
+  const std::shared_ptr<ReaderMemory> memory;
   Flights flights;
 };
 
@@ -95,6 +101,7 @@ Asked look_at(const http::Headers& request);
 
 // A request that may be a usual hit.
 struct HotAsk {
+  http::Exchange& exchange;
   const http::Request& request;
   const CachePolicy& policy;
   std::string_view primary;
@@ -111,6 +118,7 @@ struct Hot {
   size_t parts = 0;
   std::array<char, 24> age;
   std::array<char, 112> status;
+  std::unique_ptr<Pins::Pin> pin;  // of a body that is not small: the frame that this lies in is
 };
 
 // What lookup found, and under which key a fetch for this request is to be joined.
@@ -161,7 +169,8 @@ struct Landing {
 
 class FrontImpl final : public Front {
  public:
-  FrontImpl(io::Loop& loop, std::shared_ptr<Shared> shared) : loop_(loop), shared_(std::move(shared)) {}
+  FrontImpl(io::Loop& loop, std::shared_ptr<Shared> shared)
+      : loop_(loop), shared_(std::move(shared)), pins_(*shared_->memory) {}
   io::Task<Served> serve(http::Exchange& exchange, SiteRef site, std::string primary) override;
   io::Task<void> close() override;
 
@@ -213,6 +222,7 @@ class FrontImpl final : public Front {
   io::Task<Result<FlightRef>> fetch_slice(const Ask& ask, EntryRef entry, uint32_t index);
   void land(Landing landing);
   io::Task<void> pump(Landing landing);
+  io::Task<bool> room_for_a_window(FlightRef flight, TimePoint until);
   void publish(const Landing& landing, SliceRef first);
   FetchRequest request_for_cache(const Ask& ask);
 
@@ -225,10 +235,12 @@ class FrontImpl final : public Front {
                                std::vector<ByteRange> ranges);
   io::Task<Result<uint64_t>> send_range(Job& job, Source& source, uint64_t first, uint64_t end);
   io::Task<Result<Flight::Piece>> next_piece(const Ask& ask, Source& source, uint64_t offset);
+  io::Task<bool> room_for_a_pin();
   io::Task<bool> has_start(Job& job, Source& source);
 
   io::Loop& loop_;
   const std::shared_ptr<Shared> shared_;
+  Pins pins_;
   io::TaskScope scope_;
   size_t background_ = 0;
 };

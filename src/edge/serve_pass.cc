@@ -123,7 +123,7 @@ io::Task<void> FrontImpl::serve_direct(Job& job, Fetch& fetch, http::Headers hea
   head.length = fetch.length();
   auto started = co_await job.exchange.start_stored(head);
   if (!started) co_return;
-  Buffer buffer(kCopyBytes);
+  Buffer buffer(shared_->memory->full() ? kSmallBytes : kCopyBytes);
   for (;;) {
     auto got = co_await fetch.read(buffer.span());
     if (!got) co_return;  // reset: what is short must not look whole

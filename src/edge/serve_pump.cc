@@ -33,6 +33,16 @@ void FrontImpl::publish(const Landing& landing, SliceRef first) {
   cache().set_variants(landing.primary_key, std::move(variants));
 }
 
+// One look for memory, and a pause. False: it has taken too long.
+io::Task<bool> FrontImpl::room_for_a_window(FlightRef flight, TimePoint until) {
+  if (loop_.now() >= until) co_return false;
+  flight->starve(true);
+  if (shared_->memory->may_look(loop_.now())) shared_->flights.shed(kWindowSlices * kSliceBytes, loop_.now());
+  co_await io::sleep_until(loop_.now() + kRoomPause);
+  flight->starve(false);
+  co_return true;
+}
+
 io::Task<void> FrontImpl::pump(Landing landing) {
   const uint64_t id = landing.entry->id;
   const uint64_t stored_max = landing.site->cache().object_bytes_max;
@@ -41,6 +51,7 @@ io::Task<void> FrontImpl::pump(Landing landing) {
   SliceRef first;
   std::optional<Error> error;
   bool stored = true;
+  TimePoint starving_until{};  // while there is no memory
   // What leaves the window may leave the tiers, too, before a slow client has read it. Then it is asked for again, if it can be.
   const bool again =
       landing.entry->ranges || landing.length.value_or(kWholeBody) <= kWindowSlices * kSliceBytes;
@@ -61,11 +72,19 @@ io::Task<void> FrontImpl::pump(Landing landing) {
       co_await landing.flight->paced(going);
       continue;
     }
-    if (pace == Flight::Pace::abandon && left != std::optional<uint64_t>(0)) {
+    const bool shed = landing.flight->phase() == Flight::Phase::failed;
+    if (pace == Flight::Pace::abandon && (shed || left != std::optional<uint64_t>(0))) {
       error = {Code::cancelled, "nobody waits for the rest of the body", {}};
       break;
     }
     MutableBytes room = landing.flight->room(left);
+    if (room.empty()) {
+      if (starving_until == TimePoint{}) starving_until = loop_.now() + kRoomPatience;
+      const bool patient = co_await room_for_a_window(landing.flight, starving_until);
+      if (!patient) error = {Code::limit, "there is no memory for so many slow readers", {}};
+      continue;
+    }
+    starving_until = {};
     auto got = co_await landing.fetch->read(room);
     if (!got) {
       error = got.error();

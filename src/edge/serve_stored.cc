@@ -137,7 +137,9 @@ io::Task<void> FrontImpl::respond_body(Job& job, Source& source, const http::Sto
     job.served.complete = sent.has_value();
     co_return;
   }
-  if (source.first && head.length && range.last < source.first->bytes.size()) {
+  Pins::Pin pin;
+  if (source.first && head.length && range.last < source.first->bytes.size() &&
+      pins_.hold(pin, source.first, job.exchange, loop_.now())) {
     const std::array<ByteView, 1> body{source.first->bytes.view().subspan(static_cast<size_t>(range.first),
                                                                           static_cast<size_t>(range.size()))};
     auto sent = co_await job.exchange.respond_stored(head, body);
@@ -204,10 +206,19 @@ io::Task<void> FrontImpl::respond_parts(Job& job, Source& source, std::vector<ht
 
 io::Task<Result<uint64_t>> FrontImpl::send_range(Job& job, Source& source, uint64_t first, uint64_t end) {
   uint64_t offset = first;
+  Pins::Pin pin;
   while (offset < end) {
     auto piece = co_await next_piece(job, source, offset);
     if (!piece) co_return fail(piece.error());
     if (piece->kind == Flight::Piece::Kind::end) break;
+    if (!pins_.hold(pin, piece->hold, job.exchange, loop_.now())) {
+      // Nothing is held while others are waited for.
+      piece->hold = nullptr;
+      source.first = nullptr;
+      const bool room = co_await room_for_a_pin();
+      if (!room) co_return fail(Code::limit, "there is no memory for so many slow readers");
+      continue;
+    }
     const size_t n = static_cast<size_t>(std::min<uint64_t>(piece->bytes.size(), end - offset));
     auto written = co_await job.exchange.write(piece->bytes.first(n));
     if (!written) co_return fail(written.error());
@@ -216,6 +227,16 @@ io::Task<Result<uint64_t>> FrontImpl::send_range(Job& job, Source& source, uint6
   }
   if (end != kWholeBody && offset < end) co_return fail(Code::io, "the body ended early");
   co_return offset - first;
+}
+
+io::Task<bool> FrontImpl::room_for_a_pin() {
+  const TimePoint until = loop_.now() + kRoomPatience;
+  while (!shared_->memory->has_room_for_a_pin()) {
+    pins_.end_slow(loop_.now());
+    if (loop_.now() >= until) co_return false;
+    co_await io::sleep_until(loop_.now() + kRoomPause);
+  }
+  co_return true;
 }
 
 io::Task<Result<Flight::Piece>> FrontImpl::next_piece(const Ask& ask, Source& source, uint64_t offset) {
@@ -242,6 +263,11 @@ io::Task<Result<Flight::Piece>> FrontImpl::next_piece(const Ask& ask, Source& so
     }
     attempt++;
     SliceRef slice = cache().slice_hot(*source.entry, index);
+    if (!slice && index == 0) {
+      // A body of one slice lies with its entry.
+      Found again = cache().find_hot(cache().key_of(source.entry->key), source.entry->key);
+      if (again.entry && again.entry->id == source.entry->id) slice = std::move(again.first);
+    }
     if (!slice) {
       FlightRef flight = shared_->flights.by_entry(source.entry->id);
       if (flight && flight->enter(kWholeBody)) {

@@ -155,6 +155,7 @@ class Client final : public http::Exchange {
   std::vector<std::pair<int, http::Headers>> interims;
   bool finished = false;  // the response is whole
   bool done = false;      // serve() returned
+  bool ended = false;     // by the edge
   io::Loop* loop = nullptr;
   Served served;
   std::string_view get(std::string_view name) const { return headers.get(name); }
@@ -174,6 +175,8 @@ class Client final : public http::Exchange {
   }
   io::Task<Result<void>> respond(http::Response response, std::string text) override {
     begin(std::move(response), text.size());
+    while (stuck && !ended) co_await gate_.wait();
+    if (ended) co_return fail(Code::cancelled, "ended here");
     if (request_.method != "HEAD" && status != 304 && status != 204) body = std::move(text);
     finished = true;
     co_return {};
@@ -184,7 +187,8 @@ class Client final : public http::Exchange {
     co_return {};
   }
   io::Task<Result<void>> write(ByteView bytes) override {
-    while (stuck) co_await gate_.wait();
+    while (stuck && !ended) co_await gate_.wait();
+    if (ended) co_return fail(Code::cancelled, "ended here");
     body += as_text(bytes);
     if (body.size() >= gone_at) co_return fail(Code::io, "the client went away");
     co_return {};
@@ -208,6 +212,10 @@ class Client final : public http::Exchange {
     co_return {};
   }
   bool responded() const override { return status != 0; }
+  void end_now() override {
+    ended = true;
+    loop->post([this] { gate_.notify_all(); });
+  }
 
  private:
   void begin(http::Response response, std::optional<uint64_t> length) {

@@ -39,6 +39,15 @@ bool is_poison(std::string_view name) {
                                                 "x-host",
                                                 "x-http-host-override",
                                                 "x-http-destinationurl",
+                                                "x-http-path-override",
+                                                "x-override-url",
+                                                "x-middleware-subrequest",
+                                                "x-middleware-invoke",
+                                                "x-invoke-path",
+                                                "x-invoke-query",
+                                                "x-invoke-status",
+                                                "x-now-route-matches",
+                                                "x-amz-website-redirect-location",
                                                 "proxy"};
   return std::ranges::find(kNames, name) != std::end(kNames);
 }
@@ -133,7 +142,10 @@ std::string PolicySite::public_host(const http::Request& request) const {
   if (!policy_.cache.key.host)
     for (const std::string& host : policy_.hosts)
       if (host.find('*') == std::string::npos) return host;
-  return keyed_host(request);
+  std::string host = keyed_host(request);
+  // HTTP/1.0 needs none; an origin does.
+  if (host.empty() && !policy_.origin.origins.empty()) host = policy_.origin.origins.front().authority();
+  return host;
 }
 
 // What the edge itself says to the origin, and clients do not.

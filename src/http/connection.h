@@ -106,6 +106,7 @@ class Connection final : public Exchange, public Served {
   io::Task<Result<void>> start_stored(const StoredResponse& stored) override;
   io::Task<Result<std::unique_ptr<io::Stream>>> upgrade(Headers headers) override;
   io::Task<Result<void>> interim(int status, Headers headers) override;
+  void end_now() override { abort(true); }
   bool responded() const override { return phase_ != Phase::waiting; }
 
  private:

@@ -55,6 +55,7 @@ class H2Stream final : public Exchange, private H2Turn {
                                         std::span<const ByteView> body) override;
   io::Task<Result<void>> start_stored(const StoredResponse& stored) override;
   io::Task<Result<void>> interim(int status, Headers headers) override;
+  void end_now() override;
   bool responded() const override { return phase_ != Phase::waiting; }
 
  private:

@@ -271,6 +271,10 @@ io::Task<Result<void>> H2Stream::flush() {
   co_return {};
 }
 
+void H2Stream::end_now() {
+  give_up(H2Error::cancel);
+}
+
 void H2Stream::give_up(H2Error error) {
   connection_.reset_stream(*this, error);
   connection_.pump();

@@ -67,6 +67,9 @@ class Exchange {
   virtual io::Task<Result<void>> interim(int status, Headers headers);
 
   virtual bool responded() const = 0;
+
+  // Ends the connection (of HTTP/2: the stream) now: what waits for the client fails. For one that is too slow to be waited for. The handler still finishes.
+  virtual void end_now() {}
 };
 
 // Called once per request, on the connection's loop. A handler that returns without responding makes the server answer 500 (or, if the body was

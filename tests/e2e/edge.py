@@ -135,6 +135,7 @@ class Edge:
             self.base += f"[limits]\nthreads = {threads}\n"
         self.write(config)
         self.process = None
+        self.environment = {}
 
     def write(self, config):
         self.file.write_text(self.base + config)
@@ -142,7 +143,7 @@ class Edge:
     def spawn(self, *arguments):
         out, err = tempfile.NamedTemporaryFile(dir=self.home, suffix=".out", delete=False), open(self.home / "stderr", "ab")
         process = subprocess.Popen([str(gateway.binary), "edge", "--config", str(self.file), *arguments], stdin=subprocess.DEVNULL, stdout=out,
-                                   stderr=err, preexec_fn=gateway.end_with_parent)
+                                   stderr=err, preexec_fn=gateway.end_with_parent, env=dict(os.environ, **self.environment))
         waited = threading.Event()
         for _ in range(READY_SECONDS_MAX * 20):
             line = pathlib.Path(out.name).read_bytes().partition(b"\n")
