@@ -19,8 +19,8 @@ constexpr uint8_t kUpdateNotRequested = 0, kUpdateRequested = 1;
 constexpr uint8_t kCloseNotify = 0, kUnexpectedMessage = 10, kBadRecordMac = 20, kRecordOverflow = 22,
                   kIllegalParameter = 47, kDecodeError = 50, kUserCanceled = 90;  // AlertDescription (§6)
 constexpr size_t kTagBytes = 16;
-// Up to here several parts are copied together and sealed by one call; above, copying costs more than calling.
-constexpr size_t kGatherMax = 4096;
+// Shorter parts are copied together and sealed by one call: for them the call, and what it does at both ends, costs more than the copy.
+constexpr size_t kGatherMax = 2048;
 
 const EVP_CIPHER* cipher_of(uint16_t suite) {
   // Fetching is slow, and what was fetched serves all threads for ever.
@@ -134,6 +134,15 @@ void TlsRecords::begin_record(size_t sealed, MutableBytes out) {
   CHECK(EVP_EncryptUpdate(cipher, nullptr, &moved, out.data(), kHeaderBytes) == 1);
 }
 
+// `to` may be where `plain` lies.
+void TlsRecords::encrypt(ByteView plain, uint8_t* to) {
+  int moved = 0;
+  if (plain.empty()) return;
+  CHECK(EVP_EncryptUpdate(write_.cipher.get(), to, &moved, plain.data(), static_cast<int>(plain.size())) ==
+        1);
+  CHECK(static_cast<size_t>(moved) == plain.size());
+}
+
 void TlsRecords::end_record(uint8_t* tag) {
   int moved = 0;
   CHECK(EVP_EncryptFinal_ex(write_.cipher.get(), tag, &moved) == 1 && moved == 0);
@@ -142,21 +151,15 @@ void TlsRecords::end_record(uint8_t* tag) {
   CHECK(EVP_CIPHER_CTX_get_params(write_.cipher.get(), wanted) == 1);
 }
 
-// What lies behind the place of the header already, its type included.
-void TlsRecords::seal_gathered(size_t plain, MutableBytes out) {
-  begin_record(plain + kTagBytes, out);
-  uint8_t* at = out.data() + kHeaderBytes;
-  int moved = 0;
-  CHECK(EVP_EncryptUpdate(write_.cipher.get(), at, &moved, at, static_cast<int>(plain)) == 1 &&
-        static_cast<size_t>(moved) == plain);
-  end_record(at + plain);
-}
-
 size_t TlsRecords::seal_message(uint8_t type, ByteView message, MutableBytes out) {
   CHECK(message.size() + kOverheadBytes <= out.size());
   std::memcpy(out.data() + kHeaderBytes, message.data(), message.size());
   out[kHeaderBytes + message.size()] = type;
-  seal_gathered(message.size() + 1, out);
+  const size_t size = message.size() + 1;
+  uint8_t* at = out.data() + kHeaderBytes;
+  begin_record(size + kTagBytes, out);
+  encrypt({at, size}, at);
+  end_record(at + size);
   return message.size() + kOverheadBytes;
 }
 
@@ -186,35 +189,32 @@ TlsRecords::Sealed TlsRecords::seal(std::span<const ByteView>& parts, size_t& of
     }
   };
   skip_used();
-  for (ByteView part : parts) sealed.plain += part.size();
+  for (size_t i = 0; i < parts.size() && sealed.plain < offset + kPlainMax; ++i)
+    sealed.plain += parts[i].size();
   sealed.plain = std::min(sealed.plain - offset, kPlainMax);
   const size_t size = sealed.plain;
   CHECK(size + kOverheadBytes <= out.size());
-  const bool gather = size <= kGatherMax;
-  if (!gather) begin_record(size + 1 + kTagBytes, out);
+  begin_record(size + 1 + kTagBytes, out);
   uint8_t* at = out.data() + kHeaderBytes;
   uint8_t* const end = at + size;
-  int moved = 0;
+  uint8_t* run = at;  // from here on it is copied, and not sealed yet
   while (at < end) {
     skip_used();
     const ByteView rest = parts.front().subspan(offset);
     const ByteView piece = rest.first(std::min(rest.size(), static_cast<size_t>(end - at)));
-    if (gather)
+    if (piece.size() <= kGatherMax) {
       std::memcpy(at, piece.data(), piece.size());
-    else
-      CHECK(EVP_EncryptUpdate(write_.cipher.get(), at, &moved, piece.data(),
-                              static_cast<int>(piece.size())) == 1);
+    } else {
+      encrypt({run, at}, run);
+      encrypt(piece, at);
+      run = at + piece.size();
+    }
     at += piece.size();
     offset += piece.size();
   }
-  if (gather) {
-    *end = kData;
-    seal_gathered(size + 1, out);
-  } else {
-    const uint8_t type = kData;
-    CHECK(EVP_EncryptUpdate(write_.cipher.get(), end, &moved, &type, 1) == 1);
-    end_record(end + 1);
-  }
+  *end = kData;
+  encrypt({run, end + 1}, run);
+  end_record(end + 1);
   sealed.written += size + kOverheadBytes;
   return sealed;
 }

@@ -89,7 +89,7 @@ class TlsRecords {
   TlsRecords(uint16_t suite, bool sha384) : suite_(suite), sha384_(sha384) {}
   void set_key(Half& half, bool sealing);
   void next_key(Half& half, bool sealing);
-  void seal_gathered(size_t plain, MutableBytes out);
+  void encrypt(ByteView plain, uint8_t* to);
   void begin_record(size_t sealed, MutableBytes out);
   void end_record(uint8_t* tag);
   size_t seal_message(uint8_t type, ByteView message, MutableBytes out);
