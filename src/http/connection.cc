@@ -467,6 +467,25 @@ Result<void> Connection::begin_stored(const StoredResponse& stored, std::optiona
   return {};
 }
 
+// Each slice within a timeout of its own. `parts` are at most as many as respond_stored() has, and are used up.
+io::Task<Result<void>> Connection::send_in_slices(std::span<ByteView> parts) {
+  std::array<ByteView, 2 + kBodyPartsPerWrite> slice;
+  while (!parts.empty()) {
+    size_t count = 0, bytes = 0;
+    while (!parts.empty() && bytes < kWriteSliceBytes) {
+      ByteView& part = parts.front();
+      const ByteView taken = part.first(std::min(part.size(), kWriteSliceBytes - bytes));
+      slice[count++] = taken;
+      bytes += taken.size();
+      part = part.subspan(taken.size());
+      if (part.empty()) parts = parts.subspan(1);
+    }
+    auto written = co_await send({slice.data(), count});
+    if (!written) co_return fail(written.error());
+  }
+  co_return {};
+}
+
 io::Task<Result<void>> Connection::respond_stored(const StoredResponse& stored,
                                                   std::span<const ByteView> body) {
   while (continuing_) co_await continued_.wait();
@@ -483,25 +502,19 @@ io::Task<Result<void>> Connection::respond_stored(const StoredResponse& stored,
   std::array<ByteView, 2 + kBodyPartsPerWrite> parts;
   parts[0] = as_bytes(stored.h1_head);
   parts[1] = as_bytes(space_->head);
-  size_t count = 2, bytes = 0;
-  for (ByteView part : body) {
-    while (!part.empty() && !write_error_) {
-      ByteView slice = part.first(std::min(part.size(), kWriteSliceBytes - bytes));
-      part = part.subspan(slice.size());
-      parts[count++] = slice;
-      bytes += slice.size();
-      if (count < parts.size() && bytes < kWriteSliceBytes) continue;
-      auto written = co_await send({parts.data(), count});
-      if (!written) write_error_ = written.error();
-      count = bytes = 0;
+  size_t count = 2;
+  while (!write_error_ && (count > 0 || !body.empty())) {
+    while (!body.empty() && count < parts.size()) {
+      parts[count++] = body.front();
+      body = body.subspan(1);
     }
-  }
-  if (count > 0 && !write_error_) {
+    // What the socket has room for goes in one call, however much it is.
     std::span<ByteView> rest = send_now({parts.data(), count});
     if (!rest.empty()) {
-      auto written = co_await send(rest);
+      auto written = co_await send_in_slices(rest);
       if (!written) write_error_ = written.error();
     }
+    count = 0;
   }
   space_->head.clear();
   if (write_error_) co_return fail(*write_error_);

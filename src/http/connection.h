@@ -131,6 +131,7 @@ class Connection final : public Exchange, public Served {
   Error fail_body(Refusal refusal);
   std::span<ByteView> send_now(std::span<ByteView> parts);
   io::Task<Result<void>> send(std::span<const ByteView> parts);
+  io::Task<Result<void>> send_in_slices(std::span<ByteView> parts);
   io::Task<Result<void>> transmit(ByteView bytes);
   void frame_response(int status, std::optional<uint64_t> length, bool keep_alive);
   Result<void> begin_response(const Response& response, std::optional<uint64_t> length, bool may_set_length);
