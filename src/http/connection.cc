@@ -262,6 +262,8 @@ Error Connection::fail_body(Refusal refusal) {
 
 // A handler may respond in one task while it reads the body in another: what it writes waits for this.
 io::Task<void> Connection::tell_continue() {
+  while (continuing_) co_await continued_.wait();
+  if (phase_ != Phase::waiting) co_return;
   std::array<ByteView, 1> parts = {as_bytes(kContinue)};
   continuing_ = true;
   auto written = co_await send(parts);
@@ -537,7 +539,11 @@ io::Task<Result<void>> Connection::interim(int status, Headers headers) {
                    "the interim response has a status, header name or value that cannot go on the wire");
   while (continuing_) co_await continued_.wait();
   std::array<ByteView, 1> parts = {as_bytes(head)};
+  // The body may be asked for meanwhile.
+  continuing_ = true;
   auto written = co_await send(parts);
+  continuing_ = false;
+  continued_.notify_all();
   if (!written) write_error_ = written.error();
   co_return written;
 }

@@ -153,7 +153,7 @@ class Connection final : public Exchange, public Served {
   bool bodyless_ = true;           // body_ is a fixed one of nothing
   Patience body_patience_;         // with the client that sends its body
   bool continue_pending_ = false;  // the client waits for 100 Continue
-  bool continuing_ = false;        // it is being told: nothing else may be written
+  bool continuing_ = false;        // it is being told, or something interim: nothing else may be written
   io::Event continued_;
   std::optional<Error> body_error_;      // the body cannot be read any further
   std::optional<Refusal> body_refusal_;  // … because it is malformed

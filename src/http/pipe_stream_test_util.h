@@ -65,6 +65,7 @@ struct Channel {
   size_t capacity = SIZE_MAX;  // writes wait while this much is unread
   bool ended = false;          // the writer ended it
   bool reset = false;          // RST
+  bool writing = false;        // somebody is at it
   io::Event changed;
 };
 
@@ -101,21 +102,12 @@ class PipeStream final : public io::Stream {
   io::Task<Result<void>> write(std::span<const ByteView> parts, Deadline deadline) override {
     ++trace_->writes;
     auto channel = out_;
-    for (ByteView part : parts) {
-      while (!part.empty()) {
-        if (closed_) co_return fail(Code::cancelled, "closed here");
-        if (channel->reset) co_return fail(Code::io, "reset by the peer");
-        size_t room = channel->capacity - std::min(channel->capacity, channel->bytes.size());
-        size_t n = std::min(room, part.size());
-        channel->bytes += as_text(part.first(n));
-        channel->changed.notify_all();
-        part = part.subspan(n);
-        if (part.empty()) break;
-        bool in_time = co_await channel->changed.wait(deadline);
-        if (!in_time) co_return fail(Code::timeout, "the peer does not read");
-      }
-    }
-    co_return {};
+    // As the descriptors of real streams do: one write at a time.
+    CHECK(!channel->writing);
+    channel->writing = true;
+    auto written = co_await write_all(channel, parts, deadline);
+    channel->writing = false;
+    co_return written;
   }
   std::optional<Result<size_t>> try_read(MutableBytes out) override {
     if (closed_) return fail(Code::cancelled, "closed here");
@@ -145,6 +137,25 @@ class PipeStream final : public io::Stream {
   std::string peer() const override { return "192.0.2.1:5"; }
 
  private:
+  io::Task<Result<void>> write_all(std::shared_ptr<Channel> channel, std::span<const ByteView> parts,
+                                   Deadline deadline) {
+    for (ByteView part : parts) {
+      while (!part.empty()) {
+        if (closed_) co_return fail(Code::cancelled, "closed here");
+        if (channel->reset) co_return fail(Code::io, "reset by the peer");
+        size_t room = channel->capacity - std::min(channel->capacity, channel->bytes.size());
+        size_t n = std::min(room, part.size());
+        channel->bytes += as_text(part.first(n));
+        channel->changed.notify_all();
+        part = part.subspan(n);
+        if (part.empty()) break;
+        bool in_time = co_await channel->changed.wait(deadline);
+        if (!in_time) co_return fail(Code::timeout, "the peer does not read");
+      }
+    }
+    co_return {};
+  }
+
   io::Task<Result<void>> readable(Deadline deadline) {
     auto channel = in_;
     while (!closed_ && channel->bytes.empty() && !channel->ended && !channel->reset) {

@@ -152,6 +152,41 @@ TEST(Server, SendsInterimResponsesToThoseWhoKnowThem) {
   EXPECT_EQ(h.talk(c, get("/")), "HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n" + ok("x"));
 }
 
+io::Task<void> read_beside(Exchange& e, Desk& d) {
+  while (!d.open) co_await d.go.wait();
+  [[maybe_unused]] bool whole = co_await read_all(e, d);
+}
+
+io::Task<void> hint_beside_the_body(Exchange& e, Desk& d) {
+  io::TaskScope scope;
+  scope.spawn(read_beside(e, d));
+  Headers link;
+  link.add("link", "</a.css>; rel=preload");
+  auto hinted = co_await e.interim(103, std::move(link));
+  EXPECT_TRUE(hinted);
+  co_await scope.join();
+  co_await answer(e, d, 200, d.body);
+}
+
+// As a proxy does whose origin says 103 but not 100: its body is asked for although the client has not taken the hint yet.
+TEST(Server, SaysOneInterimResponseAfterTheOther) {
+  Harness h(hint_beside_the_body);
+  Client c = h.connect();
+  c.from_server->capacity = 10;
+  std::string got = h.talk(c, put("Content-Length: 5\r\nExpect: 100-continue"));
+  EXPECT_EQ(got, "HTTP/1.1 1");
+  h.desk.open = true;
+  h.desk.go.notify_all();
+  for (int i = 0; i < 20; ++i) {
+    h.loop.settle();
+    got += c.take();
+  }
+  EXPECT_EQ(got,
+            "HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n");
+  c.from_server->capacity = SIZE_MAX;
+  EXPECT_EQ(h.talk(c, "hello"), ok("hello"));
+}
+
 TEST(Server, SparesOldClientsInterimResponses) {
   auto hint_only = [](Exchange& e, Desk& d) -> io::Task<void> {
     auto hinted = co_await e.interim(103, {});
