@@ -27,10 +27,12 @@ constexpr size_t kSpareStreams = kH2StreamsMax;
 constexpr size_t kSpareStreams = kH2StreamsMax;
 #endif
 
+constinit thread_local bool spares_over = false;  // a stream may outlive its thread's other variables
 struct Spares {
   std::vector<void*> all;
   ~Spares() {
     for (void* memory : all) ::operator delete(memory);
+    spares_over = true;
   }
 };
 thread_local Spares spares;
@@ -83,14 +85,14 @@ H2Stream::H2Stream(H2Connection& connection, uint32_t id)
 }
 
 void* H2Stream::operator new(size_t size) {
-  if (spares.all.empty()) return ::operator new(size);
+  if (spares_over || spares.all.empty()) return ::operator new(size);
   void* memory = spares.all.back();
   spares.all.pop_back();
   return memory;
 }
 
 void H2Stream::operator delete(void* memory) {
-  if (spares.all.size() < kSpareStreams)
+  if (!spares_over && spares.all.size() < kSpareStreams)
     spares.all.push_back(memory);
   else
     ::operator delete(memory);
