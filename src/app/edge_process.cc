@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "app/origin_connector.h"
+#include "app/ports.h"
 #include "app/private_file.h"
 #include "app/process.h"
 #include "app/tls_files.h"
@@ -26,6 +27,11 @@ namespace archipel::app {
 namespace {
 
 // The disk tier, files, the log. Most of them wait for the disk, which does more the more it is asked at a time.
+// Until a predecessor has let the disk tier go.
+constexpr Duration kAttachInterval = std::chrono::milliseconds(100);
+constexpr Duration kReleaseInterval = std::chrono::milliseconds(20);
+constexpr Duration kChildInterval = std::chrono::milliseconds(200);
+
 constexpr int kWorkerThreads = 16;
 
 std::vector<TlsConfig> tls_tables(const edge::Config& config) {
@@ -43,25 +49,19 @@ class EdgeProcess {
   Result<void> run();
 
  private:
-  // One event loop with its thread (loop 0 runs on the main thread), its listeners and its server.
+  // One event loop with its thread; loop 0 runs on the main thread.
   struct Core {
     std::unique_ptr<io::Loop> loop;
-    std::vector<std::unique_ptr<io::Listener>> listeners,
-        tls_listeners;  // one of each, unless a predecessor had more loops
-    std::unique_ptr<http::Server> server;
-    std::vector<std::unique_ptr<io::Task<void>>> serving;
     std::thread thread;
   };
 
   io::Task<void> live();
   Result<void> open();
   Result<void> listen();
-  using Listeners = std::vector<std::unique_ptr<io::Listener>> Core::*;
-  Result<std::string> listen_on(const std::string& wanted, const std::string& name, Listeners which);
-  Result<void> adopt(const std::string& wanted, const std::string& name, Listeners which);
-  Result<void> listen_admin();
   Result<void> offer();
-  static io::Task<void> serve_on(EdgeProcess* process, http::Server* server, io::Listener* listener);
+  static io::Task<void> attach_disk(EdgeProcess* process);
+  static io::Task<void> release_disk(EdgeProcess* process);
+  static io::Task<void> hand_over(EdgeProcess* process);
   void on_signal(int signal);
   void stop();
   static io::Task<void> reload(EdgeProcess* process);
@@ -82,16 +82,16 @@ class EdgeProcess {
   std::unique_ptr<io::SignalWatch> signals_;
   std::shared_ptr<io::TlsContext> tls_;
   std::unique_ptr<TlsFiles> tls_files_;
-  std::optional<Core> admin_;  // shares loop 0; only listener and server are used
+  std::unique_ptr<Ports> ports_;
 
   std::unique_ptr<io::TakenSockets> taken_;  // while this process starts
-  std::vector<io::OfferedSocket> offered_;
   std::unique_ptr<io::SocketOffer> offer_;
+  const std::string program_ = this_program();
 
-  bool stop_ = false;         // home loop
-  size_t cores_serving_ = 0;  // home loop
-  io::Event changed_;         // stop_ or cores_serving_ changed; home loop
-  io::TaskScope reloads_;
+  // Home loop.
+  bool stop_ = false, handed_over_ = false, drained_ = false;
+  io::Event changed_;  // one of them has changed
+  io::TaskScope reloads_, attaching_, handing_over_;
 };
 
 Result<void> EdgeProcess::run() {
@@ -99,7 +99,7 @@ Result<void> EdgeProcess::run() {
   raise_descriptor_limit();
   cores_.resize(static_cast<size_t>(loops_for(config_.threads)));
   for (Core& core : cores_) core.loop = io::make_loop();
-  ASSIGN_OR_RETURN(signals_, io::watch_signals(home(), [this](int signal) { on_signal(signal); }));
+  ASSIGN_OR_RETURN(signals_, io::watch_signals(home(), [this](int signal) { on_signal(signal); }, true));
   workers_ = io::make_workers(kWorkerThreads);
   RETURN_IF_ERROR(open());
   std::optional<io::Task<void>> life;
@@ -116,7 +116,8 @@ Result<void> EdgeProcess::run() {
 }
 
 Result<void> EdgeProcess::open() {
-  cache_ = edge::make_cache(config_.cache, *workers_, system_clock(), system_random());
+  cache_ = take_over_ ? edge::make_cache_beside(config_.cache, *workers_, system_clock(), system_random())
+                      : edge::make_cache(config_.cache, *workers_, system_clock(), system_random());
   connector_ = std::make_unique<OriginConnector>(io::tcp_network(), *workers_, system_clock());
   std::vector<io::Loop*> loops;
   for (Core& core : cores_) loops.push_back(core.loop.get());
@@ -138,7 +139,9 @@ io::Task<void> EdgeProcess::live() {
     node_->start();
     if (tls_files_) tls_files_->start();
     if (taken_) taken_->tell_ready();
+    ports_->take(nullptr);
     taken_.reset();
+    if (take_over_) attaching_.spawn(attach_disk(this));
     if (auto offered = offer(); !offered)
       log::error("hand_over.not_offered", {{"reason", offered.error().message}});
     on_ready_(ready_);
@@ -146,88 +149,93 @@ io::Task<void> EdgeProcess::live() {
     node_->set_ready(false);
     log::info("edge.draining");
   }
-  for (Core& core : cores_)
-    if (core.server) core.server->drain();
-  if (admin_ && admin_->server) admin_->server->drain();
+  if (ports_) ports_->drain();
   if (offer_) co_await offer_->close();
   co_await reloads_.join();
+  co_await attaching_.join();
+  if (handed_over_) handing_over_.spawn(release_disk(this));
   if (tls_files_) co_await tls_files_->close();
-  while (cores_serving_ > 0) co_await changed_.wait();
+  if (ports_) co_await ports_->join();
+  drained_ = true;
+  changed_.notify_all();
+  co_await handing_over_.join();
   co_await node_->close();
   if (outcome_) log::info("edge.stopped");
   for (Core& core : cores_) core.loop->stop();
 }
 
-// The sockets of a predecessor, shared out among the loops.
-Result<void> EdgeProcess::adopt(const std::string& wanted, const std::string& name, Listeners which) {
-  for (size_t i = 0; taken_ != nullptr; ++i) {
-    Core& core = cores_[i % cores_.size()];
-    ASSIGN_OR_RETURN(auto listener, taken_->adopt(*core.loop, name));
-    if (listener == nullptr) break;
-    const std::string address = listener->address();
-    if (!wanted.ends_with(":0") && address != wanted)
-      return fail(Code::invalid, "the running edge listens on " + address + ", and the configuration says " +
-                                     wanted + ": change addresses by a restart");
-    (core.*which).push_back(std::move(listener));
-  }
-  return {};
-}
-
-// All loops on one address; returns it with the real port.
-Result<std::string> EdgeProcess::listen_on(const std::string& wanted, const std::string& name,
-                                           Listeners which) {
-  RETURN_IF_ERROR(adopt(wanted, name, which));
-  const auto& first = cores_.front().*which;
-  std::string address = first.empty() ? wanted : first.front()->address();
-  // With SO_REUSEPORT another process of this user would share the port in silence: a plain bind says first whether somebody has it.
-  if (first.empty() && !address.ends_with(":0")) {
-    ASSIGN_OR_RETURN(auto probe, io::tcp_network().listen(home(), address, false));
-    probe->close();
-  }
-  for (Core& core : cores_) {
-    auto& mine = core.*which;
-    if (mine.empty()) {
-      ASSIGN_OR_RETURN(auto listener, io::tcp_network().listen(*core.loop, address, true));
-      address = listener->address();
-      mine.push_back(std::move(listener));
+// The disk tier of a predecessor, once that has let it go.
+io::Task<void> EdgeProcess::attach_disk(EdgeProcess* process) {
+  while (!process->stop_) {
+    auto attached = co_await process->workers_->run([process] { return process->cache_->attach_disk(); });
+    if (attached) co_return;
+    if (attached.error().code != Code::exists) {
+      log::error("edge.disk.unused",
+                 {{"where", process->config_.cache.disk_dir}, {"reason", attached.error().message}});
+      co_return;
     }
-    for (const auto& listener : mine) offered_.push_back({name, io::listening_descriptor(*listener)});
+    const Deadline again = process->home().now() + kAttachInterval;
+    while (!process->stop_ && process->home().now() < again) {
+      [[maybe_unused]] const bool rang = co_await process->changed_.wait(again);
+    }
   }
-  return address;
 }
 
-Result<void> EdgeProcess::listen_admin() {
-  admin_.emplace();
-  std::unique_ptr<io::Listener> listener;
-  if (taken_ != nullptr) {
-    ASSIGN_OR_RETURN(listener, taken_->adopt(home(), "admin"));
+// For the successor, long before slow clients have read to their ends here. What requests still invalidate has to be in the log of purges before.
+io::Task<void> EdgeProcess::release_disk(EdgeProcess* process) {
+  while (!process->drained_ && process->node_->changing() > 0) {
+    [[maybe_unused]] const bool rang =
+        co_await process->changed_.wait(process->home().now() + kReleaseInterval);
   }
-  if (listener == nullptr) {
-    ASSIGN_OR_RETURN(listener, io::tcp_network().listen(home(), config_.admin_listen, false));
-  }
-  ready_.admin_address = listener->address();
-  offered_.push_back({"admin", io::listening_descriptor(*listener)});
-  admin_->listeners.push_back(std::move(listener));
-  admin_->server = http::make_server(home(), node_->admin_handler(), config_.limits);
-  return {};
+  auto release = [process] {
+    process->cache_->release_disk();
+    return true;
+  };
+  [[maybe_unused]] const bool done = co_await process->workers_->run(release);
+  log::info("edge.disk.released", {{"where", process->config_.cache.disk_dir}});
 }
 
 // A successor may take the sockets over from now on.
 Result<void> EdgeProcess::offer() {
   if (config_.take_over_dir.empty()) return {};
   RETURN_IF_ERROR(make_private_directory(config_.take_over_dir));
-  auto sockets = [this] { return offered_; };
+  auto sockets = [this] { return ports_->offered(); };
   auto taken = [this] {
     log::info("edge.taken_over");
+    handed_over_ = true;
     stop();
   };
   ASSIGN_OR_RETURN(offer_, io::offer_sockets(home(), config_.take_over_dir + "/edge.sock", sockets, taken));
   return {};
 }
 
+// SIGUSR2: the program anew, from where it was started; this one goes on until that one accepts.
+io::Task<void> EdgeProcess::hand_over(EdgeProcess* process) {
+  if (process->config_.take_over_dir.empty()) {
+    log::error("hand_over.failed", {{"reason", process->config_.file + " has no [proxy] take_over"}});
+    co_return;
+  }
+  auto child = start_program(process->program_, {"edge", "--config", process->config_.file, "--take-over"});
+  if (!child) {
+    log::error("hand_over.failed", {{"reason", child.error().message}});
+    co_return;
+  }
+  log::info("hand_over.started", {{"program", process->program_}, {"pid", *child}});
+  while (!process->stop_) {
+    if (const std::optional<int> code = ended_with(*child)) {
+      log::error("hand_over.failed",
+                 {{"reason", "the new process has ended; this one goes on"}, {"exit", *code}});
+      co_return;
+    }
+    [[maybe_unused]] const bool rang =
+        co_await process->changed_.wait(process->home().now() + kChildInterval);
+  }
+}
+
 Result<void> EdgeProcess::listen() {
-  http::Limits limits = config_.limits;
-  limits.connections_max = std::max(1, limits.connections_max / static_cast<int>(cores_.size()));
+  std::vector<io::Loop*> loops;
+  for (Core& core : cores_) loops.push_back(core.loop.get());
+  ports_ = std::make_unique<Ports>(std::move(loops));
   if (take_over_) {
     if (config_.take_over_dir.empty())
       return fail(
@@ -235,46 +243,28 @@ Result<void> EdgeProcess::listen() {
           config_.file +
               " has no [proxy] take_over: the directory in which the running edge offers its sockets");
     ASSIGN_OR_RETURN(taken_, io::take_sockets(config_.take_over_dir + "/edge.sock"));
+    ports_->take(taken_.get());
   }
+  http::Limits limits = config_.limits;
+  limits.connections_max = std::max(1, limits.connections_max / static_cast<int>(cores_.size()));
+  const Ports::Service sites = ports_->add([this](size_t loop) { return node_->handler(loop); }, limits,
+                                           edge::Node::page, {.h2 = true, .forward_date = true});
   if (!config_.listen.empty()) {
-    ASSIGN_OR_RETURN(ready_.address, listen_on(config_.listen, "http", &Core::listeners));
+    ASSIGN_OR_RETURN(ready_.address, ports_->listen(sites, config_.listen, nullptr, "http"));
   }
   if (config_.tls_listen) {
     tls_ = io::make_tls_context(system_random(), system_clock());
     tls_files_ = std::make_unique<TlsFiles>(*tls_, *workers_, system_clock());
     RETURN_IF_ERROR(tls_files_->load(tls_tables(config_)));
-    ASSIGN_OR_RETURN(ready_.tls_address, listen_on(*config_.tls_listen, "https", &Core::tls_listeners));
+    ASSIGN_OR_RETURN(ready_.tls_address, ports_->listen(sites, *config_.tls_listen, tls_, "https"));
   }
-  if (!config_.admin_listen.empty()) RETURN_IF_ERROR(listen_admin());
-  for (size_t i = 0; i < cores_.size(); ++i) {
-    Core& core = cores_[i];
-    for (auto& listener : core.tls_listeners)
-      listener = io::make_tls_listener(*core.loop, std::move(listener), tls_, {.h2 = true});
-    core.server = http::make_server(*core.loop, node_->handler(i), limits, system_clock(), edge::Node::page,
-                                    {.h2 = true, .forward_date = true});
-    for (auto* all : {&core.listeners, &core.tls_listeners}) {
-      for (auto& listener : *all) {
-        ++cores_serving_;
-        core.loop->post([this, &core, one = listener.get()] {
-          core.serving.push_back(std::make_unique<io::Task<void>>(serve_on(this, core.server.get(), one)));
-        });
-      }
-    }
+  if (!config_.admin_listen.empty()) {
+    const Ports::Service admin =
+        ports_->add(node_->admin_handler(), config_.limits, http::plain_page, Ports::Where::home_loop);
+    ASSIGN_OR_RETURN(ready_.admin_address, ports_->listen(admin, config_.admin_listen, nullptr, "admin"));
   }
-  if (admin_) {
-    ++cores_serving_;
-    admin_->serving.push_back(std::make_unique<io::Task<void>>(
-        serve_on(this, admin_->server.get(), admin_->listeners.front().get())));
-  }
+  ports_->serve();
   return {};
-}
-
-io::Task<void> EdgeProcess::serve_on(EdgeProcess* process, http::Server* server, io::Listener* listener) {
-  co_await server->serve(*listener);
-  process->home().post([process] {
-    --process->cores_serving_;
-    process->changed_.notify_all();
-  });
 }
 
 void EdgeProcess::stop() {
@@ -283,6 +273,10 @@ void EdgeProcess::stop() {
 }
 
 void EdgeProcess::on_signal(int signal) {
+  if (signal == SIGUSR2) {
+    if (handing_over_.active() == 0 && !stop_) handing_over_.spawn(hand_over(this));
+    return;
+  }
   if (signal != SIGHUP) return stop();
   if (reloads_.active() == 0 && !stop_) reloads_.spawn(reload(this));
 }

@@ -1,7 +1,9 @@
 // What every process of `archipel` does alike: its log, its descriptors, its threads, and how a command speaks.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 
@@ -13,6 +15,13 @@ void apply_log_config(const std::string& level, bool json);
 void raise_descriptor_limit();
 // Loops for a configuration's `threads`: 0 means one per core; 1 to 64.
 int loops_for(int threads);
+
+// Where this program lies, as it was started: a newer one that was put in its place is found there. Empty: the system does not say.
+std::string this_program();
+// Starts `program` with these arguments, this process's environment, standard streams and directory; returns its process id. io, not_found.
+Result<int> start_program(const std::string& program, const std::vector<std::string>& arguments);
+// The exit code of a program that was started so, once it has ended (128 + the signal, if one ended it); asks once more only if there was none.
+std::optional<int> ended_with(int child);
 
 // The sentence on stderr, "archipel: …"; returns the exit code 1.
 int failed(const Error& error);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "edge/disk.h"
 #include "edge/disk_home.h"
+#include "edge/late.h"
 #include "edge/memory.h"
 #include "edge/purge_journal.h"
 #include "edge/purges.h"
@@ -62,18 +63,73 @@ struct Disk {
   std::shared_ptr<DiskTier> tier;
 };
 
+// Purges of this process are numbered beyond all that one beside it can make.
+constexpr uint64_t kNumbersBeside = uint64_t{1} << 32;
+
+// A disk tier that another process still has. What it is to know when it comes: which keys were stored anew or erased here meanwhile.
+class Awaited {
+ public:
+  static constexpr size_t kKeysMax = size_t{1} << 20;  // with more, all that is stored there is let go
+
+  struct Home {
+    std::shared_ptr<DiskFiles> files;
+    disk::Identity identity;
+    uint64_t purges = 0;  // number of the last one that was read
+  };
+  void wait_for(Home home) {
+    home_ = std::move(home);
+    waiting_ = true;
+  }
+  const Home& home() const { return home_; }
+  bool waiting() const { return waiting_.load(std::memory_order_acquire); }
+  // False: nobody waits any more, and the disk is to be told itself.
+  bool changed(const Key& key) {
+    std::lock_guard lock(mutex_);
+    if (!waiting_) return false;
+    too_many_ = too_many_ || keys_.size() >= kKeysMax;
+    if (!too_many_) keys_.push_back(key);
+    return true;
+  }
+  // Calls `there`, which makes the disk known to all, when nobody can be in changed().
+  template <class F>
+  void end(F there) {
+    std::lock_guard lock(mutex_);
+    there(keys_, too_many_);
+    waiting_ = false;
+    keys_ = {};
+  }
+
+ private:
+  Home home_;
+  std::atomic<bool> waiting_{false};
+  std::mutex mutex_;
+  std::vector<Key> keys_;
+  bool too_many_ = false;
+};
+
 class CacheImpl final : public Cache, public ReuseSink, public std::enable_shared_from_this<CacheImpl> {
  public:
-  CacheImpl(const CacheConfig& config, Disk disk, io::Workers& workers, Clock& clock, Random& random)
-      : home_(std::move(disk.home)),
-        secret_(disk.tier != nullptr ? home_.identity.secret : HashSecret{random.bytes<16>()}),
+  // `disk` without a tier, but with a book: of a disk that is `awaited`.
+  CacheImpl(const CacheConfig& config, Disk disk, std::optional<Awaited::Home> awaited, io::Workers& workers,
+            Clock& clock, Random& random)
+      : config_(config),
+        home_(std::move(disk.home)),
+        secret_(disk.tier != nullptr ? home_.identity.secret
+                : awaited            ? awaited->identity.secret
+                                     : HashSecret{random.bytes<16>()}),
         next_id_(random.u64()),
         workers_(workers),
-        book_(disk.tier != nullptr ? std::move(disk.book) : std::make_unique<PurgeBook>(secret_)),
-        disk_(std::move(disk.tier)),
-        journal_(disk_ != nullptr ? make_purge_journal(std::move(disk.log), workers) : nullptr),
-        memory_(config.memory_bytes, *book_, clock, disk_ != nullptr ? this : nullptr),
-        newcomers_(config.disk_bytes) {}
+        clock_(clock),
+        random_(random),
+        book_(disk.book != nullptr ? std::move(disk.book) : std::make_unique<PurgeBook>(secret_)),
+        memory_(config.memory_bytes, *book_, clock, disk.tier != nullptr || awaited ? this : nullptr),
+        newcomers_(config.disk_bytes) {
+    if (disk.tier != nullptr) {
+      journal_.set(make_purge_journal(std::move(disk.log), workers));
+      disk_.set(std::move(disk.tier));
+    }
+    if (awaited) awaited_.wait_for(std::move(*awaited));
+  }
 
   Key key_of(std::string_view text) const override { return hash_key(secret_, text); }
   uint64_t new_id() override { return next_id_.fetch_add(1, std::memory_order_relaxed); }
@@ -129,7 +185,7 @@ class CacheImpl final : public Cache, public ReuseSink, public std::enable_share
   }
 
   void set_variants(const Key& key, std::shared_ptr<const Variants> variants) override {
-    if (disk_ != nullptr && disk_->erase(variants_key(key)))
+    if (changes_on_disk(variants_key(key)) && disk_->erase(variants_key(key)))
       disk_->write_variants(variants_key(key), variants);
     memory_.put_variants(key, std::move(variants));
   }
@@ -145,7 +201,7 @@ class CacheImpl final : public Cache, public ReuseSink, public std::enable_share
     SliceRef apart;
     if (first != nullptr && !of_one_slice(*entry)) apart = std::exchange(first, nullptr);
     bool on_disk = false;
-    if (disk_ != nullptr) on_disk = put_on_disk(key, entry, first, latest, soft);
+    if (changes_on_disk(key)) on_disk = put_on_disk(key, entry, first, latest, soft);
     MemoryTier::Put put = memory_.put(key, std::move(entry), std::move(first), latest, soft, on_disk);
     if (apart != nullptr) put_slice(std::move(apart));
     if (put.replaced != nullptr) erase_slices(*put.replaced);
@@ -161,7 +217,7 @@ class CacheImpl final : public Cache, public ReuseSink, public std::enable_share
 
   void erase(const Key& key) override {
     // In this order: who reads it from the disk meanwhile looks there again after putting it into memory.
-    if (disk_ != nullptr) disk_->erase(key);
+    if (changes_on_disk(key)) disk_->erase(key);
     EntryRef entry = memory_.erase(key);
     if (entry != nullptr) erase_slices(*entry);
   }
@@ -200,15 +256,24 @@ class CacheImpl final : public Cache, public ReuseSink, public std::enable_share
     if (journal_ != nullptr) journal_->flush();
   }
 
+  void release_disk() override {
+    if (disk_ == nullptr) return;
+    disk_->retire();
+    journal_->retire();
+    home_.lock.reset();
+  }
+  Result<void> attach_disk() override;
+
   // --- ReuseSink
 
   void reused_entry(const Key& key, EntryRef entry, SliceRef first, uint64_t since) override {
+    if (disk_ == nullptr) return memory_.not_taken(key);
     const size_t primary = entry->key.find('\0');
     if (primary != std::string::npos) write_variants_of(std::string_view(entry->key).substr(0, primary));
     if (!disk_->write_entry(key, std::move(entry), std::move(first), since)) memory_.not_taken(key);
   }
   void reused_slice(const Key& key, SliceRef slice) override {
-    if (!disk_->write_slice(key, std::move(slice))) memory_.not_taken(key);
+    if (disk_ == nullptr || !disk_->write_slice(key, std::move(slice))) memory_.not_taken(key);
   }
 
  private:
@@ -233,6 +298,11 @@ class CacheImpl final : public Cache, public ReuseSink, public std::enable_share
       memory_.erase_slice(slice_key(entry.id, i));
   }
 
+  // Whether there is a disk that is to hear that this key changes; one that comes later hears it then.
+  bool changes_on_disk(const Key& key) {
+    if (disk_ != nullptr) return true;
+    return awaited_.waiting() && !awaited_.changed(key);
+  }
   // What the disk has of this key is of another response now. Whether it has this one.
   bool put_on_disk(const Key& key, const EntryRef& entry, const SliceRef& first, uint64_t since, bool soft) {
     const auto held = memory_.id_of(key);
@@ -337,6 +407,8 @@ class CacheImpl final : public Cache, public ReuseSink, public std::enable_share
   io::Task<Result<void>> purge(PurgeScope scope, std::string scope_text, std::string text, bool soft) {
     const Purge purge = book_->add(scope, scope_text, text, soft);
     sweep_if_crowded();
+    if (journal_ == nullptr && awaited_.waiting())
+      co_return fail(Code::unavailable, "the process before this one still has the log of purges");
     if (journal_ == nullptr) co_return Result<void>();
     Result<void> done = co_await workers_.run([this, purge] { return journal_->write(purge); });
     co_return done;
@@ -354,13 +426,17 @@ class CacheImpl final : public Cache, public ReuseSink, public std::enable_share
     });
   }
 
-  const DiskHome home_;
+  const CacheConfig config_;
+  DiskHome home_;
   const HashSecret secret_;
   std::atomic<uint64_t> next_id_;
   io::Workers& workers_;
+  Clock& clock_;
+  Random& random_;
   const std::unique_ptr<PurgeBook> book_;
-  const std::shared_ptr<DiskTier> disk_;  // null: none
-  const std::shared_ptr<PurgeJournal> journal_;
+  Late<DiskTier> disk_;  // null: none, or not yet
+  Late<PurgeJournal> journal_;
+  Awaited awaited_;
   MemoryTier memory_;
   Newcomers newcomers_;
   std::atomic<bool> sweeping_{false};
@@ -389,6 +465,54 @@ Result<Disk> open_disk(const CacheConfig& config, std::shared_ptr<DiskFiles> fil
   return disk;
 }
 
+// What another process's disk tier is called, and what was purged there until now. Nothing: there is none that can be taken over.
+std::optional<Awaited::Home> look_beside(const std::shared_ptr<DiskFiles>& files,
+                                         PurgeBook::Snapshot& purges) {
+  auto identity = open_identity(*files);
+  if (!identity || !*identity) return std::nullopt;
+  auto log = files->read_whole(PurgeLog::kName);
+  if (!log || !*log) return std::nullopt;
+  auto snapshot = decode_purge_log(as_bytes(**log), (*identity)->id);
+  if (!snapshot) return std::nullopt;
+  purges = std::move(*snapshot);
+  return Awaited::Home{files, **identity, purges.latest};
+}
+
+Result<void> CacheImpl::attach_disk() {
+  if (!awaited_.waiting()) return {};
+  const Awaited::Home& before = awaited_.home();
+  auto home = open_disk_home(before.files, random_);
+  if (!home && home.error().code == Code::exists) return fail(home.error());
+  auto there = [&]() -> Result<void> {
+    if (!home) return fail(home.error());
+    if (home->identity != before.identity)
+      return fail(Code::corrupt,
+                  "the process before this one has made the cache in " + before.files->where() + " anew");
+    ASSIGN_OR_RETURN(std::optional<std::string> bytes, before.files->read_whole(PurgeLog::kName));
+    auto purges = bytes ? decode_purge_log(as_bytes(*bytes), before.identity.id) : std::nullopt;
+    if (!purges) return fail(Code::corrupt, "the log of purges in " + before.files->where() + " is damaged");
+    // What was purged there since this process began holds for what is stored here, too.
+    for (const Purge& purge : purges->purges)
+      if (purge.number > before.purges) book_->repeat(purge);
+    ASSIGN_OR_RETURN(auto log, PurgeLog::open(*before.files, before.identity.id, *book_));
+    const DiskTier::Options options{config_.disk_bytes, config_.disk_write_bytes_per_s};
+    ASSIGN_OR_RETURN(auto tier, DiskTier::open(options, before.files, before.identity.id, workers_, clock_));
+    home_ = std::move(*home);
+    journal_.set(make_purge_journal(std::move(log), workers_));
+    awaited_.end([&](const std::vector<Key>& keys, bool too_many) {
+      if (too_many) book_->forget_all_until(before.purges + kNumbersBeside);
+      for (const Key& key : keys) tier->erase(key);
+      disk_.set(std::move(tier));
+    });
+    // With what was purged between the log's opening and the journal's.
+    journal_->write_anew();
+    return {};
+  };
+  Result<void> done = there();
+  if (!done) awaited_.end([](const std::vector<Key>&, bool) {});
+  return done;
+}
+
 }  // namespace
 
 std::shared_ptr<Cache> make_cache(const CacheConfig& config, std::shared_ptr<DiskFiles> files,
@@ -401,20 +525,37 @@ std::shared_ptr<Cache> make_cache(const CacheConfig& config, std::shared_ptr<Dis
     else
       log::error("edge.disk.unused", {{"where", files->where()}, {"reason", opened.error().message}});
   }
-  return std::make_shared<CacheImpl>(config, std::move(disk), workers, clock, random);
+  return std::make_shared<CacheImpl>(config, std::move(disk), std::nullopt, workers, clock, random);
+}
+
+std::shared_ptr<Cache> make_cache_beside(const CacheConfig& config, std::shared_ptr<DiskFiles> files,
+                                         io::Workers& workers, Clock& clock, Random& random) {
+  Disk disk;
+  PurgeBook::Snapshot purges;
+  std::optional<Awaited::Home> awaited = files == nullptr ? std::nullopt : look_beside(files, purges);
+  if (!awaited) return make_cache(config, std::move(files), workers, clock, random);
+  disk.book = std::make_unique<PurgeBook>(awaited->identity.secret);
+  disk.book->restore(purges);
+  disk.book->raise_latest(awaited->purges + kNumbersBeside);
+  return std::make_shared<CacheImpl>(config, std::move(disk), std::move(awaited), workers, clock, random);
+}
+
+static std::shared_ptr<DiskFiles> files_of(const CacheConfig& config) {
+  if (config.disk_dir.empty()) return nullptr;
+  auto opened = open_disk_files(config.disk_dir);
+  if (opened) return std::move(*opened);
+  log::error("edge.disk.unused", {{"where", config.disk_dir}, {"reason", opened.error().message}});
+  return nullptr;
 }
 
 std::shared_ptr<Cache> make_cache(const CacheConfig& config, io::Workers& workers, Clock& clock,
                                   Random& random) {
-  std::shared_ptr<DiskFiles> files;
-  if (!config.disk_dir.empty()) {
-    auto opened = open_disk_files(config.disk_dir);
-    if (opened)
-      files = std::move(*opened);
-    else
-      log::error("edge.disk.unused", {{"where", config.disk_dir}, {"reason", opened.error().message}});
-  }
-  return make_cache(config, std::move(files), workers, clock, random);
+  return make_cache(config, files_of(config), workers, clock, random);
+}
+
+std::shared_ptr<Cache> make_cache_beside(const CacheConfig& config, io::Workers& workers, Clock& clock,
+                                         Random& random) {
+  return make_cache_beside(config, files_of(config), workers, clock, random);
 }
 
 }  // namespace archipel::edge

@@ -103,6 +103,12 @@ class Cache {
   virtual void invalidate(std::string_view text) = 0;
 
   virtual CacheStats stats() const = 0;
+  // Hands the disk tier's directory to another process: what is held back is written, then nothing is read from it, written to it or locked in it any
+  // more; purges are not durable from then on. Blocks. In a cache without a disk tier it does nothing.
+  virtual void release_disk() = 0;
+  // Of a cache made by make_cache_beside(): takes the directory over, with what is stored in it and all that was purged in the process that had it. exists: it
+  // still has it, try again. Other errors: there will be no disk tier. Blocks; one call at a time.
+  virtual Result<void> attach_disk() = 0;
   // Flushes what the disk tier holds back. Blocks; for shutdown, when no task is under way any more.
   virtual void close() = 0;
 };
@@ -111,6 +117,12 @@ class Cache {
 // must outlive it.
 std::shared_ptr<Cache> make_cache(const CacheConfig& config, io::Workers& workers, Clock& clock,
                                   Random& random);
+// Beside a process that still uses the disk tier's directory, and is about to end (a predecessor whose sockets were taken over): a cache in memory, until
+// attach_disk(). Until then no purge is durable. Without a disk tier in the config, or without one that can be read there, the same as make_cache().
+std::shared_ptr<Cache> make_cache_beside(const CacheConfig& config, io::Workers& workers, Clock& clock,
+                                         Random& random);
+std::shared_ptr<Cache> make_cache_beside(const CacheConfig& config, std::shared_ptr<DiskFiles> files,
+                                         io::Workers& workers, Clock& clock, Random& random);
 // With the files of its disk tier given (disk_files.h); null: none.
 std::shared_ptr<Cache> make_cache(const CacheConfig& config, std::shared_ptr<DiskFiles> files,
                                   io::Workers& workers, Clock& clock, Random& random);

@@ -72,7 +72,7 @@ DiskTier::Read DiskTier::read(const Key& key, Kind kind, Wait wait) {
   if (good) out.record = record_of(*header, std::move(rest));
   if (out.record) return out;
   // Overwritten while it was read is nobody's fault.
-  if (regions_[place->region].sequence.load() != sequence) return {};
+  if (retired_ || regions_[place->region].sequence.load() != sequence) return {};
   corrupt_.fetch_add(1);
   index_.erase_if(key.low, place->region, place->unit);
   log::warn("edge.disk.corrupt",
@@ -122,6 +122,7 @@ bool DiskTier::enqueue(Job job) {
   const int64_t refused = refused_until_.load(std::memory_order_relaxed);
   if (refused != 0 && clock_.now().time_since_epoch().count() < refused) return false;
   std::lock_guard lock(mutex_);
+  if (retired_) return false;
   const bool room = queue_bytes_ + job.bytes <= kQueueBytesMax && broken_until_ <= clock_.now();
   if (room && take_budget_locked(job.bytes)) {
     push_locked(std::move(job));
@@ -167,6 +168,7 @@ bool DiskTier::write_variants(const Key& key, std::shared_ptr<const Variants> va
 
 bool DiskTier::erase(const Key& key) {
   std::lock_guard lock(mutex_);
+  if (retired_) return false;
   const bool had = index_.erase(key.low);
   auto waits = waiting_.find(key.low);
   if (!had && waits == waiting_.end()) return false;
@@ -182,6 +184,16 @@ bool DiskTier::erase(const Key& key) {
 void DiskTier::flush() {
   std::unique_lock lock(mutex_);
   idle_.wait(lock, [this] { return !writing_; });
+}
+
+void DiskTier::retire() {
+  {
+    std::lock_guard lock(mutex_);
+    retired_ = true;
+  }
+  flush();
+  // Nobody writes any more.
+  if (open_ != UINT32_MAX) seal_region();
 }
 
 uint64_t DiskTier::stamp_min() const {

@@ -62,7 +62,9 @@ class DiskTier : public std::enable_shared_from_this<DiskTier> {
     bool waits = false;
   };
   Read read(const Key& key, disk::Kind kind, Wait wait);
-  bool may_have(const Key& key) const { return index_.find(key.low).has_value(); }
+  bool may_have(const Key& key) const {
+    return !retired_.load(std::memory_order_relaxed) && index_.find(key.low).has_value();
+  }
   // A place among those who read; false: there are too many.
   bool begin_read();
   void end_read() { reads_.fetch_sub(1); }
@@ -78,6 +80,9 @@ class DiskTier : public std::enable_shared_from_this<DiskTier> {
 
   // Waits until all that was asked for is written. Blocks.
   void flush();
+  // From now on nothing is stored and nothing is found; what was asked for is written, and the open region sealed. Another process may have the files when
+  // it returns. Blocks.
+  void retire();
   // Purges up to this number concern nothing that is stored.
   uint64_t stamp_min() const;
   // The highest that was found at the start.
@@ -168,6 +173,7 @@ class DiskTier : public std::enable_shared_from_this<DiskTier> {
   DiskIndex index_;
   uint64_t stamp_max_at_start_ = 0;
   std::atomic<int> reads_{0};
+  std::atomic<bool> retired_{false};
   std::atomic<uint64_t> read_count_{0}, read_bytes_{0}, written_bytes_{0}, over_budget_{0}, corrupt_{0},
       errors_{0};
 

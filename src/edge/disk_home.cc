@@ -23,6 +23,12 @@ Result<void> begin_anew(DiskHome& home, Random& random) {
   return home.files->write_whole(kIdentity, as_bytes(disk::encode_identity(home.identity)));
 }
 
+Result<std::optional<disk::Identity>> open_identity(DiskFiles& files) {
+  ASSIGN_OR_RETURN(std::optional<std::string> bytes, files.read_whole(kIdentity));
+  if (!bytes) return std::optional<disk::Identity>();
+  return disk::decode_identity(as_bytes(*bytes));
+}
+
 Result<DiskHome> open_disk_home(std::shared_ptr<DiskFiles> files, Random& random) {
   DiskHome home;
   home.files = std::move(files);

@@ -55,6 +55,23 @@ bool needs_client(const SitePolicy& policy) {
   return policy.geo.used() || policy.limit.rate > 0;
 }
 
+// Counts a request that is not safe (RFC 9110 §9.2.1), for as long as it lasts.
+class Changing {
+ public:
+  Changing(std::string_view method, std::atomic<int>& count)
+      : count_(method == "GET" || method == "HEAD" || method == "OPTIONS" ? nullptr : &count) {
+    if (count_ != nullptr) count_->fetch_add(1);
+  }
+  ~Changing() {
+    if (count_ != nullptr) count_->fetch_sub(1);
+  }
+  Changing(const Changing&) = delete;
+  Changing& operator=(const Changing&) = delete;
+
+ private:
+  std::atomic<int>* const count_;
+};
+
 // Answers without asking anybody.
 io::Task<void> answer_here(http::Exchange& exchange, http::Response response, std::string body,
                            Served& served) {
@@ -291,6 +308,7 @@ io::Task<void> Node::handle(Node* node, Core* core, http::Exchange& exchange) {
     co_return;
   }
   const std::shared_ptr<const PolicySite> site = *found;
+  const Changing changing(request.method, node->changing_);
   const SitePolicy& policy = site->policy();
   account.site = policy.name;
   account.stats = site->stats().get();

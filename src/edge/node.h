@@ -69,6 +69,8 @@ class Node {
 
   void start();  // home loop: the access log begins, and other edges are spoken to
   void set_ready(bool ready) { ready_ = ready; }
+  // Requests under way that may invalidate what is stored. Any thread.
+  int changing() const { return changing_.load(std::memory_order_acquire); }
   io::Task<void> close();  // home loop; after the servers have ended
 
  private:
@@ -104,6 +106,7 @@ class Node {
   std::shared_ptr<const Snapshot> newest_;  // home loop
   std::string token_;                       // of the admin interface; empty: none
   std::atomic<bool> ready_ = false;
+  std::atomic<int> changing_ = 0;
 };
 
 }  // namespace archipel::edge

@@ -35,6 +35,7 @@ Result<void> PurgeJournal::write(const Purge& purge) {
   Waiter self{purge, false, {}};
   {
     std::lock_guard lock(mutex_);
+    if (retired_) return fail(Code::unavailable, "the log of purges is another process's");
     waiters_.push_back(&self);
   }
   std::lock_guard lock(log_mutex_);
@@ -44,6 +45,7 @@ Result<void> PurgeJournal::write(const Purge& purge) {
 
 void PurgeJournal::write_soon(const Purge& purge) {
   std::lock_guard lock(mutex_);
+  if (retired_) return;
   if (soon_.size() < kSoonMax) {
     soon_.push_back(purge);
   } else {
@@ -66,6 +68,26 @@ void PurgeJournal::write_what_waits() {
     written_.notify_all();
     return;
   }
+}
+
+void PurgeJournal::write_anew() {
+  {
+    std::lock_guard lock(mutex_);
+    anew_ = true;
+  }
+  std::lock_guard lock(log_mutex_);
+  write_all();
+}
+
+void PurgeJournal::retire() {
+  {
+    std::lock_guard lock(mutex_);
+    retired_ = true;
+  }
+  flush();
+  // Who waits in write() has it written by this, or has done so.
+  std::lock_guard lock(log_mutex_);
+  write_all();
 }
 
 void PurgeJournal::flush() {

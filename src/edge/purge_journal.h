@@ -23,6 +23,10 @@ class PurgeJournal : public std::enable_shared_from_this<PurgeJournal> {
   Result<void> write(const Purge& purge);
   // Written by a worker, not synced. Does not block.
   void write_soon(const Purge& purge);
+  // The whole log from the book: what was purged before this journal was known to those who purge. Blocks.
+  void write_anew();
+  // Waits for all write_soon(); from then on nothing is written. Blocks.
+  void retire();
   // Waits for all write_soon(). Blocks.
   void flush();
 
@@ -44,7 +48,7 @@ class PurgeJournal : public std::enable_shared_from_this<PurgeJournal> {
   std::condition_variable written_;
   std::vector<Waiter*> waiters_;
   std::vector<Purge> soon_;
-  bool writing_soon_ = false, anew_ = false;
+  bool writing_soon_ = false, anew_ = false, retired_ = false;
 };
 
 std::shared_ptr<PurgeJournal> make_purge_journal(std::unique_ptr<PurgeLog> log, io::Workers& workers);

@@ -140,6 +140,12 @@ void PurgeBook::forget_until(uint64_t number) {
   forget_locked(number);
 }
 
+void PurgeBook::forget_all_until(uint64_t number) {
+  std::unique_lock lock(mutex_);
+  forgotten_.hard = std::max(forgotten_.hard, number);
+  latest_.store(std::max(latest_.load(), number), std::memory_order_release);
+}
+
 size_t PurgeBook::size() const {
   std::shared_lock lock(mutex_);
   return records_.size();
@@ -169,6 +175,15 @@ void PurgeBook::restore(const Snapshot& snapshot) {
     latest = std::max(latest, purge.number);
   }
   latest_.store(latest, std::memory_order_release);
+}
+
+void PurgeBook::repeat(const Purge& purge) {
+  std::unique_lock lock(mutex_);
+  Purge again = purge;
+  again.number = latest_.load(std::memory_order_relaxed) + 1;
+  if (records_.size() >= purges_max_ && !records_.contains(again.what)) forget_half();
+  apply(again);
+  latest_.store(again.number, std::memory_order_release);
 }
 
 void PurgeBook::raise_latest(uint64_t number) {

@@ -51,6 +51,8 @@ class PurgeBook {
 
   // Forgets the records up to `number`. Entries that were not held against them before are purged by that, as hard as the records were.
   void forget_until(uint64_t number);
+  // All entries that were not held against newer purges are purged, whatever they are.
+  void forget_all_until(uint64_t number);
   size_t size() const;
   bool crowded() const { return size() > purges_max_ / 4 * 3; }
 
@@ -62,6 +64,8 @@ class PurgeBook {
   Snapshot snapshot() const;
   void restore(const Snapshot& snapshot);
   void raise_latest(uint64_t number);
+  // A purge of another book over the same secret, as one that is made now.
+  void repeat(const Purge& purge);
 
  private:
   struct Marks {

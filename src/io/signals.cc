@@ -26,7 +26,7 @@ struct Pipe {
 std::array<Pipe, kWatchesMax> pipes;
 std::atomic<int> handling = 0;
 std::mutex changing;  // guards the number of pipes, and with it the signals' actions
-size_t watches = 0;
+size_t watches = 0, usr2_watches = 0;
 
 void on_signal(int signal) {
   const int before = errno;
@@ -42,17 +42,21 @@ void on_signal(int signal) {
   errno = before;
 }
 
-Result<void> handle_signals(void (*handler)(int)) {
+Result<void> handle_signal(int signal, void (*handler)(int)) {
   struct sigaction action{};
   action.sa_handler = handler;
   action.sa_flags = SA_RESTART;
-  for (int signal : kSignals)
-    if (::sigaction(signal, &action, nullptr) != 0)
-      return fail_errno(errno, "watching signal " + std::to_string(signal));
+  if (::sigaction(signal, &action, nullptr) != 0)
+    return fail_errno(errno, "watching signal " + std::to_string(signal));
   return {};
 }
 
-Result<void> add_pipe(int fd) {
+Result<void> handle_signals(void (*handler)(int)) {
+  for (int signal : kSignals) RETURN_IF_ERROR(handle_signal(signal, handler));
+  return {};
+}
+
+Result<void> add_pipe(int fd, bool usr2) {
   std::lock_guard lock(changing);
   if (watches == kWatchesMax) return fail(Code::limit, "too many watches of signals in one process");
   for (Pipe& pipe : pipes) {
@@ -60,12 +64,17 @@ Result<void> add_pipe(int fd) {
     pipe.fd = fd;
     break;
   }
-  return ++watches == 1 ? handle_signals(on_signal) : Result<void>{};
+  ++watches;
+  if (usr2) ++usr2_watches;
+  if (usr2 && usr2_watches == 1) RETURN_IF_ERROR(handle_signal(SIGUSR2, on_signal));
+  return watches == 1 ? handle_signals(on_signal) : Result<void>{};
 }
 
 // Afterwards no handler knows `fd` any more.
-void remove_pipe(int fd) {
+void remove_pipe(int fd, bool usr2) {
   std::lock_guard lock(changing);
+  if (usr2 && --usr2_watches == 0) [[maybe_unused]]
+    Result<void> ignored = handle_signal(SIGUSR2, SIG_DFL);
   if (--watches == 0) [[maybe_unused]]
     Result<void> ignored = handle_signals(SIG_DFL);
   for (Pipe& pipe : pipes) {
@@ -78,8 +87,8 @@ void remove_pipe(int fd) {
 // Alive while it is watched, and while its callback runs, which may end the watch.
 class Receiver final : public EpollLoop::Watched, public std::enable_shared_from_this<Receiver> {
  public:
-  Receiver(Loop& loop, std::move_only_function<void(int)> callback)
-      : loop_(EpollLoop::of(loop)), callback_(std::move(callback)) {}
+  Receiver(Loop& loop, std::move_only_function<void(int)> callback, bool usr2)
+      : loop_(EpollLoop::of(loop)), callback_(std::move(callback)), usr2_(usr2) {}
   ~Receiver() { end(); }
 
   Result<void> begin() {
@@ -90,12 +99,12 @@ class Receiver final : public EpollLoop::Watched, public std::enable_shared_from
     write_ = ends[1];
     watch_ = loop_.watch(read_, *this);
     if (watch_ == nullptr) return fail_errno(ENOMEM, "watching a pipe for signals");
-    RETURN_IF_ERROR(add_pipe(write_));
+    RETURN_IF_ERROR(add_pipe(write_, usr2_));
     added_ = true;
     return {};
   }
   void end() {
-    if (std::exchange(added_, false)) remove_pipe(write_);
+    if (std::exchange(added_, false)) remove_pipe(write_, usr2_);
     if (watch_ != nullptr) loop_.unwatch(read_, std::exchange(watch_, nullptr));
     if (read_ >= 0) ::close(std::exchange(read_, -1));
     if (write_ >= 0) ::close(std::exchange(write_, -1));
@@ -105,12 +114,14 @@ class Receiver final : public EpollLoop::Watched, public std::enable_shared_from
   void on_events(uint32_t) override {
     const std::shared_ptr<Receiver> self = shared_from_this();
     uint8_t signal = 0;
-    while (added_ && ::read(read_, &signal, 1) == 1) callback_(signal);
+    while (added_ && ::read(read_, &signal, 1) == 1)
+      if (signal != SIGUSR2 || usr2_) callback_(signal);
   }
   void on_again(uint32_t) override {}
 
   EpollLoop& loop_;
   std::move_only_function<void(int)> callback_;
+  const bool usr2_;
   int read_ = -1, write_ = -1;
   bool added_ = false;
   EpollLoop::Watch* watch_ = nullptr;
@@ -124,8 +135,9 @@ struct Watch final : SignalWatch {
 
 }  // namespace
 
-Result<std::unique_ptr<SignalWatch>> watch_signals(Loop& loop, std::move_only_function<void(int)> callback) {
-  auto receiver = std::make_shared<Receiver>(loop, std::move(callback));
+Result<std::unique_ptr<SignalWatch>> watch_signals(Loop& loop, std::move_only_function<void(int)> callback,
+                                                   bool usr2) {
+  auto receiver = std::make_shared<Receiver>(loop, std::move(callback), usr2);
   RETURN_IF_ERROR(receiver->begin());
   return std::make_unique<Watch>(std::move(receiver));
 }

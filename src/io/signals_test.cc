@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <thread>
 #include <vector>
 
@@ -25,6 +26,29 @@ TEST(Signals, ArriveOnTheLoopAndDoNotEndTheProcess) {
   kill(getpid(), SIGHUP);
   loop->run();
   EXPECT_EQ(seen, (std::vector<int>{SIGHUP, SIGTERM, SIGINT}));
+}
+
+TEST(Signals, TheOneForHandingOverIsForThoseWhoWantIt) {
+  auto loop = make_loop();
+  std::vector<int> wanting, others;
+  auto first = watch_signals(*loop, [&](int signal) { others.push_back(signal); });
+  auto second = watch_signals(
+      *loop,
+      [&](int signal) {
+        wanting.push_back(signal);
+        if (signal == SIGUSR2) kill(getpid(), SIGTERM);
+        if (signal == SIGTERM) loop->stop();
+      },
+      true);
+  ASSERT_TRUE(first && second);
+  kill(getpid(), SIGUSR2);
+  loop->run();
+  EXPECT_EQ(wanting, (std::vector<int>{SIGUSR2, SIGTERM}));
+  EXPECT_EQ(std::ranges::count(others, SIGUSR2), 0);
+  second->reset();
+  struct sigaction now{};
+  sigaction(SIGUSR2, nullptr, &now);
+  EXPECT_EQ(now.sa_handler, SIG_DFL);
 }
 
 TEST(Signals, MayBeUnwatchedFromTheirOwnCallback) {

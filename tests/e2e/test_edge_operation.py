@@ -1,14 +1,16 @@
 """Edges as operators run them: purges that reach every edge, upgrades, edges inside a gateway."""
 import json
+import os
 import pathlib
 import shutil
+import signal
 import socket
 import tempfile
 import threading
 import time
 
 import base
-from edge import Edge, Origin
+from edge import Edge, EdgeCase, Origin
 
 HOST = {"Host": "www.example.org"}
 
@@ -144,3 +146,114 @@ class Purging(base.Case):
         self.assertEqual(one.get("/a", {**mine, "archipel-purges": "0000000000000000=2"}).status, 421)
         self.assertEqual(one.get("/a", {**HOST, "archipel-purges": "0000000000000000=2"}).status, 200, "a stranger's word")
         self.assertEqual(self.metric(one, 'archipel_edge_peer_purges_total{event="taken"}'), 1)
+
+
+class Upgrading(EdgeCase):
+    """A running edge is replaced: its sockets, and then its disk tier."""
+    SITE = '[proxy]\ntake_over = "run"\n[cache]\nmemory = "4M"\ndisk = "disk"\ndisk_size = "128M"\n[[site]]\nname = "www"\nhosts = ["*"]\norigins = ["{}"]\n'
+    PAGES = [f"/{i}" for i in range(150)]
+
+    def made(self, target):
+        return (target.encode() + b"#") * (40_000 // (len(target) + 1))
+
+    def number(self, edge, name):
+        for line in edge.admin("/metrics", token=False).body.decode().splitlines():
+            if line.startswith(f"archipel_edge_cache_{name} "):
+                return int(float(line.split()[1]))
+        self.fail(name)
+
+    def until(self, condition, what):
+        for _ in range(600):
+            if condition():
+                return
+            time.sleep(0.05)
+        self.fail(f"did not come: {what}")
+
+    def start(self):
+        def answer(request):
+            if request[1] == "/slow":
+                return self.slow
+            return 200, [("cache-control", "max-age=3600"), ("cache-tag", "even" if request[1][-1] in "02468" else "odd")], self.made(request[1])
+        self.origin = self.new_origin(answer)
+        self.finish = threading.Event()
+        self.addCleanup(self.finish.set)
+        edge = self.new_edge(self.SITE.format(self.origin.url))
+
+        def filled():
+            for page in self.PAGES:
+                self.assertEqual(edge.get(page).body, self.made(page))
+            return self.number(edge, "disk_objects") >= len(self.PAGES) * 0.9
+        self.until(filled, "the disk tier is filled")
+        return edge
+
+    def slow(self, connection, _stream):
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\ncache-control: no-store\r\n\r\nab")
+        self.finish.wait(60)
+        connection.sendall(b"cd")
+
+    def has_the_disk(self, edge):
+        self.until(lambda: self.number(edge, "disk_objects") >= len(self.PAGES) * 0.8, "the successor has the disk tier")
+        self.origin.forget()
+        for page in self.PAGES:
+            self.assertEqual(edge.get(page).body, self.made(page))
+        fetched = [r[1] for r in self.origin.seen()]
+        return fetched
+
+    def test_a_successor_gets_the_disk_tier_while_the_predecessor_still_drains(self):
+        edge = self.start()
+        slow = []
+        client = threading.Thread(target=lambda: slow.append(edge.get("/slow").body))
+        client.start()
+        self.until(lambda: self.origin.seen("/slow"), "a slow request is under way")
+        self.assertEqual(edge.admin("/purge", "POST", {"tag": "odd"}).status, 200)
+        old = edge.process
+        edge.process, ready = edge.spawn("--take-over")
+        self.assertEqual(ready["edge"], edge.ready["edge"])
+        fetched = self.has_the_disk(edge)
+        self.assertIsNone(old.poll(), "the predecessor drains: its client reads slowly")
+        self.assertLessEqual(len([t for t in fetched if t[-1] in "02468"]), len(self.PAGES) * 0.1, "what lay on disk are hits")
+        self.assertGreaterEqual(len([t for t in fetched if t[-1] not in "02468"]), len(self.PAGES) * 0.4, "what was purged is fetched again")
+        self.finish.set()
+        client.join()
+        self.assertEqual(slow, [b"abcd"])
+        self.assertEqual(old.wait(60), 0, edge.stderr()[-4000:])
+        self.end_well(edge)
+
+    def test_sigusr2_replaces_the_process_by_a_new_one(self):
+        edge = self.start()
+        old = edge.process
+        ready = self.successor_of(edge)
+        self.addCleanup(self.end, ready["pid"])
+        self.assertEqual(ready["edge"], edge.ready["edge"])
+        self.assertNotEqual(ready["pid"], old.pid)
+        self.assertEqual(old.wait(60), 0, edge.stderr()[-4000:])
+        edge.process = None
+        self.assertLessEqual(len(self.has_the_disk(edge)), len(self.PAGES) * 0.1)
+        os.kill(ready["pid"], signal.SIGTERM)
+        edge.wait_for_log("edge.stopped", 2)
+
+    def test_sigusr2_with_a_bad_file_changes_nothing(self):
+        origin = self.new_origin()
+        edge = self.new_edge('[proxy]\ntake_over = "run"\n[[site]]\nhosts = ["*"]\norigins = ["' + origin.url + '"]\n')
+        good = edge.file.read_text()
+        edge.file.write_text(good + "nonsense = 1\n")
+        edge.process.send_signal(signal.SIGUSR2)
+        edge.wait_for_log("hand_over.failed")
+        self.assertEqual(edge.get("/").body, b"hello")
+        self.end_well(edge)
+
+    def successor_of(self, edge):
+        edge.process.send_signal(signal.SIGUSR2)
+        for _ in range(1200):
+            for out in edge.home.glob("*.out"):
+                lines = out.read_bytes().splitlines()
+                if len(lines) > 1:
+                    return json.loads(lines[1])
+            time.sleep(0.05)
+        self.fail(edge.stderr())
+
+    def end(self, pid):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
