@@ -175,15 +175,19 @@ struct Loader {
   Result<void> tls(TomlTable& root) {
     const TomlValue* node = root.take("tls");
     if (node == nullptr) {
-      if (config.tls_listen || config.website.https)
+      const bool edge = config.edge && config.edge->tls_listen;
+      if (config.tls_listen || config.website.https || edge)
         return root.error(
             fmt::format("[{}] https needs a certificate: add a [[tls]] table with hosts, cert and key",
-                        config.tls_listen ? "listen" : "website"));
+                        config.tls_listen      ? "listen"
+                        : config.website.https ? "website"
+                                               : "edge.listen"));
       return {};
     }
     if (!node->is(TomlValue::Kind::array)) return root.error(*node, "`tls` must be tables: [[tls]]");
-    if (!config.tls_listen && !config.website.https)
-      return root.error(*node, "[[tls]] is for [listen] https or [website] https, and neither is set");
+    if (!config.tls_listen && !config.website.https && !(config.edge && config.edge->tls_listen))
+      return root.error(
+          *node, "[[tls]] is for https in [listen], [website] or [edge.listen], and none of them is set");
     if (node->items.size() > kTlsTablesMax)
       return root.error(*node, fmt::format("at most {} [[tls]] tables are read", kTlsTablesMax));
     for (const TomlValue& item : node->items) {
@@ -236,6 +240,11 @@ struct Loader {
       if (!secure.empty()) config.website.https = secure;
       return {};
     }));
+    if (const TomlValue* table = root.take("edge"); table != nullptr) {
+      if (!table->is(TomlValue::Kind::table))
+        return root.error(*table, "`edge` must be a table: [edge.listen], [[edge.site]] and so on");
+      ASSIGN_OR_RETURN(config.edge, edge::read_inner_config(*table, file, base.string()));
+    }
     RETURN_IF_ERROR(section(root, "owner", [&](TomlTable& t) -> Result<void> {
       std::string path;
       RETURN_IF_ERROR(t.text("credentials_file", path));

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "edge/config.h"
 #include "erasure/coder.h"
 
 namespace archipel::app {
@@ -42,6 +43,8 @@ struct Config {
     std::optional<std::string> http, https;        // addresses; none: no websites
     std::string domain = "website.localhost";      // BUCKET.DOMAIN; other hosts are buckets of that name
   } website;
+  std::optional<edge::Config>
+      edge;  // [edge]: an edge in this process, in front of the websites (edge/config.h)
   std::optional<std::string>
       credentials_file;  // [owner] credentials_file: the first account, in the form of an AWS credentials file
   int threads = 0;       // [limits] threads: loops; 0 = one per core (at most 64)

@@ -74,12 +74,14 @@ io::Task<void> Gateway::live() {
     if (tls_files_) tls_files_->start();
     lifecycle_->start();
     access_log_->start();
+    if (edge_) edge_->start();
     on_ready_(ready_);
     if (std::exchange(reload_wanted_, false)) reloads_.spawn(reload(this));
     std::optional<io::Task<void>> account;
     if (account_pending_) account.emplace(write_account_later(this));
     while (!stop_) co_await changed_.wait();
     serving_ = false;
+    if (edge_) edge_->drain();
     log::info("gateway.draining");
     if (account) co_await std::move(*account);
   }
@@ -89,6 +91,7 @@ io::Task<void> Gateway::live() {
   if (tls_files_) co_await tls_files_->close();
   if (ports_) co_await ports_->join();
   co_await reloads_.join();
+  if (edge_) co_await edge_->close();
   if (lifecycle_) co_await lifecycle_->close();
   if (access_log_) co_await access_log_->close();
   if (compactor_) co_await compactor_->close();
@@ -155,6 +158,10 @@ io::Task<void> Gateway::reload(Gateway* self) {
     self->options_.config.log_level = fresh->log_level;
     self->options_.config.log_json = fresh->log_json;
     apply_log_config(self->config().log_level, self->config().log_json);
+    if (self->edge_ && fresh->edge) {
+      Result<void> edge = self->edge_->reload(std::move(*fresh->edge));
+      if (!edge) log::error("config.refused", {{"reason", edge.error().message}});
+    }
     if (self->tls_files_ && !fresh->tls.empty()) self->tls_files_->reload(fresh->tls);
     self->store_->use_placements(placed->placements);
     self->tell_placements(*placed);

@@ -37,6 +37,7 @@ struct Ready {
   std::string address;                               // "127.0.0.1:9000", with the real port
   std::string tls_address;                           // the same over TLS; empty without [listen] https
   std::string website_address, website_tls_address;  // buckets as websites; empty without [website]
+  std::string edge_address, edge_tls_address, edge_admin_address;  // of [edge]
   std::string region;
   std::string access_key, secret_key;  // demo only
   std::vector<std::string> notes;      // what a person should know about this start, one sentence each

@@ -10,6 +10,7 @@
 #include "app/gateway.h"
 #include "app/guard.h"
 #include "app/identities.h"
+#include "app/inner_edge.h"
 #include "app/islands.h"
 #include "app/json.h"
 #include "app/mending.h"
@@ -79,6 +80,8 @@ class Gateway {
   static io::Task<void> rejoin(Gateway* self, AdminReply& reply);
   Result<void> listen();
   Result<void> listen_for_sites(const http::Limits& limits);
+  Result<void> listen_for_edge();
+  io::Task<void> open_edge();
   static io::Task<void> handle(Gateway* gateway, http::Exchange& exchange);
   static io::Task<void> handle_site(Gateway* gateway, http::Exchange& exchange);
   static io::Task<void> handle_admin(Gateway* gateway, http::Exchange& exchange);
@@ -113,6 +116,7 @@ class Gateway {
   std::shared_ptr<door::s3::AccessLog> access_log_;
   std::unique_ptr<door::s3::Door> door_;
   std::unique_ptr<door::site::Site> site_;  // with [website] http or https
+  std::unique_ptr<InnerEdge> edge_;         // with [edge]
   std::unique_ptr<io::SignalWatch> signals_;
   std::shared_ptr<io::TlsContext> tls_;  // with [listen] https
   std::unique_ptr<TlsFiles> tls_files_;

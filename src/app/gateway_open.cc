@@ -1,6 +1,7 @@
 #include "app/gateway_impl.h"
 
 #include <fmt/format.h>
+#include <csignal>
 #include <ctime>
 
 #include "base/log.h"
@@ -35,7 +36,9 @@ io::Task<Result<void>> Gateway::open() {
   tell_placements(*placed);
 
   mending_ = std::make_unique<Mending>(*placement_);
+  co_await open_edge();
   index::JournalOptions options;
+  if (edge_) options.on_applied = [edge = edge_.get()](const auto& mutations) { edge->changed(mutations); };
   options.on_debt = mending_->on_debt(system_clock());
   options.dir = config().dir;
   options.code = config().code;
@@ -142,6 +145,25 @@ io::Task<void> Gateway::refresh(Gateway* self) {
   if (!repairs) log::error("repairs.not_refreshed", {{"reason", repairs.error().message}});
   Result<void> fresh = co_await self->store_->refresh();
   if (!fresh) log::error("store.not_refreshed", {{"reason", fresh.error().message}});
+  if (self->edge_) self->edge_->changed_altogether();
+}
+
+// Its cache: it is told of every commit from the first on.
+io::Task<void> Gateway::open_edge() {
+  const bool offline = options_.instead != nullptr || options_.with_store != nullptr;
+  if (!config().edge || offline) co_return;
+  InnerEdge::Parts parts{.loops = {},
+                         .workers = *workers_,
+                         .websites = [this](http::Exchange& exchange) { return handle_site(this, exchange); },
+                         .domain = config().website.domain,
+                         .stop = [this] { on_signal(SIGTERM); }};
+  for (Core& core : cores_) parts.loops.push_back(core.loop.get());
+  edge_ = std::make_unique<InnerEdge>(*config().edge, std::move(parts));
+  auto open = [this] {
+    edge_->open_cache();
+    return true;
+  };
+  [[maybe_unused]] const bool opened = co_await workers_->run(open);
 }
 
 // What deletes in the background what nobody needs, and moves together what is left.

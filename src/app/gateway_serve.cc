@@ -27,6 +27,7 @@ Result<void> Gateway::listen() {
     ASSIGN_OR_RETURN(ready_.tls_address, ports_->listen(s3, *config().tls_listen, tls_));
   }
   RETURN_IF_ERROR(listen_for_sites(limits));
+  RETURN_IF_ERROR(listen_for_edge());
   if (config().admin_listen) {
     Ports::Service admin =
         ports_->add([this](http::Exchange& exchange) { return handle_admin(this, exchange); }, limits,
@@ -43,7 +44,7 @@ Result<void> Gateway::listen() {
 // Buckets as websites, on ports of their own: browsers there must never meet the S3 door's errors, nor its other methods.
 Result<void> Gateway::listen_for_sites(const http::Limits& limits) {
   const Config::Website& wanted = config().website;
-  if (!wanted.http && !wanted.https) return {};
+  if (!wanted.http && !wanted.https && !config().edge) return {};
   site_ = std::make_unique<door::site::Site>(door::site::Options{.domain = wanted.domain}, *store_, *door_);
   Ports::Service sites = ports_->add([this](http::Exchange& exchange) { return handle_site(this, exchange); },
                                      limits, &door::site::Site::page);
@@ -53,6 +54,16 @@ Result<void> Gateway::listen_for_sites(const http::Limits& limits) {
   if (wanted.https) {
     ASSIGN_OR_RETURN(ready_.website_tls_address, ports_->listen(sites, *wanted.https, tls_));
   }
+  return {};
+}
+
+Result<void> Gateway::listen_for_edge() {
+  if (!edge_) return {};
+  InnerEdge::Addresses addresses;
+  RETURN_IF_ERROR(edge_->listen(*ports_, tls_, addresses));
+  ready_.edge_address = addresses.http;
+  ready_.edge_tls_address = addresses.https;
+  ready_.edge_admin_address = addresses.admin;
   return {};
 }
 

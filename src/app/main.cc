@@ -35,6 +35,9 @@ std::string ready_line(const Ready& ready, bool with_keys) {
   if (!ready.tls_address.empty()) line.text("s3_tls", "https://" + ready.tls_address);
   if (!ready.website_address.empty()) line.text("website", "http://" + ready.website_address);
   if (!ready.website_tls_address.empty()) line.text("website_tls", "https://" + ready.website_tls_address);
+  if (!ready.edge_address.empty()) line.text("edge", "http://" + ready.edge_address);
+  if (!ready.edge_tls_address.empty()) line.text("edge_tls", "https://" + ready.edge_tls_address);
+  if (!ready.edge_admin_address.empty()) line.text("edge_admin", "http://" + ready.edge_admin_address);
   line.text("region", ready.region);
   if (with_keys) line.text("access_key", ready.access_key).text("secret_key", ready.secret_key);
   line.number("pid", getpid());

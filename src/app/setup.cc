@@ -112,6 +112,10 @@ http = "127.0.0.1:9000"       # S3
 # https = "0.0.0.0:8443"      # with a [[tls]] table below
 # domain = "website.localhost"   # BUCKET.website.localhost; any other host is the site of the bucket of that name
 
+# [edge.listen]               # the same websites out of a cache in this process; docs/edge.md, "Inside a gateway"
+# http = "0.0.0.0:80"
+# https = "0.0.0.0:443"       # with a [[tls]] table below
+
 [owner]
 credentials_file = "credentials"   # the first account, in the form of an AWS credentials file
 # home = ["DE"]               # states whose own law is not held against a policy

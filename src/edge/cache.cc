@@ -237,10 +237,12 @@ class CacheImpl final : public Cache, public ReuseSink, public std::enable_share
   io::Task<Result<void>> purge_site(std::string site, bool soft) override {
     return purge(PurgeScope::site, {}, std::move(site), soft);
   }
-  void invalidate(std::string_view text) override {
-    const Purge purge = book_->add(PurgeScope::key, {}, text, false);
-    if (journal_ != nullptr) journal_->write_soon(purge);
-    sweep_if_crowded();
+  void invalidate(std::string_view text) override { add_soon(PurgeScope::key, {}, text, false); }
+  void invalidate_all(std::string_view site, std::string_view tag, bool soft) override {
+    if (tag.empty())
+      add_soon(PurgeScope::site, {}, site, soft);
+    else
+      add_soon(PurgeScope::tag, site, tag, soft);
   }
 
   CacheStats stats() const override {
@@ -402,6 +404,12 @@ class CacheImpl final : public Cache, public ReuseSink, public std::enable_share
     slice->index = index;
     slice->bytes = std::move(record.body);
     return slice;
+  }
+
+  void add_soon(PurgeScope scope, std::string_view scope_text, std::string_view text, bool soft) {
+    const Purge purge = book_->add(scope, scope_text, text, soft);
+    if (journal_ != nullptr) journal_->write_soon(purge);
+    sweep_if_crowded();
   }
 
   io::Task<Result<void>> purge(PurgeScope scope, std::string scope_text, std::string text, bool soft) {

@@ -101,6 +101,8 @@ class Cache {
   virtual io::Task<Result<void>> purge_site(std::string site, bool soft) = 0;
   // purge_key(text, hard) for RFC 9111 §4.4, without waiting for the disk: a crash of the machine may undo it.
   virtual void invalidate(std::string_view text) = 0;
+  // purge_tag(), or without a tag purge_site(), in the same way. `tag` in lower case.
+  virtual void invalidate_all(std::string_view site, std::string_view tag, bool soft) = 0;
 
   virtual CacheStats stats() const = 0;
   // Hands the disk tier's directory to another process: what is held back is written, then nothing is read from it, written to it or locked in it any

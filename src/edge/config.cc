@@ -85,17 +85,39 @@ using Kind = TomlValue::Kind;
 constexpr Duration kTimeoutMax = std::chrono::hours(24);
 constexpr Duration kMillisecond = std::chrono::milliseconds(1);
 
+TomlValue text_value(std::string text) {
+  TomlValue out;
+  out.kind = Kind::text;
+  out.text = std::move(text);
+  return out;
+}
+TomlValue list_value(std::string text) {
+  TomlValue out;
+  out.kind = Kind::array;
+  out.items.push_back(text_value(std::move(text)));
+  return out;
+}
+
 struct Loader {
   const std::string& file;
   std::string base;
   Config config;
+  bool inner = false;  // a gateway's
+
+  std::string name_of(std::string_view key) const { return fmt::format("[{}{}]", inner ? "edge." : "", key); }
+  // What an edge inside a gateway leaves to it.
+  Result<void> gateways(TomlTable& t, std::string_view key, std::string_view where) {
+    const TomlValue* value = inner ? t.take(key) : nullptr;
+    if (value == nullptr) return {};
+    return t.error(*value, fmt::format("`{}` is the gateway's: set it in {}", key, where));
+  }
 
   template <class F>
   Result<void> section(TomlTable& root, std::string_view key, F read) {
     const TomlValue* value = root.take(key);
     if (value == nullptr) return {};
     if (!value->is(Kind::table)) return root.error(*value, fmt::format("`{0}` must be a table: [{0}]", key));
-    TomlTable table(file, *value, fmt::format("[{}]", key));
+    TomlTable table(file, *value, name_of(key));
     RETURN_IF_ERROR(read(table));
     return table.finish();
   }
@@ -160,6 +182,8 @@ struct Loader {
   }
 
   Result<void> log(TomlTable& t) {
+    RETURN_IF_ERROR(gateways(t, "level", "[log]"));
+    RETURN_IF_ERROR(gateways(t, "format", "[log]"));
     RETURN_IF_ERROR(one_of(t, "level", config.log_level, {"debug", "info", "warn", "error"}));
     std::string format = "logfmt", access_format = "json", access = "off";
     RETURN_IF_ERROR(one_of(t, "format", format, {"logfmt", "json"}));
@@ -179,6 +203,7 @@ struct Loader {
 
   Result<void> limits(TomlTable& t) {
     http::Limits& l = config.limits;
+    RETURN_IF_ERROR(gateways(t, "threads", "[limits]"));
     RETURN_IF_ERROR(t.number("threads", config.threads, 0, 64));
     RETURN_IF_ERROR(t.number("connections", l.connections_max, 16, 10'000'000));
     RETURN_IF_ERROR(take_size(t, "reader_memory", config.reader_bytes, 16u << 20, uint64_t{1} << 44));
@@ -206,6 +231,9 @@ struct Loader {
                        fmt::format("'{}' is no address or range such as \"10.0.0.0/8\"", text));
       config.trust.push_back(*range);
     }
+    if (inner && t.take("take_over") != nullptr)
+      return t.error(*t.take("take_over"),
+                     "a gateway hands nothing over: `take_over` is for `archipel edge`");
     RETURN_IF_ERROR(t.text("take_over", config.take_over_dir));
     if (!config.take_over_dir.empty()) config.take_over_dir = resolve(config.take_over_dir);
     RETURN_IF_ERROR(t.text("geo_database", config.geo_database));
@@ -215,6 +243,12 @@ struct Loader {
 
   Result<void> check_sites(TomlTable& root) {
     if (config.sites.empty()) return root.error("there is no [[site]]: name its hosts and origins");
+    for (const SitePolicy& site : config.sites)
+      if (site.origin.local && !inner)
+        return root.error(
+            fmt::format("site '{}': \"local\" is a gateway's own websites, in [edge] of its "
+                        "archipel.toml; name an origin such as \"http://127.0.0.1:8000\"",
+                        site.name));
     std::set<std::string> names, hosts;
     for (const SitePolicy& site : config.sites) {
       if (!names.insert(site.name).second)
@@ -236,13 +270,14 @@ struct Loader {
     RETURN_IF_ERROR(section(root, "listen", [&](TomlTable& t) { return listen(t); }));
     if (config.listen.empty() && !config.tls_listen)
       return root.error("there is no [listen]: set http = \"127.0.0.1:8002\", https, or both");
+    RETURN_IF_ERROR(gateways(root, "tls", "[[tls]]"));
     ASSIGN_OR_RETURN(auto certificates, take_tables(root, "tls", kTlsTablesMax));
     for (const TomlValue* value : certificates) {
       TomlTable table(file, *value, "[[tls]]");
       RETURN_IF_ERROR(tls(table));
       RETURN_IF_ERROR(table.finish());
     }
-    if (config.tls_listen && config.tls.empty())
+    if (config.tls_listen && config.tls.empty() && !inner)
       return root.error("[listen] https needs a certificate: add [[tls]] with hosts, cert and key");
     RETURN_IF_ERROR(section(root, "cache", [&](TomlTable& t) { return cache(t); }));
     RETURN_IF_ERROR(section(root, "admin", [&](TomlTable& t) { return admin(t); }));
@@ -252,7 +287,7 @@ struct Loader {
     RETURN_IF_ERROR(section(root, "peers", [&](TomlTable& t) { return load_peers(t, base, config.peers); }));
     ASSIGN_OR_RETURN(auto sites, take_tables(root, "site", kSitesMax));
     for (const TomlValue* value : sites) {
-      TomlTable table(file, *value, "[[site]]");
+      TomlTable table(file, *value, inner ? "[[edge.site]]" : "[[site]]");
       ASSIGN_OR_RETURN(SitePolicy site, load_site(table, base));
       RETURN_IF_ERROR(table.finish());
       if (!site.cache.status_name.empty()) site.cache.status_name = config.name;
@@ -263,6 +298,16 @@ struct Loader {
     // What is being sent lies in the memory tier as a rule; it may all be under way.
     if (config.reader_bytes == 0)
       config.reader_bytes = std::max<uint64_t>(kReaderBytesDefault, config.cache.memory_bytes);
+    if (config.sites.empty() && inner) {
+      TomlValue all;
+      all.entries = {{"name", 0, 0, text_value("websites")},
+                     {"hosts", 0, 0, list_value("*")},
+                     {"origins", 0, 0, list_value("local")}};
+      TomlTable table(file, all, "[[edge.site]]");
+      ASSIGN_OR_RETURN(SitePolicy site, load_site(table, base));
+      if (!site.cache.status_name.empty()) site.cache.status_name = config.name;
+      config.sites.push_back(std::move(site));
+    }
     RETURN_IF_ERROR(check_sites(root));
     return root.finish();
   }
@@ -275,7 +320,15 @@ Result<Config> parse_config(std::string_view text, const std::string& file, cons
     return fail(Code::limit, "the config file " + file + " is larger than 1 MiB");
   ASSIGN_OR_RETURN(TomlValue parsed, parse_toml(text, file));
   TomlTable root(file, parsed, "the config file");
-  Loader loader{file, base, {}};
+  Loader loader{file, base, {}, false};
+  loader.config.file = file;
+  RETURN_IF_ERROR(loader.load(root));
+  return std::move(loader.config);
+}
+
+Result<Config> read_inner_config(const TomlValue& table, const std::string& file, const std::string& base) {
+  TomlTable root(file, table, "[edge]");
+  Loader loader{file, base, {}, true};
   loader.config.file = file;
   RETURN_IF_ERROR(loader.load(root));
   return std::move(loader.config);

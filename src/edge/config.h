@@ -47,6 +47,10 @@
 #include "edge/policy.h"
 #include "http/limits.h"
 
+namespace archipel {
+struct TomlValue;
+}
+
 namespace archipel::edge {
 
 inline constexpr size_t kConfigBytesMax = 1u << 20;
@@ -94,6 +98,9 @@ struct Config {
 
 // Blocks on files. not_found, invalid, limit, io.
 Result<Config> load_config(const std::string& file);
+// [edge] of a gateway's archipel.toml, `table`: the same tables, but for what is the gateway's: its threads, its log, its certificates, its end. Sites may have
+// `origins = ["local"]`; without a site, all hosts are local. Paths are relative to `base`.
+Result<Config> read_inner_config(const TomlValue& table, const std::string& file, const std::string& base);
 // From its text; what it names is read too (the keys of signed URLs). `base`: the directory that paths are relative to.
 Result<Config> parse_config(std::string_view text, const std::string& file, const std::string& base);
 

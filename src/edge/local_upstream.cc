@@ -18,6 +18,8 @@ class LocalExchange final : public http::Exchange {
     request_.target = std::move(request.target);
     request_.headers = std::move(request.headers);
     request_.peer = "127.0.0.1:0";
+    // The edge's own word by now: what the client came by.
+    request_.secure = request_.headers.get("x-forwarded-proto") == "https";
   }
 
   const http::Request& request() const override { return request_; }

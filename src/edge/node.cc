@@ -176,6 +176,11 @@ Result<void> Node::apply(const Config& config) {
   }
   for (const SitePolicy& policy : config.sites) {
     std::shared_ptr<Upstream> upstream = same_upstream(newest_.get(), policy);
+    if (upstream == nullptr && policy.origin.local) {
+      if (parts_.local == nullptr)
+        return fail(Code::invalid, "site '" + policy.name + "': nothing local is here");
+      upstream = parts_.local(background_);
+    }
     if (upstream == nullptr)
       upstream =
           std::make_shared<Balancer>(policy.origin, balancing, balancer_before(newest_.get(), policy.name));
@@ -195,6 +200,12 @@ Result<void> Node::apply(const Config& config) {
   }
   relay_.use(config.peers);
   set_reader_memory(*shared_, config.reader_bytes);
+  {
+    std::lock_guard lock(local_mutex_);
+    local_sites_.clear();
+    for (const SitePolicy& policy : config.sites)
+      if (policy.origin.local) local_sites_.push_back(policy.name);
+  }
   newest_ = fresh;
   for (auto& core : cores_) {
     if (core->snapshot == nullptr)

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,8 @@ struct NodeParts {
   Clock& clock;
   Random& random;
   std::function<void()> drain;  // POST /drain asks for it; home loop
+  // The upstream of sites whose origin is local; null: there can be none.
+  std::function<std::shared_ptr<Upstream>(Background&)> local = nullptr;
 };
 
 // What a configuration becomes. Immutable; each loop holds the newest.
@@ -67,6 +70,8 @@ class Node {
   // An error page in the edge's own words.
   static http::Page page(int status, std::string_view why);
 
+  // What local sites give out with this tag (empty: all) has changed. In effect when it returns. Any thread.
+  void local_changed(const std::string& tag, bool soft);
   void start();  // home loop: the access log begins, and other edges are spoken to
   void set_ready(bool ready) { ready_ = ready; }
   // Requests under way that may invalidate what is stored. Any thread.
@@ -104,7 +109,9 @@ class Node {
   std::shared_ptr<Shared> shared_;
   std::vector<std::unique_ptr<Core>> cores_;
   std::shared_ptr<const Snapshot> newest_;  // home loop
-  std::string token_;                       // of the admin interface; empty: none
+  std::mutex local_mutex_;
+  std::vector<std::string> local_sites_;
+  std::string token_;  // of the admin interface; empty: none
   std::atomic<bool> ready_ = false;
   std::atomic<int> changing_ = 0;
 };

@@ -151,6 +151,18 @@ PurgeRelay::Purging Node::begin_purge_all() {
   return begin_all(parts_.cache, {{PurgeScope::prefix, {}, {}}}, false);
 }
 
+void Node::local_changed(const std::string& tag, bool soft) {
+  std::lock_guard lock(local_mutex_);
+  for (const std::string& site : local_sites_) {
+    PurgeOrder order;
+    order.tag = tag;
+    order.site = site;
+    order.soft = soft;
+    relay_.tell(order);
+    parts_.cache.invalidate_all(site, tag, soft);
+  }
+}
+
 // An operator's order: here, and on all other edges.
 io::Task<Result<std::string>> Node::purge(Node* node, http::Exchange& exchange) {
   auto json = co_await read_all(exchange, kOrderBytesMax);

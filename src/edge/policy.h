@@ -100,6 +100,8 @@ struct OriginAddress {
 // How the origins are reached; two equal ones may share connections.
 struct OriginPolicy {
   std::vector<OriginAddress> origins;
+  bool local =
+      false;  // `origins = ["local"]`, and nobody else: the websites of the gateway that this edge is in
   std::string host_header;  // instead of the client's Host; empty: as the client said
   Duration connect_timeout = std::chrono::seconds(3);
   Duration response_timeout =

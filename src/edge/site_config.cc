@@ -136,6 +136,14 @@ struct SiteLoader {
     std::vector<std::string> urls;
     RETURN_IF_ERROR(table.texts("origins", urls, kOriginsMax));
     if (urls.empty()) return table.error("[[site]] needs `origins`, such as [\"http://127.0.0.1:8000\"]");
+    if (urls == std::vector<std::string>{"local"}) {
+      o.local = true;
+      // Every change is known at once: what says nothing about its freshness may be kept.
+      site.cache.heuristic = false;
+      site.cache.default_fresh = 3'600'000;
+      site.cache.negative_fresh = 60'000;
+      urls.clear();
+    }
     for (const std::string& url : urls) {
       ASSIGN_OR_RETURN(OriginAddress address, origin(url));
       o.origins.push_back(std::move(address));

@@ -363,7 +363,9 @@ io::Task<void> CommitterImpl::finish_in_order(CommitterImpl* self) {
 // might void.
 Result<void> CommitterImpl::apply_on_worker(const Flight& flight) {
   RETURN_IF_ERROR(p_.head->write({p_.open.epoch, flight.seq, flight.blobs->sealed.hash}, false, false));
-  return p_.kv.write(flight.mutations);
+  RETURN_IF_ERROR(p_.kv.write(flight.mutations));
+  if (p_.options.on_applied) p_.options.on_applied(flight.mutations);
+  return {};
 }
 
 void CommitterImpl::acknowledge(Flight& flight) {

@@ -32,6 +32,8 @@ struct JournalOptions {
   LeaseOptions lease = {};
   // Called on the home loop for every commit that is acknowledged before all n islands confirmed it. May be empty.
   std::function<void(uint64_t epoch, uint64_t seq, uint32_t mask)> on_debt = {};
+  // Called on a worker for every commit when its mutations are in the view, before anybody is told of its success. May be empty.
+  std::function<void(const std::vector<Mutation>& mutations)> on_applied = {};
   Attested attested = {};       // until the first epoch is open
   std::vector<Gone> gone = {};  // the same
   std::vector<std::string> rejoin =

@@ -1,4 +1,5 @@
 """Edges as operators run them: purges that reach every edge, upgrades, edges inside a gateway."""
+import http.client
 import json
 import os
 import pathlib
@@ -8,6 +9,7 @@ import socket
 import tempfile
 import threading
 import time
+import urllib.parse
 
 import base
 from edge import Edge, EdgeCase, Origin
@@ -257,3 +259,108 @@ class Upgrading(EdgeCase):
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
+
+
+class InGateway(base.Case):
+    """[edge] in a gateway's archipel.toml: websites from a cache in the same process, which knows of every change."""
+
+    def setUp(self):
+        super().setUp()
+        self.cloud = self.new_gateway()
+        self.cloud.start()
+        self.cloud.stop()
+        token = self.cloud.dir / "edge-token"
+        token.touch(0o600)
+        token.write_text("0123456789abcdef" * 2)
+        config = self.cloud.dir / "archipel.toml"
+        config.write_text(config.read_text() + '\n[edge.listen]\nhttp = "127.0.0.1:0"\n[edge.cache]\nmemory = "16M"\n'
+                          '[edge.admin]\nlisten = "127.0.0.1:0"\ntoken_file = "edge-token"\n')
+        self.cloud.start()
+        self.s3 = self.cloud.client()
+        self.addCleanup(self.s3.close)
+        self.expect(self.s3.request("PUT", "blog"), 200)
+        self.allow("*")
+        website = (b"<WebsiteConfiguration><IndexDocument><Suffix>index.html</Suffix></IndexDocument>"
+                   b"<ErrorDocument><Key>404.html</Key></ErrorDocument></WebsiteConfiguration>")
+        self.expect(self.s3.request("PUT", "blog", query=[("website", "")], body=website), 200)
+        self.put("index.html", b"one")
+        self.put("404.html", b"not here")
+
+    def allow(self, principal):
+        policy = {"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Principal": principal, "Action": "s3:GetObject", "Resource": "arn:aws:s3:::blog/*"},
+            {"Effect": "Allow", "Principal": principal, "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::blog"}]}
+        self.expect(self.s3.request("PUT", "blog", query=[("policy", "")], body=json.dumps(policy).encode()), 204)
+
+    def put(self, key, body):
+        self.expect(self.s3.request("PUT", "blog", key, body=body, headers={"content-type": "text/html"}), 200)
+
+    def page(self, path, host="blog.website.localhost"):
+        """(status, body, "hit" or not)."""
+        where = urllib.parse.urlsplit(self.cloud.ready["edge"])
+        connection = http.client.HTTPConnection(where.hostname, where.port, timeout=60)
+        try:
+            connection.request("GET", path, headers={"Host": host})
+            response = connection.getresponse()
+            return response.status, response.read(), "; hit" in response.getheader("cache-status", "")
+        finally:
+            connection.close()
+
+    def test_pages_are_hits_until_the_bucket_changes(self):
+        self.assertEqual(self.page("/"), (200, b"one", False))
+        for _ in range(3):
+            self.assertEqual(self.page("/"), (200, b"one", True))
+        self.assertEqual(self.page("/news.html")[:2], (404, b"not here"))
+        self.assertEqual(self.page("/news.html"), (404, b"not here", True))
+        # Whoever has written reads what was written, each time.
+        for i in range(20):
+            self.put("index.html", b"%d" % i)
+            self.assertEqual(self.page("/"), (200, b"%d" % i, False))
+            self.assertEqual(self.page("/"), (200, b"%d" % i, True))
+        self.put("news.html", b"news")
+        self.assertEqual(self.page("/news.html"), (200, b"news", False))
+        self.expect(self.s3.request("DELETE", "blog", "news.html"), 204)
+        self.assertEqual(self.page("/news.html")[:2], (404, b"not here"))
+        # Another bucket's changes are nothing to this one's pages; theirs are validated after a change, not fetched.
+        self.assertEqual(self.page("/")[2], False)
+        self.assertEqual(self.page("/")[2], True)
+        self.expect(self.s3.request("PUT", "other"), 200)
+        self.expect(self.s3.request("PUT", "other", "x", body=b"x"), 200)
+        self.assertEqual(self.page("/"), (200, b"19", True))
+
+    def test_what_is_closed_to_the_public_is_not_shown_from_the_cache(self):
+        self.assertEqual(self.page("/")[1], b"one")
+        self.assertEqual(self.page("/"), (200, b"one", True))
+        self.expect(self.s3.request("DELETE", "blog", query=[("policy", "")]), 204)
+        self.assertEqual(self.page("/")[0], 403)
+        self.allow("*")
+        self.assertEqual(self.page("/")[:2], (200, b"one"))
+
+    def test_the_admin_port_a_reload_and_a_large_page(self):
+        film = base.pattern(3_000_000)
+        self.put("film", film)
+        for hit in (False, True):
+            status, body, was = self.page("/film")
+            self.assertEqual((status, base.sha256(body), was), (200, base.sha256(film), hit))
+        where = urllib.parse.urlsplit(self.cloud.ready["edge_admin"])
+
+        def admin(method, path, body=None):
+            connection = http.client.HTTPConnection(where.hostname, where.port, timeout=60)
+            connection.request(method, path, body, {"Authorization": "Bearer " + "0123456789abcdef" * 2})
+            response = connection.getresponse()
+            return response.status, response.read()
+        self.assertEqual(json.loads(admin("GET", "/sites")[1])["sites"][0]["name"], "websites")
+        self.assertEqual(admin("POST", "/purge", json.dumps({"site": "websites"}))[0], 200)
+        self.assertEqual(self.page("/film")[2], False)
+        config = self.cloud.dir / "archipel.toml"
+        config.write_text(config.read_text() + '[[edge.site]]\nname = "all"\nhosts = ["*"]\norigins = ["local"]\n[edge.site.headers]\nresponse_set = ["x-edge: yes"]\n')
+        self.cloud.process.send_signal(signal.SIGHUP)
+        for _ in range(400):
+            if b"config.reloaded" in self.cloud.stderr().encode():
+                break
+            time.sleep(0.05)
+        connection = http.client.HTTPConnection(*urllib.parse.urlsplit(self.cloud.ready["edge"]).netloc.split(":"), timeout=60)
+        connection.request("GET", "/", headers={"Host": "blog.website.localhost"})
+        self.assertEqual(connection.getresponse().getheader("x-edge"), "yes")
+        connection.close()
+        self.assertEqual(self.cloud.stop(), 0, self.cloud.stderr()[-3000:])

@@ -1,0 +1,149 @@
+#include "app/inner_edge.h"
+
+#include <algorithm>
+#include <set>
+
+#include "door/site/routes.h"
+#include "edge/local_upstream.h"
+#include "store/keys.h"
+
+namespace archipel::app {
+namespace {
+
+std::string tag_of(std::string_view bucket) {
+  return "archipel-bucket-" + std::string(bucket);
+}
+
+// A response of a website, with its bucket's tag.
+class TaggedFetch final : public edge::Fetch {
+ public:
+  TaggedFetch(std::unique_ptr<edge::Fetch> inner, std::string tag)
+      : inner_(std::move(inner)), headers_(inner_->headers()) {
+    headers_.set("cache-tag", std::move(tag));
+  }
+  int status() const override { return inner_->status(); }
+  const http::Headers& headers() const override { return headers_; }
+  std::optional<uint64_t> length() const override { return inner_->length(); }
+  UnixMs requested() const override { return inner_->requested(); }
+  UnixMs received() const override { return inner_->received(); }
+  io::Task<Result<size_t>> read(MutableBytes out) override { return inner_->read(out); }
+  std::unique_ptr<io::Stream> take_stream() override { return inner_->take_stream(); }
+  std::string_view origin() const override { return inner_->origin(); }
+
+ private:
+  const std::unique_ptr<edge::Fetch> inner_;
+  http::Headers headers_;
+};
+
+class Websites final : public edge::Upstream {
+ public:
+  Websites(std::shared_ptr<edge::Upstream> door, std::string domain)
+      : door_(std::move(door)), domain_(std::move(domain)) {}
+  io::Task<Result<std::unique_ptr<edge::Fetch>>> fetch(edge::FetchRequest request,
+                                                       Deadline deadline) override {
+    std::string tag = tag_of(door::site::bucket_of_host(request.headers.get("host"), domain_));
+    auto fetched = co_await door_->fetch(std::move(request), deadline);
+    if (!fetched) co_return fail(fetched.error());
+    co_return std::make_unique<TaggedFetch>(std::move(*fetched), std::move(tag));
+  }
+
+ private:
+  const std::shared_ptr<edge::Upstream> door_;
+  const std::string domain_;
+};
+
+}  // namespace
+
+ChangedBuckets changed_buckets(const std::vector<index::Mutation>& mutations) {
+  static constexpr std::string_view kConfigPrefix = "c/";
+  std::set<std::string, std::less<>> objects, whole;
+  for (const index::Mutation& mutation : mutations) {
+    const std::string_view key = mutation.key;
+    const std::string_view name = key.substr(std::min<size_t>(2, key.size()));
+    if (key.starts_with(store::kObjectPrefix)) objects.emplace(name.substr(0, name.find('\0')));
+    if (key.starts_with(kConfigPrefix)) whole.emplace(name.substr(0, name.find('\0')));
+    if (key.starts_with(store::kBucketPrefix)) whole.emplace(name);
+  }
+  for (const std::string& bucket : whole) objects.erase(bucket);
+  return {{objects.begin(), objects.end()}, {whole.begin(), whole.end()}};
+}
+
+InnerEdge::InnerEdge(edge::Config config, Parts parts)
+    : config_(std::move(config)), parts_(std::move(parts)) {}
+
+InnerEdge::~InnerEdge() {
+  if (cache_ != nullptr) cache_->close();
+}
+
+void InnerEdge::open_cache() {
+  cache_ = edge::make_cache(config_.cache, parts_.workers, system_clock(), system_random());
+}
+
+Result<void> InnerEdge::listen(Ports& ports, std::shared_ptr<io::TlsContext> tls, Addresses& out) {
+  connector_ = std::make_unique<OriginConnector>(io::tcp_network(), parts_.workers, system_clock());
+  auto local = [this](edge::Background& background) -> std::shared_ptr<edge::Upstream> {
+    auto door = edge::local_upstream(parts_.websites, "local", background, system_clock());
+    return std::make_shared<Websites>(std::move(door), parts_.domain);
+  };
+  node_ = std::make_unique<edge::Node>(edge::NodeParts{.loops = parts_.loops,
+                                                       .cache = *cache_,
+                                                       .secret = {system_random().bytes<16>()},
+                                                       .connector = *connector_,
+                                                       .workers = parts_.workers,
+                                                       .clock = system_clock(),
+                                                       .random = system_random(),
+                                                       .drain = parts_.stop,
+                                                       .local = local});
+  RETURN_IF_ERROR(node_->apply(config_));
+  told_ = node_.get();
+  http::Limits limits = config_.limits;
+  limits.connections_max = std::max(1, limits.connections_max / static_cast<int>(parts_.loops.size()));
+  const Ports::Service sites = ports.add([this](size_t loop) { return node_->handler(loop); }, limits,
+                                         edge::Node::page, {.h2 = true, .forward_date = true});
+  if (!config_.listen.empty()) {
+    ASSIGN_OR_RETURN(out.http, ports.listen(sites, config_.listen));
+  }
+  if (config_.tls_listen) {
+    ASSIGN_OR_RETURN(out.https, ports.listen(sites, *config_.tls_listen, std::move(tls)));
+  }
+  if (!config_.admin_listen.empty()) {
+    const Ports::Service admin =
+        ports.add(node_->admin_handler(), config_.limits, http::plain_page, Ports::Where::home_loop);
+    ASSIGN_OR_RETURN(out.admin, ports.listen(admin, config_.admin_listen));
+  }
+  return {};
+}
+
+void InnerEdge::start() {
+  node_->start();
+  node_->set_ready(true);
+}
+
+Result<void> InnerEdge::reload(edge::Config config) {
+  RETURN_IF_ERROR(node_->apply(config));
+  connector_->forget();
+  config_ = std::move(config);
+  return {};
+}
+
+void InnerEdge::changed(const std::vector<index::Mutation>& mutations) {
+  edge::Node* node = told_.load(std::memory_order_acquire);
+  if (node == nullptr) return;
+  const ChangedBuckets buckets = changed_buckets(mutations);
+  for (const std::string& bucket : buckets.objects) node->local_changed(tag_of(bucket), true);
+  // Who may see it, and how, has changed: nothing of before may be shown, not even while the door fails.
+  for (const std::string& bucket : buckets.whole) node->local_changed(tag_of(bucket), false);
+}
+
+void InnerEdge::changed_altogether() {
+  edge::Node* node = told_.load(std::memory_order_acquire);
+  if (node != nullptr) node->local_changed({}, false);
+}
+
+io::Task<void> InnerEdge::close() {
+  // Commits go on a little: there is nothing left to be told to.
+  told_ = nullptr;
+  if (node_ != nullptr) co_await node_->close();
+}
+
+}  // namespace archipel::app
