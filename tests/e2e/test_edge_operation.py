@@ -1,5 +1,6 @@
 """Edges as operators run them: purges that reach every edge, upgrades, edges inside a gateway."""
 import http.client
+import ipaddress
 import json
 import os
 import pathlib
@@ -364,3 +365,77 @@ class InGateway(base.Case):
         self.assertEqual(connection.getresponse().getheader("x-edge"), "yes")
         connection.close()
         self.assertEqual(self.cloud.stop(), 0, self.cloud.stderr()[-3000:])
+
+
+def mmdb(countries):
+    """A country database (MaxMind DB File Format 2.0) of {"192.0.2.0/24": "FR"}."""
+    def field(kind, value):
+        return bytes([kind << 5 | len(value)]) + value if kind <= 7 else bytes([len(value), kind - 7]) + value
+
+    def text(value):
+        return field(2, value.encode())
+
+    def number(kind, value):
+        return field(kind, value.to_bytes((value.bit_length() + 7) // 8, "big"))
+
+    def table(pairs):
+        return bytes([7 << 5 | len(pairs)]) + b"".join(text(k) + v for k, v in pairs)
+
+    nodes, data, places = [[None, None]], b"", {}
+    for prefix, code in countries.items():
+        network = ipaddress.ip_network(prefix)
+        if code not in places:
+            places[code] = len(data)
+            data += table([("country", table([("iso_code", text(code))]))])
+        value, bits = int(network.network_address), network.prefixlen + (96 if network.version == 4 else 0)
+        at = 0
+        for i in range(bits):
+            bit = value >> (127 - i) & 1
+            if i + 1 == bits:
+                nodes[at][bit] = ("data", places[code])
+            elif nodes[at][bit] is None:
+                nodes.append([None, None])
+                nodes[at][bit] = len(nodes) - 1
+            at = nodes[at][bit] if i + 1 < bits else at
+    count, tree = len(nodes), b""
+    for node in nodes:
+        for side in node:
+            value = count if side is None else side if isinstance(side, int) else side[1] + count + 16
+            tree += value.to_bytes(3, "big")
+    meta = table([("binary_format_major_version", number(5, 2)), ("binary_format_minor_version", number(5, 0)), ("build_epoch", number(9, 1800000000)),
+                  ("database_type", text("Test-Country")), ("description", table([])), ("ip_version", number(5, 6)),
+                  ("languages", bytes([0, 4])), ("node_count", number(6, count)), ("record_size", number(5, 24))])
+    return tree + bytes(16) + data + b"\xab\xcd\xefMaxMind.com" + meta
+
+
+class Countries(EdgeCase):
+    def test_visitors_are_let_in_by_the_country_of_their_address(self):
+        origin = self.new_origin(lambda r: (200, [("cache-control", "max-age=60")], dict(r[2]).get("x-country", "-").encode()))
+        edge = Edge('[proxy]\ntrust = ["127.0.0.1"]\ngeo_database = "country.mmdb"\n[[site]]\nname = "www"\nhosts = ["*"]\norigins = ["' + origin.url + '"]\n'
+                    '[site.key]\nheaders = ["x-country"]\n[site.geo]\ndeny = ["KP"]\nheader = "x-country"\n')
+        self.addCleanup(edge.destroy)
+        database = edge.home / "country.mmdb"
+        database.write_bytes(mmdb({"192.0.2.0/24": "FR", "198.51.100.0/24": "KP", "2001:db8::/32": "JP", "2001:db9::/32": "KP"}))
+        edge.start()
+
+        def visit(address):
+            answer = edge.get("/", {"X-Forwarded-For": address})
+            return answer.status, answer.body if answer.status == 200 else b""
+        for _ in range(2):
+            self.assertEqual(visit("192.0.2.77"), (200, b"FR"))
+            self.assertEqual(visit("2001:db8::9"), (200, b"JP"))
+            self.assertEqual(visit("203.0.113.1"), (200, b"XX"))
+            self.assertEqual(visit("198.51.100.5")[0], 403)
+            self.assertEqual(visit("2001:db9::1")[0], 403)
+        # A newer file is read at a reload; a broken one is refused, and the one before stays.
+        fresh = edge.home / "fresh"
+        fresh.write_bytes(mmdb({"192.0.2.0/24": "KP"}))
+        fresh.rename(database)
+        edge.reload()
+        self.assertEqual(visit("192.0.2.77")[0], 403)
+        self.assertEqual(visit("198.51.100.5"), (200, b"XX"))
+        fresh.write_bytes(b"no database")
+        fresh.rename(database)
+        edge.reload("config.refused")
+        self.assertEqual(visit("192.0.2.77")[0], 403)
+        self.end_well(edge)
