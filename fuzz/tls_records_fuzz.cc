@@ -123,7 +123,10 @@ class Run {
     if (what % 16 == 0) inner.append(TlsRecords::kPlainMax - 128, 'x');
     const bool update = what % 8 == 3;
     if (update) inner = {24, 0, 0, 1, static_cast<char>(what >= 128)};
-    const uint8_t type = what % 8 < 2 ? uint8_t{23} : what % 8 == 2 ? script.byte() : uint8_t{22};
+    // Not 0: that would be padding, and the byte before it the type.
+    const uint8_t type = what % 8 < 2    ? uint8_t{23}
+                         : what % 8 == 2 ? std::max<uint8_t>(script.byte(), 1)
+                                         : uint8_t{22};
     if (type == 23) sealed_ += inner;
     inner.push_back(static_cast<char>(type));
     if (what % 8 == 1) inner.append(script.byte(), '\0');
