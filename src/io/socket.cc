@@ -19,6 +19,8 @@ constexpr size_t kPartsPerCall = 64;
 constexpr size_t kGatheredBytesMax = 2048;
 // How much a connection moves, and a listener accepts, before others on the loop get their turn.
 constexpr size_t kBytesPerTurn = 1u << 20;
+// So few go at once, whosever turn it is: what says goodbye (TLS's close_notify) has no other moment.
+constexpr size_t kBytesOutOfTurn = 64;
 constexpr int kAcceptsPerTurn = 32;
 // How long accept() rests when the process or the system is out of descriptors or memory.
 constexpr Duration kAcceptPause = std::chrono::milliseconds(100);
@@ -148,7 +150,7 @@ Task<Result<void>> SocketStream::write(std::span<const ByteView> parts, Deadline
   size_t offset = 0;  // of the first part that is not written completely
   while (skip_written(parts, offset)) {
     if (descriptor_.closed()) co_return closed_here();
-    if (may_send()) {
+    if (may_send(kBytesPerTurn)) {
       ssize_t sent = send_some(parts, offset);
       if (sent >= 0) {
         offset += static_cast<size_t>(sent);
@@ -190,12 +192,14 @@ size_t SocketStream::try_write(ByteView bytes) {
 }
 
 size_t SocketStream::try_write_parts(std::span<const ByteView> parts) {
-  if (descriptor_.closed() || !may_send()) return 0;
+  size_t size = 0;
+  for (const ByteView& part : parts) size += part.size();
+  if (descriptor_.closed() || !may_send(size)) return 0;
   return static_cast<size_t>(std::max<ssize_t>(send_some(parts, 0), 0));
 }
 
-bool SocketStream::may_send() const {
-  return moved_in_turn_ < kBytesPerTurn && descriptor_.may(Direction::write);
+bool SocketStream::may_send(size_t size) const {
+  return (moved_in_turn_ < kBytesPerTurn || size <= kBytesOutOfTurn) && descriptor_.may(Direction::write);
 }
 
 void SocketStream::shutdown_write() {

@@ -36,7 +36,7 @@ class SocketStream final : public Stream {
 
  private:
   bool has_input() const;
-  bool may_send() const;
+  bool may_send(size_t size) const;
   ssize_t send_some(std::span<const ByteView> parts, size_t offset);
 
   Descriptor descriptor_;
