@@ -76,7 +76,7 @@ def check_file(relative, text):
             elif other in FORBIDDEN.get(module, ()):
                 yield number, f"{module} must not know {other} ({target})"
         elif HEAVY.match(target):
-            if header:
+            if header and not test:
                 yield number, f"<{target}> is heavy: include it in a .cc file and hide it behind our own types"
     if header and not seen_pragma:
         yield 1, "a header starts with #pragma once"
@@ -108,6 +108,7 @@ def self_test():
         ("store/a.cc", '#include "http/server.h"\n', "must not know"),
         ("io/a.h", '#pragma once\n#include <openssl/ssl.h>\n', "is heavy"),
         ("io/a.cc", '#include <openssl/ssl.h>\n', None),
+        ("io/a_test_util.h", '#pragma once\n#include <openssl/ssl.h>\n', None),
         ("index/a.h", '#pragma once\n#include <rocksdb/db.h>\n', "is heavy"),
         ("base/a.h", '#include <string>\n', "#pragma once"),
         ("base/a.h", 'int x;\n', "#pragma once"),

@@ -49,7 +49,7 @@ TEST(Config, ErrorsNameLineAndColumn) {
       {"[limits]\nthreads = 65\n" + islands(6), ":2:11: `threads` must be a whole number from 0 to 64"},
       {"[collection]\ngrace_s = -1\n" + islands(6), ":2:11: `grace_s` must be a whole number from 0 to"},
       {"[listen]\nhttps = \"127.0.0.1:1\"\n" + islands(6), "https needs a certificate"},
-      {"[[tls]]\nhosts = [\"a\"]\ncert = \"c\"\nkey = \"k\"\n" + islands(6), "and neither is set"},
+      {"[[tls]]\nhosts = [\"a\"]\ncert = \"c\"\nkey = \"k\"\n" + islands(6), "and none of them is set"},
       {"[listen]\nhttps = \"127.0.0.1:1\"\n[[tls]]\ncert = \"c\"\nkey = \"k\"\n" + islands(6),
        ":3:1: [[tls]] needs the key `hosts`"},
       {"[listen]\nhttps = \"127.0.0.1:1\"\n[[tls]]\nhosts = []\ncert = \"c\"\nkey = \"k\"\n" + islands(6),
