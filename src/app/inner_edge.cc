@@ -14,27 +14,6 @@ std::string tag_of(std::string_view bucket) {
   return "archipel-bucket-" + std::string(bucket);
 }
 
-// A response of a website, with its bucket's tag.
-class TaggedFetch final : public edge::Fetch {
- public:
-  TaggedFetch(std::unique_ptr<edge::Fetch> inner, std::string tag)
-      : inner_(std::move(inner)), headers_(inner_->headers()) {
-    headers_.set("cache-tag", std::move(tag));
-  }
-  int status() const override { return inner_->status(); }
-  const http::Headers& headers() const override { return headers_; }
-  std::optional<uint64_t> length() const override { return inner_->length(); }
-  UnixMs requested() const override { return inner_->requested(); }
-  UnixMs received() const override { return inner_->received(); }
-  io::Task<Result<size_t>> read(MutableBytes out) override { return inner_->read(out); }
-  std::unique_ptr<io::Stream> take_stream() override { return inner_->take_stream(); }
-  std::string_view origin() const override { return inner_->origin(); }
-
- private:
-  const std::unique_ptr<edge::Fetch> inner_;
-  http::Headers headers_;
-};
-
 class Websites final : public edge::Upstream {
  public:
   Websites(std::shared_ptr<edge::Upstream> door, std::string domain)
@@ -44,7 +23,7 @@ class Websites final : public edge::Upstream {
     std::string tag = tag_of(door::site::bucket_of_host(request.headers.get("host"), domain_));
     auto fetched = co_await door_->fetch(std::move(request), deadline);
     if (!fetched) co_return fail(fetched.error());
-    co_return std::make_unique<TaggedFetch>(std::move(*fetched), std::move(tag));
+    co_return std::make_unique<edge::MarkedFetch>(std::move(*fetched), "cache-tag", std::move(tag));
   }
 
  private:

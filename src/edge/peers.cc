@@ -133,26 +133,14 @@ FetchRequest Peers::for_peer(const FetchRequest& request) const {
 namespace {
 
 // What another edge owns: kept here not at all, or for a short time.
-class BorrowedFetch final : public Fetch {
+class BorrowedFetch final : public MarkedFetch {
  public:
   // `token`: marks the response as edited by another edge (PolicySite::edit_response).
   BorrowedFetch(std::unique_ptr<Fetch> inner, const std::string& token, std::optional<Duration> keep)
-      : inner_(std::move(inner)), headers_(inner_->headers()), keep_(keep) {
-    headers_.set(kPeerField, token);
-  }
-  int status() const override { return inner_->status(); }
-  const http::Headers& headers() const override { return headers_; }
-  std::optional<uint64_t> length() const override { return inner_->length(); }
-  UnixMs requested() const override { return inner_->requested(); }
-  UnixMs received() const override { return inner_->received(); }
-  io::Task<Result<size_t>> read(MutableBytes out) override { return inner_->read(out); }
-  std::unique_ptr<io::Stream> take_stream() override { return inner_->take_stream(); }
-  std::string_view origin() const override { return inner_->origin(); }
+      : MarkedFetch(std::move(inner), kPeerField, token), keep_(keep) {}
   std::optional<Duration> keep_max() const override { return keep_; }
 
  private:
-  const std::unique_ptr<Fetch> inner_;
-  http::Headers headers_;
   const std::optional<Duration> keep_;
 };
 

@@ -35,7 +35,8 @@ TEST(SlowReaders, ManyDifferentBodiesAreReadFromTheOriginNoFasterThanTheirMemory
   auto slow = stuck_on(w, 60);
   const uint64_t small = 60 * 2 * kSmallBytes;
   EXPECT_LE(stats(*w.shared).reader_bytes, 16 * kMiB + small);
-  std::printf("slow readers: %zu of 60 bodies of 3 MiB read, %llu KiB held\n", w.origin.body_bytes / (3 * kMiB),
+  std::printf("slow readers: %zu of 60 bodies of 3 MiB read, %llu KiB held\n",
+              w.origin.body_bytes / (3 * kMiB),
               static_cast<unsigned long long>(stats(*w.shared).reader_bytes >> 10));
   EXPECT_LE(w.origin.body_bytes, 16 * kMiB + 60 * 2 * (64u << 10));
   // Somebody who reads gets his page, and it may be stored.

@@ -60,6 +60,28 @@ class Fetch {
   virtual std::optional<Duration> keep_max() const { return std::nullopt; }
 };
 
+// Another's response with one field set: what passes it on has something to say of it.
+class MarkedFetch : public Fetch {
+ public:
+  MarkedFetch(std::unique_ptr<Fetch> inner, std::string_view name, std::string value)
+      : inner_(std::move(inner)), headers_(inner_->headers()) {
+    headers_.set(name, std::move(value));
+  }
+  int status() const override { return inner_->status(); }
+  const http::Headers& headers() const override { return headers_; }
+  std::optional<uint64_t> length() const override { return inner_->length(); }
+  UnixMs requested() const override { return inner_->requested(); }
+  UnixMs received() const override { return inner_->received(); }
+  io::Task<Result<size_t>> read(MutableBytes out) override { return inner_->read(out); }
+  std::unique_ptr<io::Stream> take_stream() override { return inner_->take_stream(); }
+  std::string_view origin() const override { return inner_->origin(); }
+  std::optional<Duration> keep_max() const override { return inner_->keep_max(); }
+
+ private:
+  const std::unique_ptr<Fetch> inner_;
+  http::Headers headers_;
+};
+
 class Upstream {
  public:
   virtual ~Upstream() = default;

@@ -8,16 +8,6 @@ namespace {
 
 using namespace testing;  // NOLINT: the test's own helpers
 
-// `size` bytes of the path's first letter: "/a/1000".
-io::Task<void> letters(Exchange& e, Desk& d) {
-  ++d.calls;
-  const std::string& target = e.request().target;
-  const std::string body(static_cast<size_t>(std::atoi(target.c_str() + 3)), target[1]);
-  const std::array<ByteView, 1> parts = {as_bytes(body)};
-  auto sent = co_await e.respond_stored({}, parts);
-  d.responded_ok = sent.has_value();
-}
-
 io::Task<void> wait_then_answer(Exchange& e, Desk& d) {
   ++d.calls;
   while (!d.open) co_await d.go.wait();

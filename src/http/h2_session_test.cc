@@ -12,16 +12,6 @@ std::string setting(uint16_t id, uint32_t value) {
   return number(id, 2) + number(value, 4);
 }
 
-// `size` bytes of the path's first letter: "/a/1000".
-io::Task<void> letters(Exchange& e, Desk& d) {
-  ++d.calls;
-  const std::string& target = e.request().target;
-  const std::string body(static_cast<size_t>(std::atoi(target.c_str() + 3)), target[1]);
-  const std::array<ByteView, 1> parts = {as_bytes(body)};
-  auto sent = co_await e.respond_stored({}, parts);
-  d.responded_ok = sent.has_value();
-}
-
 io::Task<void> answer_then_read(Exchange& e, Desk& d) {
   ++d.calls;
   co_await answer(e, d, 200, "early");

@@ -182,4 +182,14 @@ class H2Client {
 
 inline constexpr ServerOptions kH2{.h2_in_clear = true};
 
+// `size` bytes of the path's first letter: "/a/1000".
+inline io::Task<void> letters(Exchange& e, Desk& d) {
+  ++d.calls;
+  const std::string& target = e.request().target;
+  const std::string body(static_cast<size_t>(std::atoi(target.c_str() + 3)), target[1]);
+  const std::array<ByteView, 1> parts = {as_bytes(body)};
+  auto sent = co_await e.respond_stored({}, parts);
+  d.responded_ok = sent.has_value();
+}
+
 }  // namespace archipel::http::testing
