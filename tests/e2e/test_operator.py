@@ -54,7 +54,12 @@ class Operator(base.Case):
         # Stopped, not dead: the copy watches for a minute, and takes over.
         os.kill(cloud.ready["pid"], signal.SIGSTOP)
         try:
-            other.start()
+            try:
+                other.start()
+            except gateway.StartFailed as refused:
+                # Stopped in the middle of a renewal, which some islands have and others do not: the copy sees it happen, and is started again.
+                self.assertIn("just renewed its lease", str(refused))
+                other.start()
             taker = other.client(timeout=90)
             self.addCleanup(taker.close)
             self.assertEqual(self.expect(taker.get("ops", "b"), 200).body, b"two")
