@@ -244,9 +244,8 @@ void H2Stream::take_pending(uint8_t* to, size_t size) {
   }
 }
 
-// Waits until what was queued is framed. As in HTTP/1.1, kWriteSliceBytes must move within body_timeout: a client that opens its window byte by byte does not keep us.
+// Behind a pump(): waits until what was queued is framed. As in HTTP/1.1, kWriteSliceBytes must move within body_timeout: a client that opens its window byte by byte does not keep us.
 io::Task<Result<void>> H2Stream::flush() {
-  connection_.pump();
   io::Loop& loop = connection_.server_.loop;
   const Duration timeout = connection_.server_.limits.body_timeout;
   Deadline deadline = loop.now() + timeout;
