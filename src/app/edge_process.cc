@@ -9,8 +9,8 @@
 #include <thread>
 #include <vector>
 
+#include "app/edge_ports.h"
 #include "app/origin_connector.h"
-#include "app/ports.h"
 #include "app/private_file.h"
 #include "app/process.h"
 #include "app/tls_files.h"
@@ -245,24 +245,15 @@ Result<void> EdgeProcess::listen() {
     ASSIGN_OR_RETURN(taken_, io::take_sockets(config_.take_over_dir + "/edge.sock"));
     ports_->take(taken_.get());
   }
-  http::Limits limits = config_.limits;
-  limits.connections_max = std::max(1, limits.connections_max / static_cast<int>(cores_.size()));
-  const Ports::Service sites = ports_->add([this](size_t loop) { return node_->handler(loop); }, limits,
-                                           edge::Node::page, {.h2 = true, .forward_date = true});
-  if (!config_.listen.empty()) {
-    ASSIGN_OR_RETURN(ready_.address, ports_->listen(sites, config_.listen, nullptr, "http"));
-  }
   if (config_.tls_listen) {
     tls_ = io::make_tls_context(system_random(), system_clock());
     tls_files_ = std::make_unique<TlsFiles>(*tls_, *workers_, system_clock());
     RETURN_IF_ERROR(tls_files_->load(tls_tables(config_)));
-    ASSIGN_OR_RETURN(ready_.tls_address, ports_->listen(sites, *config_.tls_listen, tls_, "https"));
   }
-  if (!config_.admin_listen.empty()) {
-    const Ports::Service admin =
-        ports_->add(node_->admin_handler(), config_.limits, http::plain_page, Ports::Where::home_loop);
-    ASSIGN_OR_RETURN(ready_.admin_address, ports_->listen(admin, config_.admin_listen, nullptr, "admin"));
-  }
+  ASSIGN_OR_RETURN(EdgeAddresses addresses, listen_for_edge(*ports_, *node_, config_, cores_.size(), tls_));
+  ready_.address = std::move(addresses.http);
+  ready_.tls_address = std::move(addresses.https);
+  ready_.admin_address = std::move(addresses.admin);
   ports_->serve();
   return {};
 }

@@ -59,8 +59,7 @@ Result<void> Gateway::listen_for_sites(const http::Limits& limits) {
 
 Result<void> Gateway::listen_for_edge() {
   if (!edge_) return {};
-  InnerEdge::Addresses addresses;
-  RETURN_IF_ERROR(edge_->listen(*ports_, tls_, addresses));
+  ASSIGN_OR_RETURN(EdgeAddresses addresses, edge_->listen(*ports_, tls_));
   ready_.edge_address = addresses.http;
   ready_.edge_tls_address = addresses.https;
   ready_.edge_admin_address = addresses.admin;

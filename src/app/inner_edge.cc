@@ -34,13 +34,12 @@ class Websites final : public edge::Upstream {
 }  // namespace
 
 ChangedBuckets changed_buckets(const std::vector<index::Mutation>& mutations) {
-  static constexpr std::string_view kConfigPrefix = "c/";
   std::set<std::string, std::less<>> objects, whole;
   for (const index::Mutation& mutation : mutations) {
     const std::string_view key = mutation.key;
     const std::string_view name = key.substr(std::min<size_t>(2, key.size()));
     if (key.starts_with(store::kObjectPrefix)) objects.emplace(name.substr(0, name.find('\0')));
-    if (key.starts_with(kConfigPrefix)) whole.emplace(name.substr(0, name.find('\0')));
+    if (key.starts_with(store::kConfigPrefix)) whole.emplace(name.substr(0, name.find('\0')));
     if (key.starts_with(store::kBucketPrefix)) whole.emplace(name);
   }
   for (const std::string& bucket : whole) objects.erase(bucket);
@@ -58,7 +57,7 @@ void InnerEdge::open_cache() {
   cache_ = edge::make_cache(config_.cache, parts_.workers, system_clock(), system_random());
 }
 
-Result<void> InnerEdge::listen(Ports& ports, std::shared_ptr<io::TlsContext> tls, Addresses& out) {
+Result<EdgeAddresses> InnerEdge::listen(Ports& ports, std::shared_ptr<io::TlsContext> tls) {
   connector_ = std::make_unique<OriginConnector>(io::tcp_network(), parts_.workers, system_clock());
   auto local = [this](edge::Background& background) -> std::shared_ptr<edge::Upstream> {
     auto door = edge::local_upstream(parts_.websites, "local", background, system_clock());
@@ -75,22 +74,7 @@ Result<void> InnerEdge::listen(Ports& ports, std::shared_ptr<io::TlsContext> tls
                                                        .local = local});
   RETURN_IF_ERROR(node_->apply(config_));
   told_ = node_.get();
-  http::Limits limits = config_.limits;
-  limits.connections_max = std::max(1, limits.connections_max / static_cast<int>(parts_.loops.size()));
-  const Ports::Service sites = ports.add([this](size_t loop) { return node_->handler(loop); }, limits,
-                                         edge::Node::page, {.h2 = true, .forward_date = true});
-  if (!config_.listen.empty()) {
-    ASSIGN_OR_RETURN(out.http, ports.listen(sites, config_.listen));
-  }
-  if (config_.tls_listen) {
-    ASSIGN_OR_RETURN(out.https, ports.listen(sites, *config_.tls_listen, std::move(tls)));
-  }
-  if (!config_.admin_listen.empty()) {
-    const Ports::Service admin =
-        ports.add(node_->admin_handler(), config_.limits, http::plain_page, Ports::Where::home_loop);
-    ASSIGN_OR_RETURN(out.admin, ports.listen(admin, config_.admin_listen));
-  }
-  return {};
+  return listen_for_edge(ports, *node_, config_, parts_.loops.size(), std::move(tls));
 }
 
 void InnerEdge::start() {

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "app/edge_ports.h"
 #include "app/origin_connector.h"
-#include "app/ports.h"
 #include "edge/config.h"
 #include "edge/node.h"
 #include "index/kv.h"
@@ -27,14 +27,11 @@ class InnerEdge {
     std::string domain;      // of websites: NAME.DOMAIN is bucket NAME
     std::function<void()> stop;
   };
-  struct Addresses {
-    std::string http, https, admin;  // with their real ports; empty: none
-  };
   InnerEdge(edge::Config config, Parts parts);
   ~InnerEdge();
 
   void open_cache();  // blocks on the disk tier; before anything else
-  Result<void> listen(Ports& ports, std::shared_ptr<io::TlsContext> tls, Addresses& out);  // home loop
+  Result<EdgeAddresses> listen(Ports& ports, std::shared_ptr<io::TlsContext> tls);  // home loop
   void start();  // home loop: requests come
   void drain() { node_ready(false); }
   // Home loop. A configuration that is not good changes nothing.

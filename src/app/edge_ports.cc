@@ -1,0 +1,28 @@
+#include "app/edge_ports.h"
+
+#include <algorithm>
+
+namespace archipel::app {
+
+Result<EdgeAddresses> listen_for_edge(Ports& ports, edge::Node& node, const edge::Config& config,
+                                      size_t loops, std::shared_ptr<io::TlsContext> tls) {
+  EdgeAddresses out;
+  http::Limits limits = config.limits;
+  limits.connections_max = std::max(1, limits.connections_max / static_cast<int>(loops));
+  const Ports::Service sites = ports.add([&node](size_t loop) { return node.handler(loop); }, limits,
+                                         edge::Node::page, {.h2 = true, .forward_date = true});
+  if (!config.listen.empty()) {
+    ASSIGN_OR_RETURN(out.http, ports.listen(sites, config.listen, nullptr, "http"));
+  }
+  if (config.tls_listen) {
+    ASSIGN_OR_RETURN(out.https, ports.listen(sites, *config.tls_listen, std::move(tls), "https"));
+  }
+  if (!config.admin_listen.empty()) {
+    const Ports::Service admin =
+        ports.add(node.admin_handler(), config.limits, http::plain_page, Ports::Where::home_loop);
+    ASSIGN_OR_RETURN(out.admin, ports.listen(admin, config.admin_listen, nullptr, "admin"));
+  }
+  return out;
+}
+
+}  // namespace archipel::app

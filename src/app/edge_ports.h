@@ -1,0 +1,22 @@
+// What an edge listens on, be it a process of its own or inside a gateway: its sites, in clear text and over TLS, and its admin API.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "app/ports.h"
+#include "edge/config.h"
+#include "edge/node.h"
+
+namespace archipel::app {
+
+struct EdgeAddresses {
+  std::string http, https, admin;  // with their real ports; empty: none
+};
+
+// Home loop. The sockets are named "http", "https" and "admin", for a successor. `node` outlives the ports; `loops`: how many they have, among which
+// config.limits.connections_max is divided; `tls`: needed if the config has a TLS address. Errors: as Ports::listen.
+Result<EdgeAddresses> listen_for_edge(Ports& ports, edge::Node& node, const edge::Config& config,
+                                      size_t loops, std::shared_ptr<io::TlsContext> tls);
+
+}  // namespace archipel::app
