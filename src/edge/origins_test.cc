@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "edge/access_log.h"
+#include "edge/text_body.h"
 #include "http/pipe_stream_test_util.h"
 
 namespace archipel::edge {
@@ -36,22 +37,6 @@ class FakeConnector final : public Connector {
     co_return std::make_unique<http::testing::PipeStream>(wire->answer, wire->sent,
                                                           std::make_shared<http::testing::Trace>(), SIZE_MAX);
   }
-};
-
-class TextBody final : public BodySource {
- public:
-  explicit TextBody(std::string text) : text_(std::move(text)) {}
-  std::optional<uint64_t> length() const override { return text_.size(); }
-  io::Task<Result<size_t>> read(MutableBytes out) override {
-    size_t n = std::min(out.size(), text_.size() - at_);
-    std::copy_n(text_.data() + at_, n, out.data());
-    at_ += n;
-    co_return n;
-  }
-
- private:
-  std::string text_;
-  size_t at_ = 0;
 };
 
 // A client that sends its body as the test says.

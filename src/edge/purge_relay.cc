@@ -8,27 +8,12 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "edge/peers.h"
+#include "edge/text_body.h"
 
 namespace archipel::edge {
 namespace {
 
 constexpr size_t kAnswerBytesMax = 4096;
-
-class TextBody final : public BodySource {
- public:
-  explicit TextBody(std::string text) : text_(std::move(text)) {}
-  std::optional<uint64_t> length() const override { return text_.size(); }
-  io::Task<Result<size_t>> read(MutableBytes out) override {
-    const size_t n = std::min(out.size(), text_.size() - at_);
-    std::copy_n(text_.begin() + static_cast<ptrdiff_t>(at_), n, out.begin());
-    at_ += n;
-    co_return n;
-  }
-
- private:
-  const std::string text_;
-  size_t at_ = 0;
-};
 
 OriginPolicy pool_policy() {
   OriginPolicy out;
