@@ -105,6 +105,7 @@ struct Upload {
   std::unique_ptr<http::Client> client;
   io::Stream* stream = nullptr;
   bool wanted = true;  // false: not before the origin has said 100, or kContinueWait is over
+  bool begun = false;  // bytes of it were asked of the client: it can't be sent a second time
   bool stopped = false, over = false;
   TimePoint moved{};  // when it moved last
   std::optional<Error>
@@ -136,6 +137,7 @@ io::Task<Result<void>> send_body(Upload& upload) {
   Buffer buffer;
   while (!upload.stopped) {
     if (buffer.size() == 0) buffer = Buffer(kBodyChunkBytes);
+    upload.begun = true;
     auto got = co_await upload.source.read(buffer.span());
     if (!got) co_return fail(Error{Code::cancelled, got.error().message, "client"});
     if (*got == 0 || upload.stopped) break;
@@ -349,12 +351,14 @@ class Pool final : public OriginPool {
         co_return std::make_unique<OriginFetch>(state, std::move(connection), std::move(upload),
                                                 std::move(*head), requested, attempt.whole);
       }
+      // An origin that got nothing of a body has had no whole request to act on (RFC 9112 §8): it may be sent to another connection, whatever its method.
+      const bool incomplete = upload != nullptr && !upload->begun;
       if (upload != nullptr) upload->abandon();
       upload.reset();
       connection.client.reset();
       s.lost();
       if (attempt.cancelled) co_return fail(Code::cancelled, "origin " + s.origin.url + ": given up");
-      if (kept && attempt.may_retry && head.error().detail == "unused") {
+      if (kept && (attempt.may_retry || incomplete) && head.error().detail == "unused") {
         fresh = true;
         continue;
       }

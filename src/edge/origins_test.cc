@@ -351,6 +351,51 @@ TEST(Upload, ABodyThatTheOriginDoesNotWantIsNeverAskedFor) {
   }
 }
 
+TEST(Upload, ABodyThatIsStillOfferedGoesToAnotherConnectionWhenTheKeptOneWasJustClosed) {
+  World world;
+  Outcome first;
+  auto one = world.begin(&first);
+  world.connector.wires[0]->say(kOk);
+  world.loop.settle();
+  Outcome out;
+  out.expects_continue = true;
+  SlowBody body(4);
+  auto task = world.begin(&out, "POST", &body);
+  ASSERT_EQ(world.connector.wires.size(), 1u);
+  world.connector.wires[0]->end();  // after the request was sent
+  world.loop.settle();
+  ASSERT_EQ(world.connector.wires.size(), 2u);
+  Wire& wire = *world.connector.wires[1];
+  wire.say("HTTP/1.1 100 Continue\r\n\r\n");
+  body.give("four");
+  world.loop.settle();
+  EXPECT_TRUE(wire.sent->bytes.ends_with("\r\n\r\nfour"));
+  EXPECT_FALSE(world.connector.wires[0]->sent->bytes.ends_with("four"));
+  body.end();
+  wire.say(kOk);
+  world.loop.settle();
+  EXPECT_EQ(out.body, "hi");
+  EXPECT_TRUE(task.done());
+}
+
+TEST(Upload, ABodyOfWhichBytesWereTakenIsNotSentTwice) {
+  World world;
+  Outcome first;
+  auto one = world.begin(&first);
+  world.connector.wires[0]->say(kOk);
+  world.loop.settle();
+  Outcome out;
+  SlowBody body(4);
+  auto task = world.begin(&out, "POST", &body);
+  body.give("fo");
+  world.loop.settle();
+  world.connector.wires[0]->end();
+  body.end();
+  world.loop.settle();
+  EXPECT_TRUE(out.error);
+  EXPECT_EQ(world.connector.wires.size(), 1u);
+}
+
 TEST(Upload, AnOriginThatNeverSays100GetsTheBodyAfterASecond) {
   World world;
   Outcome out;
