@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "edge/directives.h"
 #include "edge/signed_url.h"
 
 namespace archipel::edge {
@@ -130,10 +131,12 @@ std::string resolve_dots(std::string_view path) {
 }
 
 // Does one of the globs stand for this path in any of the ways that an origin may read it? The edge passes targets on as they came; a path that is
-// guarded must not be had by writing it another way.
+// guarded must not be had by writing it another way. Capitals are one of them: there are file systems that know none.
 bool guards(const std::vector<std::string>& globs, std::string_view path) {
   auto any = [&](std::string_view reading) {
-    return std::ranges::any_of(globs, [&](const std::string& glob) { return glob_matches(glob, reading); });
+    const std::string small = lower_case(reading);
+    return std::ranges::any_of(
+        globs, [&](const std::string& glob) { return glob_matches(lower_case(glob), small); });
   };
   if (any(path)) return true;
   std::string text(path);
