@@ -192,11 +192,15 @@ class Edge:
         self.process.send_signal(signal.SIGHUP)
         self.wait_for_log(expect, before + 1)
 
-    def rss(self):
+    def rss(self, which="VmRSS"):
         for line in pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+            if line.startswith(which + ":"):
                 return int(line.split()[1]) << 10
         return 0
+
+    def rss_most(self):
+        """At its highest, since it started."""
+        return self.rss("VmHWM")
 
     # Talking to it --------------------------------------------------------------------------------------------------------------
 

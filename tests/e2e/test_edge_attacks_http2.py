@@ -1,0 +1,88 @@
+"""Floods of HTTP/2 frames against the edge, over TLS, by hand. docs/edge-attacks.md names these tests."""
+import struct
+import threading
+import unittest
+
+from edge_attack import H2, NO_STORE, AttackCase
+from test_edge import site
+
+
+class Http2(AttackCase):
+    GET = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"h"), (b":path", b"/h2")]
+
+    def setUp(self):
+        self.origin = self.new_origin(lambda r: (200, NO_STORE, b"hello"))
+        self.edge = self.new_edge(site(self.origin), tls=True)
+        with H2(self.edge.tls_address) as client:
+            client.request(1, self.GET)
+            self.assertEqual(client.answer(1), 200)
+        self.edge.before = self.edge.rss()
+
+    def flood(self, name, chunk, total=200_000_000, settings=b"", prelude=b""):
+        """Sends chunk(i) until the edge ends the connection. It must, long before `total` bytes."""
+        sent, i = 0, 0
+        with H2(self.edge.tls_address, settings) as client:
+            client.send(prelude)
+            reader = threading.Thread(target=client.until_away, daemon=True)
+            reader.start()
+            while sent < total and reader.is_alive():
+                data = chunk(i)
+                i += 1
+                if not client.send(data):
+                    break
+                sent += len(data)
+            self.assertLess(sent, total, f"{name}: all of it was taken")
+            reader.join()  # which ends with the connection
+        print(f"{name}: ended after {sent >> 10} KiB", flush=True)
+        self.finish(self.edge, name)
+
+    def block(self):
+        return b"".join(H2.literal(n, v) for n, v in self.GET)
+
+    def test_rapid_reset(self):
+        pair = lambda n: H2.frame(1, 5, n, self.block()) + H2.frame(3, 0, n, struct.pack(">I", 8))
+        self.flood("HTTP/2 Rapid Reset", lambda i: b"".join(pair(1 + 2 * (100 * i + k)) for k in range(100)))
+        self.assertLess(len(self.origin.seen("/h2")), 2000)
+
+    def test_made_you_reset(self):
+        # The server resets: a WINDOW_UPDATE of 0 on each stream.
+        pair = lambda n: H2.frame(1, 5, n, self.block()) + H2.frame(8, 0, n, struct.pack(">I", 0))
+        self.flood("HTTP/2 MadeYouReset", lambda i: b"".join(pair(1 + 2 * (100 * i + k)) for k in range(100)))
+
+    def test_continuation_flood(self):
+        self.flood("HTTP/2 CONTINUATION flood", lambda i: H2.frame(9, 0, 1, H2.literal(b"x-%d" % i, b"a" * 4000)), prelude=H2.frame(1, 0, 1, self.block()))
+
+    def test_empty_continuation_flood(self):
+        self.flood("HTTP/2 empty CONTINUATION flood", lambda i: H2.frame(9, 0, 1) * 500, prelude=H2.frame(1, 0, 1, self.block()))
+
+    def test_settings_flood(self):
+        self.flood("HTTP/2 SETTINGS flood", lambda i: H2.frame(4, 0, 0, struct.pack(">HI", 4, 65535)) * 200)
+
+    def test_ping_flood(self):
+        self.flood("HTTP/2 PING flood", lambda i: H2.frame(6, 0, 0, bytes(8)) * 200)
+
+    def test_empty_data_flood(self):
+        post = b"".join(H2.literal(n, b"POST" if n == b":method" else v) for n, v in self.GET)
+        self.flood("HTTP/2 empty DATA flood", lambda i: H2.frame(0, 0, 1) * 500, prelude=H2.frame(1, 4, 1, post))
+
+    def test_priority_flood(self):
+        self.flood("HTTP/2 PRIORITY flood", lambda i: H2.frame(2, 0, 1 + 2 * (i % 1000), struct.pack(">IB", 0, 1)) * 200)
+
+    def test_hpack_bomb(self):
+        # One large entry of the dynamic table, named again and again: a byte stands for 4,000.
+        big = H2.literal(b"x", b"a" * 4000, indexed=True)
+        with H2(self.edge.tls_address) as client:
+            client.send(H2.frame(1, 5, 1, self.block() + big))
+            self.assertEqual(client.answer(1), 200)
+            for stream in range(3, 203, 2):
+                client.send(H2.frame(1, 5, stream, self.block() + b"\xbe" * 8000))  # 8 KB that stand for 32 MB
+                answer = client.answer(stream)
+                self.assertNotEqual(answer, 200)
+                if answer in ("away", "ended"):
+                    break
+        self.assertEqual(len(self.origin.seen("/h2")), 2)
+        self.finish(self.edge, "HPACK bomb")
+
+
+if __name__ == "__main__":
+    unittest.main()
