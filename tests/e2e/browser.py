@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -12,8 +11,10 @@ import unittest
 import urllib.error
 import urllib.request
 
-START_SECONDS_MAX = 20
-CALL_SECONDS_MAX = 30
+import gateway
+
+START_SECONDS_MAX = 90
+CALL_SECONDS_MAX = 150
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
 
@@ -30,9 +31,7 @@ class Browser:
     def __init__(self):
         self.chromium, driver = _program("chromium"), _program("chromedriver")
         self.directory = tempfile.TemporaryDirectory(prefix="archipel-browser-")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = gateway.free_port()
         self.base = f"http://127.0.0.1:{port}"
         self.log = open(pathlib.Path(self.directory.name) / "driver.log", "wb")
         env = {**os.environ, "HOME": self.directory.name, "LC_ALL": "C.UTF-8"}
@@ -131,7 +130,7 @@ class Browser:
                 pass
         self.process.terminate()
         try:
-            self.process.wait(10)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

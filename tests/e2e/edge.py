@@ -9,13 +9,14 @@ import socket
 import subprocess
 import tempfile
 import threading
+import time
 import urllib.parse
 
 import base
 import gateway
 
-READY_SECONDS_MAX = 120
-STOP_SECONDS_MAX = 60
+READY_SECONDS_MAX = gateway.READY_SECONDS_MAX
+STOP_SECONDS_MAX = gateway.STOP_SECONDS_MAX
 
 
 class Origin:
@@ -136,6 +137,7 @@ class Edge:
         self.write(config)
         self.process = None
         self.environment = {}
+        gateway.speakers.append(self)
 
     def write(self, config):
         self.file.write_text(self.base + config)
@@ -144,8 +146,8 @@ class Edge:
         out, err = tempfile.NamedTemporaryFile(dir=self.home, suffix=".out", delete=False), open(self.home / "stderr", "ab")
         process = subprocess.Popen([str(gateway.binary), "edge", "--config", str(self.file), *arguments], stdin=subprocess.DEVNULL, stdout=out,
                                    stderr=err, preexec_fn=gateway.end_with_parent, env=dict(os.environ, **self.environment))
-        waited = threading.Event()
-        for _ in range(READY_SECONDS_MAX * 20):
+        waited, end = threading.Event(), time.monotonic() + READY_SECONDS_MAX
+        while time.monotonic() < end:
             line = pathlib.Path(out.name).read_bytes().partition(b"\n")
             if line[1]:
                 return process, json.loads(line[0])
@@ -153,7 +155,8 @@ class Edge:
                 raise gateway.StartFailed(process.returncode, self.stderr())
             waited.wait(0.05)
         process.kill()
-        raise AssertionError("the edge did not become ready: " + self.stderr())
+        process.wait()
+        raise gateway.NotReady("no ready line in time; " + self.stderr())
 
     def start(self):
         self.process, self.ready = self.spawn()
@@ -162,17 +165,23 @@ class Edge:
         return self
 
     def stderr(self):
-        return (self.home / "stderr").read_text(errors="replace")
+        log = self.home / "stderr"
+        return log.read_text(errors="replace") if log.exists() else ""
 
     def stop(self):
         if self.process is None:
             return 0
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(STOP_SECONDS_MAX)
+        try:
+            code = self.process.wait(STOP_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            raise base.NotInTime("SIGTERM did not end the edge; its log: " + self.stderr()[-4000:])
         self.process = None
         return code
 
     def destroy(self):
+        if self in gateway.speakers:
+            gateway.speakers.remove(self)
         if self.process is not None:
             self.process.kill()
             self.process.wait()
@@ -180,12 +189,11 @@ class Edge:
 
     def wait_for_log(self, text, count=1):
         """Waits for the `count`-th event of that text on stderr."""
-        waited = threading.Event()
-        for _ in range(1200):
-            if self.stderr().count(text) >= count:
-                return
+        waited, end = threading.Event(), time.monotonic() + base.UNTIL_SECONDS_MAX
+        while self.stderr().count(text) < count:
+            if time.monotonic() > end:
+                raise base.NotInTime(f"'{text}' did not come: {self.stderr()[-3000:]}")
             waited.wait(0.05)
-        raise AssertionError(f"'{text}' did not come: {self.stderr()[-3000:]}")
 
     def reload(self, expect="config.reloaded"):
         before = self.stderr().count(expect)
@@ -223,7 +231,7 @@ class Edge:
         headers = {"Authorization": f"Bearer {self.token}"} if token is True else {"Authorization": token} if token else {}
         return self.get(path, headers, method, body if body is None else json.dumps(body).encode(), self.admin_address)
 
-    def raw(self, data, timeout=20):
+    def raw(self, data, timeout=60):
         """Sends bytes, ends the sending side, and returns all that comes back until the connection ends."""
         with socket.create_connection(self.address, timeout=timeout) as connection:
             try:
@@ -245,7 +253,7 @@ class Edge:
         text = self.file.read_text().replace('[admin]\nlisten = "127.0.0.1:0"', f'[admin]\nlisten = "{self.admin_address[0]}:{self.admin_address[1]}"')
         file.write_text(text)
         return subprocess.run([str(gateway.binary), "edge", arguments[0], "--config", str(file), *arguments[1:]], capture_output=True, text=True,
-                              timeout=60, env=dict(os.environ))
+                              timeout=120, env=dict(os.environ))
 
 
 class EdgeCase(base.Case):

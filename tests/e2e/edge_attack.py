@@ -6,10 +6,12 @@ import json
 import os
 import pathlib
 import re
+import select
 import socket
 import ssl
 import struct
 import subprocess
+import threading
 
 from edge import Edge, EdgeCase
 
@@ -86,9 +88,12 @@ class H2:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         context.set_alpn_protocols(["h2"])
-        self.socket = context.wrap_socket(socket.create_connection(address, timeout=30), server_hostname="localhost")
+        self.socket = context.wrap_socket(socket.create_connection(address, timeout=60), server_hostname="localhost")
+        # A flood is sent by one thread and read by another, and a TLS connection is for one at a time: neither waits with the lock in its hand.
+        self.socket.setblocking(False)
+        self.lock, self.patience = threading.Lock(), 60
         self.buffer = b""
-        self.socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + self.frame(4, 0, 0, settings))
+        self.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + self.frame(4, 0, 0, settings))
 
     def __enter__(self):
         return self
@@ -116,11 +121,29 @@ class H2:
         return bytes([0x40 if indexed else 0]) + cls.number(len(name), 7) + name + cls.number(len(value), 7) + value
 
     def send(self, data):
-        try:
-            self.socket.sendall(data)
-            return True
-        except OSError:
-            return False
+        """False when the connection has ended."""
+        rest = memoryview(data)
+        while rest:
+            try:
+                with self.lock:
+                    rest = rest[self.socket.send(rest):]
+            except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                select.select([], [self.socket], [], 0.1)
+            except (OSError, ValueError):
+                return False
+        return True
+
+    def receive(self):
+        """Some bytes; none at the end, or when nothing has come for `patience` seconds (None: as long as it takes)."""
+        while True:
+            try:
+                with self.lock:
+                    return self.socket.recv(65536)
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                if not select.select([self.socket], [], [], self.patience)[0]:
+                    return b""
+            except (OSError, ValueError):
+                return b""
 
     def request(self, stream, headers, body=None):
         block = b"".join(self.literal(n, v) for n, v in headers)
@@ -138,10 +161,7 @@ class H2:
                     out = (self.buffer[3], self.buffer[4], int.from_bytes(self.buffer[5:9], "big"), self.buffer[9:9 + size])
                     self.buffer = self.buffer[9 + size:]
                     return out
-            try:
-                more = self.socket.recv(65536)
-            except OSError:
-                return None
+            more = self.receive()
             if not more:
                 return None
             self.buffer += more
@@ -167,7 +187,7 @@ class H2:
 
     def until_away(self):
         """Reads until the other side has had enough."""
-        self.socket.settimeout(None)
+        self.patience = None
         while frame := self.read_frame():
             if frame[0] == 7:
                 return

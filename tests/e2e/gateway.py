@@ -3,22 +3,27 @@ import ctypes
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
+import time
 import urllib.parse
 import urllib.request
 
 from s3 import Client
 
-READY_SECONDS_MAX = 120   # a start under sanitizers on a busy machine; an idle one takes a second or two
-STOP_SECONDS_MAX = 90
+READY_SECONDS_MAX = 180   # a start under sanitizers on a busy machine; an idle one takes a second or two
+STOP_SECONDS_MAX = 120
 ISLANDS = ("alibaba-frankfurt", "aws-ireland", "ovh-gravelines", "hetzner-helsinki", "sakura-tokyo", "exoscale-zurich")
 W = 4  # confirmations that a 200 needs with code (6, 3)
 
 binary = None  # set by run.py
+speakers = []  # what runs now and has a log: run.py shows its end beside a failure
+_ports = []    # locks of those given out, for as long as this process lives
 
 
 _libc = ctypes.CDLL(None)
@@ -29,10 +34,32 @@ def end_with_parent():
     _libc.prctl(1, signal.SIGKILL)
 
 
+def free_port():
+    """A port of 127.0.0.1 that nobody has, for a server that is started later. A port that the kernel gives out could be anybody's until then: these lie
+    below its range, and no other test of this machine is given the same one."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as text:
+        end = int(text.read().split()[0])
+    for port in random.SystemRandom().sample(range(10_000 if end > 11_000 else 1024, end), 1000):
+        lock = socket.socket(socket.AF_UNIX)
+        try:
+            lock.bind(f"\0archipel-e2e-port-{port}")
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            lock.close()
+            continue
+        _ports.append(lock)
+        return port
+    raise AssertionError("no free port below the kernel's own range")
+
+
 class StartFailed(Exception):
     def __init__(self, code, stderr):
         super().__init__(f"archipel demo ended with exit code {code}: {stderr[-3000:]}")
         self.code, self.stderr = code, stderr
+
+
+class NotReady(AssertionError):
+    """It neither ended nor said that it serves."""
 
 
 class Gateway:
@@ -45,7 +72,8 @@ class Gateway:
         self.logs = self.home / "logs"
         self.logs.mkdir(exist_ok=True)
         self.runs = 0
-        self.process = self.ready = None
+        self.process = self.ready = self.stderr_path = None
+        speakers.append(self)
 
     # Life ---------------------------------------------------------------------------------------------------------------------
 
@@ -63,8 +91,8 @@ class Gateway:
         assert self.process is None, "already running"
         self.ready = None  # the pid of an earlier run is nobody's any more
         self.process, out, self.stderr_path = self.spawn(**more)
-        waited = threading.Event()
-        for _ in range(READY_SECONDS_MAX * 20):
+        waited, end = threading.Event(), time.monotonic() + READY_SECONDS_MAX
+        while time.monotonic() < end:
             # The ready line is the event we wait for; the file is only how we see it.
             line = out.read_bytes().partition(b"\n")
             if line[1]:
@@ -80,7 +108,7 @@ class Gateway:
         self.process.kill()
         self.process.wait()
         self.process = None
-        raise StartFailed(None, "no ready line in time; " + self.stderr())
+        raise NotReady("no ready line in time; " + self.stderr())
 
     def refuse_start(self, **more):
         """Starts a second process or a broken set-up that must end by itself; returns (exit code, stderr of that run)."""
@@ -127,6 +155,8 @@ class Gateway:
         self.process = None
 
     def destroy(self):
+        if self in speakers:
+            speakers.remove(self)
         self.kill()
         for path in self.dir.rglob("*"):
             if path.is_dir() and not path.is_symlink():
@@ -139,7 +169,7 @@ class Gateway:
         return Client(self.address, self.ready["access_key"], self.ready["secret_key"], self.ready["region"], **more)
 
     def stderr(self):
-        return self.stderr_path.read_text(errors="replace")
+        return self.stderr_path.read_text(errors="replace") if self.stderr_path else ""
 
     def island(self, name):
         return self.dir / "islands" / name

@@ -8,6 +8,8 @@ import tools
 
 
 class Blind(base.Case):
+    once_is_enough = True
+
     def markers(self, ready):
         """(what, bytes to look for): each distinctive enough that a hit is no accident."""
         return {

@@ -7,7 +7,8 @@ import load
 
 
 class Crash(base.Case):
-    seconds_max = 420
+    seconds_max = 600
+    once_is_enough = True
 
     def begin(self, seed):
         cloud = self.new_gateway()

@@ -62,6 +62,8 @@ def blobs(island):
 class Decoder(base.Case):
     """One demo for all tests: filled, killed, started again, filled further, stopped. From then on only its files are read."""
 
+    once_is_enough = True
+
     @classmethod
     def setUpClass(cls):
         python()
@@ -241,6 +243,8 @@ class Decoder(base.Case):
 class DecoderVersions(base.Case):
     """Versions, delete markers, multipart objects and objects under SSE-S3, from three islands alone."""
 
+    once_is_enough = True
+
     def request(self, method, key=None, status=200, bucket="kept", **more):
         return self.expect(self.client.request(method, bucket, key, **more), status)
 
@@ -323,6 +327,8 @@ class DecoderGolden(base.Case):
 
 
 class DecoderSnapshot(base.Case):
+    once_is_enough = True
+
     def begin(self, **settings):
         """A demo that collects and truncates after seconds instead of days, with short snapshots."""
         cloud = self.new_gateway()

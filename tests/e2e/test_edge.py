@@ -3,7 +3,6 @@ import concurrent.futures
 import gzip
 import http.client
 import json
-import pathlib
 import shutil
 import socket
 import subprocess
@@ -13,7 +12,7 @@ import unittest
 
 import base
 import gateway
-from edge import Edge, EdgeCase, Origin
+from edge import STOP_SECONDS_MAX, Edge, EdgeCase
 
 SITE = '[[site]]\nname = "www"\nhosts = ["*"]\norigins = [{}]\n'
 
@@ -156,12 +155,11 @@ on = true
         log = edge.home / "access.log"
 
         def lines(count):
-            for _ in range(400):
-                got = log.read_text().splitlines() if log.exists() else []
-                if len(got) >= count:
-                    return [json.loads(line) for line in got]
-                threading.Event().wait(0.05)
-            self.fail(f"{count} lines did not come: {got}")
+            def got():
+                text = log.read_text() if log.exists() else ""
+                return text[:text.rfind("\n") + 1].splitlines()
+            self.until(lambda: len(got()) >= count, f"{count} lines of the access log")
+            return [json.loads(line) for line in got()]
 
         for _ in range(2):
             edge.get("/a", {"User-Agent": 'x"\\y'})
@@ -204,13 +202,10 @@ class Upkeep(EdgeCase):
     def test_reload_drops_no_connection_and_changes_what_it_says(self):
         origin, other = self.new_origin(), self.new_origin(lambda r: (200, [("cache-control", "no-store")], b"other"))
         edge = self.new_edge(site(origin, more="[site.cache]\non = false\n"))
-        with socket.create_connection(edge.address, timeout=30) as kept:
+        with socket.create_connection(edge.address, timeout=60) as kept:
             def ask():
                 kept.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-                answer = b""
-                while not answer.endswith((b"hello", b"other")):
-                    answer += kept.recv(4096)
-                return answer[-5:]
+                return self.receive_until(kept, lambda answer: answer.endswith((b"hello", b"other")))[-5:]
             self.assertEqual(ask(), b"hello")
             edge.write(site(other))
             edge.reload()
@@ -220,13 +215,12 @@ class Upkeep(EdgeCase):
 
             def slow(connection, _stream):
                 connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\ncache-control: no-store\r\n\r\n01234")
-                go.wait(30)
+                go.wait(120)
                 connection.sendall(b"56789")
             other.answer = lambda r: slow
             with concurrent.futures.ThreadPoolExecutor() as pool:
                 waiting = pool.submit(edge.get, "/slow")
-                while not other.seen("/slow"):
-                    time.sleep(0.01)
+                self.until(lambda: other.seen("/slow"), "the slow request is at the origin")
                 edge.write(site(origin))
                 edge.reload()
                 self.assertEqual(ask(), b"hello")
@@ -239,19 +233,18 @@ class Upkeep(EdgeCase):
 
         def slow(connection, _stream):
             connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n01234")
-            go.wait(30)
+            go.wait(120)
             connection.sendall(b"56789")
         origin = self.new_origin(lambda r: slow)
         edge = self.new_edge(site(origin))
         with concurrent.futures.ThreadPoolExecutor() as pool:
             waiting = pool.submit(edge.get, "/slow")
-            while not origin.seen("/slow"):
-                time.sleep(0.01)
+            self.until(lambda: origin.seen("/slow"), "the slow request is at the origin")
             edge.command("drain")
             edge.wait_for_log("edge.draining")
             go.set()
             self.assertEqual(waiting.result().body, b"0123456789")
-        self.assertEqual(edge.process.wait(30), 0)
+        self.assertEqual(edge.process.wait(STOP_SECONDS_MAX), 0)
         edge.process = None
 
     def test_check_says_whether_a_configuration_is_good(self):
@@ -312,7 +305,7 @@ class HandOver(EdgeCase):
                 time.sleep(0.5)
                 process, ready = edge.spawn("--take-over")
                 self.assertEqual(ready["edge"], edge.ready["edge"])
-                self.assertEqual(edge.process.wait(60), 0, edge.stderr()[-3000:])
+                self.assertEqual(edge.process.wait(STOP_SECONDS_MAX), 0, edge.stderr()[-3000:])
                 edge.process = process
             time.sleep(0.5)
         finally:
@@ -351,14 +344,12 @@ class Bodies(EdgeCase):
         self.assertIn(b"</a.css>", answer.split(b"\r\n\r\n")[0])
         self.assertTrue(answer.endswith(b"ok"))
         origin.answer = lambda r: (200, [("cache-control", "no-store")], b"got " + r[3])
-        with socket.create_connection(edge.address, timeout=30) as client:
+        with socket.create_connection(edge.address, timeout=60) as client:
             client.sendall(b"POST /e HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
-            asked = client.recv(4096)  # though the origin has just closed the connection that was kept
+            asked = self.receive_until(client, lambda a: a.endswith(b"\r\n\r\n"))  # though the origin has just closed the connection that was kept
             self.assertTrue(asked.startswith(b"HTTP/1.1 100"), asked)
             client.sendall(b"hello")
-            answer = b""
-            while not answer.endswith(b"got hello"):
-                answer += client.recv(4096)
+            self.receive_until(client, lambda a: a.endswith(b"got hello"))
         # The origin was asked first (RFC 9110 §10.1.1); it said nothing, and got the body after a while all the same.
         self.assertEqual(dict(origin.seen("/e")[0][2])["expect"], "100-continue")
         # One that does not want it: the client is never asked for it.
@@ -378,11 +369,9 @@ class Bodies(EdgeCase):
             stern = self.new_edge(SITE.format(f'"http://127.0.0.1:{listener.getsockname()[1]}"'))
             thread = threading.Thread(target=refuses, args=(listener,), daemon=True)
             thread.start()
-            with socket.create_connection(stern.address, timeout=30) as client:
+            with socket.create_connection(stern.address, timeout=60) as client:
                 client.sendall(b"PUT /e HTTP/1.1\r\nHost: h\r\nContent-Length: 5000000\r\nExpect: 100-continue\r\n\r\n")
-                answer = b""
-                while not answer.endswith(b"no"):
-                    answer += client.recv(4096)
+                answer = self.receive_until(client, lambda a: a.endswith(b"no"))
             self.assertTrue(answer.startswith(b"HTTP/1.1 401"), answer)
             self.assertIn(b"connection: close", answer.lower())
             self.end_well(stern)
@@ -396,18 +385,14 @@ class Bodies(EdgeCase):
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
                 connection.recv(4096)
                 connection.sendall(b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 3\r\n\r\nbig")
-                done.wait(30)
+                done.wait(120)
         done = threading.Event()
         with socket.create_server(("127.0.0.1", 0)) as listener:
             edge = self.new_edge(SITE.format(f'"http://127.0.0.1:{listener.getsockname()[1]}"'))
             threading.Thread(target=tired, args=(listener,), daemon=True).start()
-            with socket.create_connection(edge.address, timeout=30) as client:
+            with socket.create_connection(edge.address, timeout=60) as client:
                 client.sendall(b"PUT /big HTTP/1.1\r\nHost: h\r\nContent-Length: 50000000\r\n\r\n" + bytes(200_000))
-                answer = b""
-                while not answer.endswith(b"big"):
-                    more = client.recv(4096)
-                    self.assertTrue(more, answer)
-                    answer += more
+                answer = self.receive_until(client, lambda a: a.endswith(b"big"))
             self.assertTrue(answer.startswith(b"HTTP/1.1 413"), answer)
             done.set()
         self.end_well(edge)

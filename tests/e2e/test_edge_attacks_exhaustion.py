@@ -52,7 +52,7 @@ class Exhaustion(AttackCase):
         ready = threading.Event()
 
         def slow(r):
-            ready.wait(20)
+            ready.wait(120)
             return (200, MINUTE if "public" in r[1] else [("cache-control", "private")], b"hello")
         origin = self.new_origin(slow)
         edge = self.new_edge(site(origin))
@@ -103,7 +103,7 @@ class Exhaustion(AttackCase):
             while not done.wait(0.1):
                 connection.sendall(b"a")
         origin = self.new_origin(lambda r: drip if r[1] == "/drip" else (200, MINUTE, b"hello"))
-        edge = self.new_edge(site(origin).replace("origins =", 'response_timeout = "2s"\norigins ='))
+        edge = self.new_edge(site(origin).replace("origins =", 'response_timeout = "6s"\norigins ='))
         with concurrent.futures.ThreadPoolExecutor(20) as pool:
             waiting = [pool.submit(edge.get, "/drip") for _ in range(20)]
             for i in range(20):
@@ -146,7 +146,7 @@ class Exhaustion(AttackCase):
         """More connections than [limits] connections are closed at once; those within are served."""
         origin = self.new_origin()
         edge = self.new_edge(site(origin), limits="connections = 200\n")
-        clients = [socket.create_connection(edge.address, timeout=20) for _ in range(1000)]
+        clients = [socket.create_connection(edge.address, timeout=60) for _ in range(1000)]
         kept = 0
         for client in clients:
             client.settimeout(60)
@@ -169,7 +169,7 @@ class Exhaustion(AttackCase):
 
     def test_growth_of_the_purge_list(self):
         """Purges by the ten thousand, half of them by clients whose POSTs succeed: what they do not concern stays stored, and what they cost is bounded."""
-        origin = self.new_origin(lambda r: (200, MINUTE + [("cache-tag", "a, b")], r[1].encode()))
+        origin = self.new_origin(lambda r: (200, [("cache-control", "max-age=3600"), ("cache-tag", "a, b")], r[1].encode()))
         edge = self.new_edge(site(origin))
         count = 10_000
         self.assertEqual([edge.get(t).body for t in ("/stays", "/goes")], [b"/stays", b"/goes"])
@@ -206,11 +206,11 @@ class Exhaustion(AttackCase):
         decided = lambda: sum(edge.stderr().count(word) for word in ("config.refused", "config.reloaded"))
         before = decided()
         edge.process.send_signal(signal.SIGHUP)
-        deadline = time.monotonic() + 60
-        while decided() == before:
+
+        def is_decided():
             self.assertIsNone(edge.process.poll())
-            self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.02)
+            return decided() > before
+        self.until(is_decided, "the end of a reload")
 
     def test_poisoned_config_push(self):
         """Oversized, broken, deep or merely strange: the last good configuration stays, and the process lives."""
@@ -241,8 +241,12 @@ class Exhaustion(AttackCase):
         edge.get("/warm")
         clients = []
         for _ in range(1000):
-            client = socket.create_connection(edge.address, timeout=30)
-            client.sendall(b"GET /slow HTTP/1.1\r\nHost: h\r\nX-Slow: ")
+            client = socket.create_connection(edge.address, timeout=60)
+            try:
+                client.sendall(b"GET /slow HTTP/1.1\r\nHost: h\r\nX-Slow: ")
+            except OSError:
+                client.close()  # on its way for longer than a head may be
+                continue
             clients.append(client)
         for _ in range(10):
             self.assertEqual(edge.get("/warm").body, b"hello")
@@ -266,13 +270,13 @@ class Exhaustion(AttackCase):
         size = 8 << 20
         body = base.pattern(size)
         origin = self.new_origin(lambda r: (200, [("cache-control", "max-age=60")], body))
-        edge = self.new_edge('[cache]\nmemory = "32M"\n' + site(origin), limits='body_timeout = "5s"\n')
+        edge = self.new_edge('[cache]\nmemory = "32M"\n' + site(origin), limits='body_timeout = "20s"\n')
         self.assertEqual(edge.get("/big").body, body)
         clients = []
         for _ in range(100):
             client = socket.socket()
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            client.settimeout(30)
+            client.settimeout(60)
             client.connect(edge.address)
             client.sendall(b"GET /big HTTP/1.1\r\nHost: h\r\n\r\n")
             clients.append(client)

@@ -29,6 +29,7 @@ def made(target):
 
 
 class Faults(AttackCase):
+    once_is_enough = True
     FIELDS = ("clock_ms", "read_errno", "write_errno", "torn_bytes", "met")
 
     @classmethod

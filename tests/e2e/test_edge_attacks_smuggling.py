@@ -11,7 +11,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 import unittest
 
 import gateway
@@ -20,6 +19,7 @@ from test_edge import site
 
 
 class Smuggling(AttackCase):
+    once_is_enough = True
     GET = b"GET /ok HTTP/1.1\r\nHost: h\r\n\r\n"
     HIDDEN = b"GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n"
 
@@ -107,30 +107,26 @@ class Smuggling(AttackCase):
         """A real server as the origin; its log of requests is compared with the edge's answers."""
         home = pathlib.Path(tempfile.mkdtemp(prefix="archipel-behind-"))
         self.addCleanup(shutil.rmtree, home, True)
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
+        port = gateway.free_port()
         process = subprocess.Popen(start(home, port), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=open(home / "err", "wb"), preexec_fn=gateway.end_with_parent)
         self.addCleanup(process.wait)
         self.addCleanup(process.terminate)
-        for _ in range(200):
+
+        def serves():
+            self.assertIsNone(process.poll(), (home / "err").read_text())
             try:
-                socket.create_connection(("127.0.0.1", port), 5).close()
-                break
+                socket.create_connection(("127.0.0.1", port), 60).close()
             except OSError:
-                time.sleep(0.05)
-        else:
-            self.fail((home / "err").read_text())
+                return False
+            return True
+        self.until(serves, "the server behind the edge")
         edge = self.new_edge(f'[[site]]\nname = "www"\nhosts = ["*"]\norigins = ["http://127.0.0.1:{port}"]\n')
         payloads = list(self.payloads()) + list(self.odd())
         answered = self.attack(edge, payloads)
         edge.get("/the-last")
-        lines = []
-        for _ in range(100):
-            lines = (home / "requests.log").read_bytes().decode("latin-1").splitlines()
-            if any("/the-last" in line for line in lines):
-                break
-            time.sleep(0.1)
-        lines = [line for line in lines if "/the-last" not in line]
+        logged = lambda: (home / "requests.log").read_bytes().decode("latin-1")
+        self.until(lambda: "/the-last" in logged(), "the last request in its log")
+        lines = [line for line in logged().splitlines() if "/the-last" not in line]
         self.assertEqual([line for line in lines if "smuggled" in line and "GET /o" not in line], [])
         refused = [line for line in lines if line.startswith("400") and "OPTIONS *" not in line]  # which nginx does not know
         self.assertEqual(refused, [], "the server behind refused what the edge passed on")
@@ -309,18 +305,13 @@ hosts:
             while data := connection.recv(4096):
                 connection.sendall(data.upper())
         origin.answer = lambda r: echo
-        with socket.create_connection(edge.address, timeout=30) as client:
+        with socket.create_connection(edge.address, timeout=60) as client:
             client.sendall(ask)
-            answer = b""
-            while b"hi:" not in answer:
-                answer += client.recv(4096)
+            answer = self.receive_until(client, lambda a: b"hi:" in a)
             self.assertIn(b" 101 ", answer)
             self.assertIn(b"upgrade: websocket", answer.lower())
             client.sendall(b"hello")
-            got = b""
-            while len(got) < 5:
-                got += client.recv(4096)
-            self.assertEqual(got, b"HELLO")
+            self.assertEqual(self.receive_until(client, lambda a: len(a) >= 5), b"HELLO")
         # h2c: a request could hide behind it. It is answered as if it had not asked.
         origin.answer = lambda r: (200, [("cache-control", "no-store")], b"plain")
         edge.raw(ask.replace(b"/ws", b"/h2c").replace(b"websocket", b"h2c"))

@@ -7,7 +7,6 @@ import pathlib
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,11 +18,6 @@ import gateway
 from edge import Edge, EdgeCase, Origin
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 class Load:
@@ -114,9 +108,9 @@ class Balance(EdgeCase):
         load.end()
         self.assertEqual(load.errors, [])
         self.assertEqual(set(load.answers), {200})
-        self.assertEqual(metric(edge, "archipel_edge_origin_state", origin=origins[1].url, state="usable"), 0)
-        self.assertEqual(metric(edge, "archipel_edge_origin_state", origin=origins[0].url, state="usable"), 1)
-        self.assertGreaterEqual(metric(edge, "archipel_edge_balance_events_total", origin=origins[1].url, event="check_failed"), 1)
+        self.until(lambda: metric(edge, "archipel_edge_balance_events_total", origin=origins[1].url, event="check_failed") >= 1, "a check that fails")
+        state = lambda i: metric(edge, "archipel_edge_origin_state", origin=origins[i].url, state="usable")
+        self.until(lambda: [state(i) for i in range(3)] == [1, 0, 1], "two origins are usable, and the one that ended is not")
         self.end_well(edge)
 
     def test_when_all_origins_are_down_the_answer_comes_at_once_and_is_no_storm(self):
@@ -129,9 +123,7 @@ class Balance(EdgeCase):
         self.assertLessEqual(len(seen), 200 + 40 + 40)
         for origin in origins:
             origin.close()
-        began = time.monotonic()
-        self.assertIn(edge.get("/x").status, (502, 503))
-        self.assertLess(time.monotonic() - began, 20)  # generous: not the response timeout of 30 s
+        self.assertIn(edge.get("/x").status, (502, 503))  # 504 would be the end of the response timeout
         self.end_well(edge)
 
     def test_a_reload_keeps_what_is_known_and_serves_from_the_new_list(self):
@@ -161,7 +153,7 @@ class Cluster(base.Case):
         (self.home / "peers").write_text("0123456789abcdef" * 2)
 
     def new_edge(self, port, peers, more=""):
-        edge = Edge(f'[peers]\ntoken_file = "{self.home / "peers"}"\ninterval = "300ms"\n{peers}\n[[site]]\nname = "www"\nhosts = ["*"]\n'
+        edge = Edge(f'[peers]\ntoken_file = "{self.home / "peers"}"\ninterval = "3s"\n{peers}\n[[site]]\nname = "www"\nhosts = ["*"]\n'
                     f'origins = ["{self.origin.url}"]\n{more}')
         edge.base = edge.base.replace('http = "127.0.0.1:0"', f'http = "127.0.0.1:{port}"', 1)
         edge.write(edge.file.read_text()[len(edge.base) - len(str(port)) + 1:])
@@ -169,17 +161,12 @@ class Cluster(base.Case):
         return edge.start()
 
     def pair(self, more=""):
-        ports = [free_port() for _ in range(2)]
+        ports = [gateway.free_port() for _ in range(2)]
         urls = [f"http://127.0.0.1:{port}" for port in ports]
         lists = ", ".join(f'"{u}"' for u in urls)
         edges = [self.new_edge(port, f'self = "{url}"\nlist = [{lists}]\nhot_requests = 5\n{more}') for port, url in zip(ports, urls)]
         for edge, other in zip(edges, reversed(urls)):
-            for _ in range(600):
-                if metric(edge, "archipel_edge_origin_state", site="(peers)", origin=other, state="usable") == 1:
-                    break
-                time.sleep(0.05)
-            else:
-                self.fail("the edges do not find each other")
+            self.until(lambda: metric(edge, "archipel_edge_origin_state", site="(peers)", origin=other, state="usable") == 1, "the edges find each other")
         return edges
 
     def test_each_object_is_fetched_once_for_both_and_a_dead_edge_costs_nothing(self):

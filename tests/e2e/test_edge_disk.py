@@ -24,7 +24,7 @@ def answer(request):
 
 
 class DiskTier(EdgeCase):
-    seconds_max = 120
+    once_is_enough = True
 
     def number(self, edge, name):
         for line in edge.admin("/metrics", token=False).body.decode().splitlines():
@@ -44,14 +44,11 @@ class DiskTier(EdgeCase):
         # Memory for a tenth of the objects: the rest goes to disk, at its second use.
         edge = self.new_edge('[cache]\nmemory = "4M"\ndisk = "disk"\ndisk_size = "256M"\n' + test_edge.site(origin))
         self.assertTrue(self.all_of(edge, rounds=4))
-        waited = threading.Event()
-        for _ in range(200):  # what is admitted is written beside requests
-            on_disk = self.number(edge, "disk_objects")
-            if on_disk >= OBJECTS * 0.8:
-                return edge, on_disk
-            self.all_of(edge)
-            waited.wait(0.05)
-        self.fail(f"only {on_disk} objects on disk")
+
+        def warm():  # what is admitted is written beside requests
+            return self.number(edge, "disk_objects") >= OBJECTS * 0.8 or not self.all_of(edge)
+        self.until(warm, "most objects are on disk")
+        return edge, self.number(edge, "disk_objects")
 
     def test_kill_under_load_with_a_warm_disk_tier(self):
         origin = self.new_origin(answer)

@@ -75,20 +75,17 @@ class EdgeTls(base.Case):
         make_certificate(self.home)
         origin = Origin(lambda r: (200, [("cache-control", "max-age=600")], b"the page"))
         self.addCleanup(origin.close)
-        port = socket.create_server(("127.0.0.1", 0))
-        number = port.getsockname()[1]
-        port.close()
         config = (f'[limits]\nthreads = 1\n[[tls]]\nhosts = ["*"]\ncert = "{self.home}/cert.pem"\nkey = "{self.home}/key.pem"\n'
                   f'[[site]]\nhosts = ["*"]\norigins = ["http://127.0.0.1:{origin.port}"]\n')
         self.edge = Edge(config)
         self.addCleanup(self.edge.destroy)
-        self.edge.base = self.edge.base.replace("[listen]\n", f'[listen]\nhttps = "127.0.0.1:{number}"\n')
+        self.edge.base = self.edge.base.replace("[listen]\n", '[listen]\nhttps = "127.0.0.1:0"\n')
         self.edge.write(config)
         # A build with sanitizers keeps what was freed, unless it is told not to.
         options = [o for o in [os.environ.get("ASAN_OPTIONS", "")] if o] + ["quarantine_size_mb=0", "thread_local_quarantine_size_kb=0"]
         with unittest.mock.patch.dict(os.environ, ASAN_OPTIONS=":".join(options)):
             self.edge.start()
-        self.address = ("127.0.0.1", number)
+        self.address = ("127.0.0.1", int(self.edge.ready["edge_tls"].rpartition(":")[2]))
         self.clients = []
         self.addCleanup(lambda: [client.close() for client in self.clients])
 

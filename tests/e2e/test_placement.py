@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-import threading
 
 import base
 import gateway
@@ -15,7 +14,6 @@ NO_US = set(gateway.ISLANDS) - {"aws-ireland"}
 ALL = set(gateway.ISLANDS)
 ALLOWED = {"people": EU, "secrets": NO_US, "open": ALL}
 RECORD_BYTES_MAX = 8 << 10  # a commit that carries no body
-SETTLE_TRIES = 600
 
 
 def location(text):
@@ -42,14 +40,6 @@ class Placement(base.Case):
 
     def lines(self, *arguments):
         return [json.loads(line) for line in self.archipel(*arguments, "--json").stdout.splitlines()]
-
-    def until(self, condition, what):
-        pause = threading.Event()
-        for _ in range(SETTLE_TRIES):
-            if condition():
-                return
-            pause.wait(0.05)
-        self.fail(f"{what} did not come about: {self.cloud.stderr()[-2000:]}")
 
     def make_buckets(self):
         self.expect(self.client.request("PUT", "people", headers={"x-archipel-data-class": "personal"}), 200)

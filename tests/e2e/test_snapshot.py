@@ -31,7 +31,8 @@ def snapshot(cloud):
 
 
 class Snapshot(base.Case):
-    seconds_max = 420
+    seconds_max = 600
+    once_is_enough = True
 
     def forget(self, cloud):
         shutil.rmtree(cloud.dir / "index")

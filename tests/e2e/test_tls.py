@@ -176,14 +176,6 @@ class Tls(TlsCase):
 
 
 class Certificates(TlsCase):
-    def until(self, holds, what):
-        tick = threading.Event()
-        for _ in range(600):
-            if holds():
-                return
-            tick.wait(0.1)
-        self.fail(f"never came: {what}")
-
     def test_they_change_under_load_and_a_bad_pair_is_refused_once(self):
         first = self.shown()
         failures, ending, done = [], threading.Event(), [0]
