@@ -9,7 +9,7 @@ EXTENT = 126 * 65536  # 8 MiB in whole stripes of three segments
 
 
 class Attacks(base.Case):
-    once_is_enough = True
+    once_is_enough = in_memory = True
 
     def begin(self):
         cloud = self.new_gateway()
@@ -19,6 +19,7 @@ class Attacks(base.Case):
         self.expect(client.make_bucket("attacks"), 200)
         body = base.pattern(3 * EXTENT, 1)
         self.expect(client.put("attacks", "large", body), 200)
+        self.wait_for_all_islands(cloud)
         # The shards of its extents, in the order in which they came, by island.
         shards = {i: sorted((f for f in cloud.island(i).rglob("*") if f.is_file() and f.stat().st_size > EXTENT // 4),
                             key=lambda f: f.stat().st_mtime_ns) for i in gateway.ISLANDS}

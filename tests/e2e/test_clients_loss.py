@@ -12,7 +12,7 @@ LOST = ("alibaba-frankfurt", "hetzner-helsinki", "exoscale-zurich")
 
 class ClientsAndLoss(base.Case):
     seconds_max = 600
-    once_is_enough = True
+    once_is_enough = in_memory = True
 
     def setUp(self):
         self.cloud = self.new_gateway()
@@ -38,6 +38,7 @@ class ClientsAndLoss(base.Case):
     def lose(self):
         """The gateway is killed; its index and three islands are deleted; it starts again on the same address."""
         address = f"{self.cloud.address[0]}:{self.cloud.address[1]}"
+        self.wait_for_all_islands(self.cloud)
         self.cloud.kill()
         shutil.rmtree(self.cloud.dir / "index")
         for name in LOST:

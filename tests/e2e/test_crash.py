@@ -8,7 +8,7 @@ import load
 
 class Crash(base.Case):
     seconds_max = 600
-    once_is_enough = True
+    once_is_enough = in_memory = True
 
     def begin(self, seed):
         cloud = self.new_gateway()

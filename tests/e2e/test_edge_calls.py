@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 import unittest
 
 import test_edge
@@ -13,14 +14,13 @@ import tools
 from edge import EdgeCase
 
 REQUEST = b"GET /page HTTP/1.1\r\nHost: www.example.org\r\n\r\n"
-REQUESTS = 300
+REQUESTS = 1000
 PER_HIT_MAX = 2.1
+PER_SECOND_MAX = 20  # timers, and lines handed to who writes the log: not the hits' fault where a second holds few of them
 WAITS = ("epoll_wait", "epoll_pwait", "epoll_pwait2")
 
 
 class SystemCalls(EdgeCase):
-    seconds_max = 120
-
     def attach(self, pid, log):
         """An strace of the process that has begun; skips where tracing is not allowed."""
         process = subprocess.Popen([tools.program("strace"), "-f", "-p", str(pid), "-o", str(log)], stderr=subprocess.PIPE, text=True)
@@ -48,14 +48,17 @@ class SystemCalls(EdgeCase):
             log = edge.home / "strace.log"
             tracer = self.attach(edge.process.pid, log)
             hit()  # the tracer stops each thread once when it attaches
+            began = time.monotonic()
             for _ in range(REQUESTS):
                 hit()
+            seconds = time.monotonic() - began
             tracer.send_signal(signal.SIGINT)
-            tracer.wait(60)
-        names = re.findall(r"^\d+ +(\w+)\(", pathlib.Path(log).read_text(errors="replace"), re.MULTILINE)
-        self.assertGreaterEqual(len(names), 2 * REQUESTS, "the trace is not whole")
-        called = [n for n in names if n not in WAITS]
+            tracer.wait(120)
+        calls = re.findall(r"^(\d+) +(\w+)\(", pathlib.Path(log).read_text(errors="replace"), re.MULTILINE)
+        self.assertGreaterEqual(len(calls), 2 * REQUESTS, "the trace is not whole")
+        serving = {thread for thread, name in calls if name in ("sendto", "sendmsg", "writev")}
+        called = [name for thread, name in calls if thread in serving and name not in WAITS]
         counts = {n: called.count(n) for n in set(called)}
-        print(f"system calls per hit: {len(called) / REQUESTS:.3f} without waits {counts} (bytes of trace: {os.stat(log).st_size})")
-        self.assertLessEqual(len(called) / REQUESTS, PER_HIT_MAX, counts)
+        print(f"system calls per hit: {len(called) / REQUESTS:.3f} without waits {counts} in {seconds:.1f} s (bytes of trace: {os.stat(log).st_size})")
+        self.assertLessEqual(len(called), PER_HIT_MAX * REQUESTS + PER_SECOND_MAX * seconds, counts)
         self.assertEqual(len(origin.seen()), 1)

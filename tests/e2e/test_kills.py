@@ -13,12 +13,12 @@ import tools
 
 KILLS = int(os.environ.get("ARCHIPEL_KILLS", "4"))
 SEED = os.environ.get("ARCHIPEL_KILLS_SEED", "kills")
-REPAIR_SECONDS_MAX = 120
+REPAIR_SECONDS_MAX = 240
 
 
 class Kills(base.Case):
-    seconds_max = 200 + 40 * KILLS
-    once_is_enough = True
+    seconds_max = 400 + 80 * KILLS
+    once_is_enough = in_memory = True
 
     def repaired(self, cloud):
         """True once a whole pass has found nothing missing; False if that does not come about, or cannot be seen."""

@@ -19,7 +19,7 @@ def archipel(*arguments, expect=0, timeout=180):
 
 
 class Operator(base.Case):
-    seconds_max = 300
+    seconds_max = 600
 
     def begin(self):
         cloud = self.new_gateway()

@@ -21,7 +21,7 @@ def location(text):
 
 
 class Placement(base.Case):
-    seconds_max = 300
+    seconds_max = 600
 
     def begin(self):
         self.cloud = self.new_gateway()

@@ -18,7 +18,7 @@ def blocks(name):
 
 
 class Recipes(base.Shared):
-    seconds_max = 420
+    seconds_max = 600
 
     def setUp(self):
         super().setUp()

@@ -32,7 +32,7 @@ def snapshot(cloud):
 
 class Snapshot(base.Case):
     seconds_max = 600
-    once_is_enough = True
+    once_is_enough = in_memory = True
 
     def forget(self, cloud):
         shutil.rmtree(cloud.dir / "index")

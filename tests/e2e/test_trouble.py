@@ -27,7 +27,7 @@ def blobs(island):
 
 
 class Trouble(base.Case):
-    once_is_enough = True
+    once_is_enough = in_memory = True
 
     def begin(self, **more):
         cloud = self.new_gateway()
@@ -61,6 +61,7 @@ class Trouble(base.Case):
         before = {f"b{n}": base.pattern(size, n) for n, size in enumerate((10, 4096, 100_000, 700_000, 9 << 20))}
         for key, body in before.items():
             self.expect(client.put("trouble", key, body), 200)
+        self.wait_for_all_islands(cloud)
         for island in gateway.ISLANDS[:2]:
             shutil.rmtree(cloud.island(island))
         during = {f"d{n}": base.pattern(size, 50 + n) for n, size in enumerate((10, 4096, 100_000, 700_000))}
@@ -85,6 +86,7 @@ class Trouble(base.Case):
         cloud, client = self.begin()
         body = base.pattern(500_000)
         self.expect(client.put("trouble", "k", body), 200)
+        self.wait_for_all_islands(cloud)
         for island in gateway.ISLANDS[:4]:
             cloud.island(island).rename(cloud.home / island)
         try:
@@ -102,6 +104,7 @@ class Trouble(base.Case):
         bodies = {"small": base.pattern(5000), "large": base.pattern(3 << 20)}
         for key, body in bodies.items():
             self.expect(client.put("trouble", key, body), 200)
+        self.wait_for_all_islands(cloud)
         for island in gateway.ISLANDS[:3]:
             for blob in blobs(cloud.island(island)):
                 tamper(blob)

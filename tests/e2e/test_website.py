@@ -7,6 +7,8 @@ import base
 
 
 class Website(base.Case):
+    in_memory = True
+
     def setUp(self):
         super().setUp()
         self.cloud = self.new_gateway()
