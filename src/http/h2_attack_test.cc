@@ -178,6 +178,38 @@ TEST(Http2Attack, ZeroWindow) {
   EXPECT_EQ(c.answers[1].reset, kCancel);
 }
 
+// Heads of 40 KiB by a dozen bytes each, held by windows that stay shut (CVE-2026-49975): those of all connections together are bounded, each has its share, and
+// what was refused is served as soon as there is room.
+TEST(Http2Attack, BombsHeldByZeroWindows) {
+  Harness h(send_large, Limits{.connections_max = 100}, plain_page, kH2);
+  std::vector<std::unique_ptr<H2Client>> clients;
+  const size_t at_most = H2Memory::kBudgetBytesMin / (40u << 10), bombs = at_most / kH2StreamsMax + 3;
+  size_t refused = 0;
+  for (size_t i = 0; i < bombs; ++i) {
+    clients.push_back(std::make_unique<H2Client>(h));
+    H2Client& c = *clients.back();
+    std::string block = hpack(request_fields());
+    block +=
+        std::string(1, '\x40') + hpack_int(1, 7, 0) + "x" + hpack_int(4000, 7, 0) + std::string(4000, 'v');
+    std::string all = frame(kSettings, 0, 0, number(4, 2) + number(0, 4)) +
+                      frame(kHeaders, kEndHeaders | kEndStream, 1, block);
+    for (uint32_t id = 3; id < 2 * kH2StreamsMax; id += 2)
+      all += frame(kHeaders, kEndHeaders | kEndStream, id, hpack(request_fields()) + std::string(10, '\xbe'));
+    c.say(all);
+    EXPECT_EQ(c.answers[1].get(":status"), "200");
+    EXPECT_EQ(c.answers[3].get(":status"), "200") << "no less than a connection of HTTP/1.1 may hold";
+    for (const auto& [id, answer] : c.answers) refused += answer.reset == kRefusedStream;
+  }
+  EXPECT_GT(refused, 0u);
+  EXPECT_LE(static_cast<size_t>(h.desk.calls), at_most + 2 * bombs);
+  h.loop.advance(std::chrono::seconds(61));  // the handlers have given up
+  for (uint32_t i = 0; i < 100; ++i) {
+    const uint32_t id = 2 * (kH2StreamsMax + i) + 1;
+    clients.back()->say(headers_frame(id, request_fields()));
+    EXPECT_EQ(clients.back()->answers[id].get(":status"), "200");
+  }
+}
+
 // … or is opened a byte a second.
 TEST(Http2Attack, WindowDribble) {
   Harness h(send_large, {}, plain_page, kH2);

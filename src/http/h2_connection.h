@@ -39,6 +39,7 @@ class H2Connection;
 class H2Stream final : public Exchange, private H2Turn {
  public:
   H2Stream(H2Connection& connection, uint32_t id);
+  ~H2Stream() override;
 
   // Streams come and go with every request, and are too large for the quick lists of allocators: a thread keeps the memory of some for the next.
   static void* operator new(size_t size);
@@ -79,6 +80,7 @@ class H2Stream final : public Exchange, private H2Turn {
 
   H2Connection& connection_;
   const uint32_t id_;
+  size_t held_ = 0;  // in H2Memory
 
   // The request.
   Request request_;
@@ -144,6 +146,7 @@ class H2Connection final : public Served {
   void on_headers(ByteView payload);
   void on_block(ByteView block);
   void open_stream(uint32_t id, ByteView block);
+  bool hold(H2Stream& stream);
   void on_trailers(H2Stream& stream, ByteView block);
   H2Error drop_block(ByteView block);
   void on_settings(ByteView payload);
@@ -192,6 +195,7 @@ class H2Connection final : public Served {
   std::unique_ptr<io::Stream> stream_;
   const std::string peer_;
   const bool secure_;
+  size_t held_ = 0;  // by requests, in H2Memory
   H2StreamTable<H2Stream> streams_;
   std::vector<uint32_t> ready_;  // whose handlers are to be started
   size_t open_ = 0;              // streams that are not closed

@@ -238,8 +238,22 @@ void H2Connection::open_stream(uint32_t id, ByteView block) {
   ++open_;
   if (!decoder_.decode(block, to_builder, &stream.builder_))
     return terminate(H2Error::compression, "a header block that does not decode");
+  if (!hold(stream)) {
+    stream.body_ended_ = ended;
+    return reset_stream(stream, H2Error::refused_stream);
+  }
   ready_.push_back(id);
   if (ended) end_of_body(stream);
+}
+
+// Counts what the request holds until its stream goes. False: there is no room for it.
+bool H2Connection::hold(H2Stream& stream) {
+  const size_t bytes = H2Memory::kRequestBytes + stream.builder_.bytes();
+  if (!server_.h2_memory.admits(held_, bytes)) return false;
+  server_.h2_memory.take(bytes);
+  held_ += bytes;
+  stream.held_ = bytes;
+  return true;
 }
 
 void H2Connection::on_trailers(H2Stream& stream, ByteView block) {

@@ -27,6 +27,8 @@ class H2RequestBuilder {
 
   std::optional<uint64_t> content_length() const { return content_length_; }
   bool expect_continue() const { return expect_continue_; }
+  // Of all fields until now, with what each costs beside its text.
+  size_t bytes() const { return bytes_; }
 
  private:
   std::optional<Refusal> take(std::string_view name, std::string_view value);

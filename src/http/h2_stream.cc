@@ -84,6 +84,11 @@ H2Stream::H2Stream(H2Connection& connection, uint32_t id)
   request_.headers.reserve(kUsualFields);
 }
 
+H2Stream::~H2Stream() {
+  connection_.held_ -= held_;
+  connection_.server_.h2_memory.give(held_);
+}
+
 void* H2Stream::operator new(size_t size) {
   if (spares_over || spares.all.empty()) return ::operator new(size);
   void* memory = spares.all.back();

@@ -3,7 +3,7 @@ import struct
 import threading
 import unittest
 
-from edge_attack import H2, NO_STORE, AttackCase
+from edge_attack import H2, MIB, MINUTE, NO_STORE, AttackCase
 from test_edge import site
 
 
@@ -82,6 +82,41 @@ class Http2(AttackCase):
                     break
         self.assertEqual(len(self.origin.seen("/h2")), 2)
         self.finish(self.edge, "HPACK bomb")
+
+    def hold(self, block, seed=b""):
+        """40 clients that take no byte of any body: 128 requests each, of `block`; how many were taken up."""
+        self.origin.answer = lambda r: (200, MINUTE, b"hello")
+        self.edge = self.new_edge(site(self.origin), tls=True, limits="connections = 64\n")
+        self.clients, taken = [], 0
+        for _ in range(40):
+            client = H2(self.edge.tls_address, struct.pack(">HI", 4, 0))
+            self.clients.append(client)
+            client.send(H2.frame(1, 5, 1, self.block() + seed))
+            self.assertEqual(client.answer(1), 200)
+            client.send(b"".join(H2.frame(1, 5, stream, block) for stream in range(3, 257, 2)))
+        for client in self.clients:
+            client.send(H2.frame(6, 0, 0, bytes(8)))
+            while frame := client.read_frame():
+                taken += frame[0] == 1
+                if frame[0] == 6:  # what came before was understood
+                    break
+        return taken
+
+    def test_http2_bomb(self):
+        """Requests that are small on the wire and large in memory, held by windows of nothing (CVE-2026-49975, CVE-2026-47774)."""
+        # Fields of nothing, and crumbs of a cookie: what each costs beside its text counts.
+        for seed in (H2.literal(b"y", b"", indexed=True), H2.literal(b"cookie", b"", indexed=True), H2.literal(b"cookie", b"a", indexed=True)):
+            with H2(self.edge.tls_address) as client:
+                client.send(H2.frame(1, 5, 1, self.block() + seed))
+                self.assertEqual(client.answer(1), 200)
+                client.send(H2.frame(1, 5, 3, self.block() + b"\xbe" * 16_000))
+                self.assertNotEqual(client.answer(3), 200)
+        big = H2.literal(b"x", b"a" * 3900, indexed=True)
+        taken = self.hold(self.block() + b"\xbe" * 11, big)
+        print(f"HTTP/2 bomb: {taken} requests answered", flush=True)
+        for client in self.clients:
+            client.socket.close()
+        self.finish(self.edge, "HTTP/2 bomb", connections=64 + 40, more=16 * MIB)  # H2Memory::kBudgetBytesMin
 
 
 if __name__ == "__main__":
