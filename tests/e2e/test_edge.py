@@ -281,13 +281,22 @@ class HandOver(EdgeCase):
 
         def load(kept):
             """Asks and asks, on one connection for as long as it is kept, as browsers do."""
-            count, connection = 0, None
+            count, connection, answered = 0, None, 0.0
             try:
                 while not done.is_set():
                     if connection is None:
                         connection = http.client.HTTPConnection(*edge.address, timeout=60)
-                    connection.request("GET", "/cached" if count % 2 else "/passed", headers={} if kept else {"Connection": "close"})
-                    response = connection.getresponse()
+                        answered = time.monotonic()
+                    try:
+                        connection.request("GET", "/cached" if count % 2 else "/passed", headers={} if kept else {"Connection": "close"})
+                        response = connection.getresponse()
+                    except (ConnectionError, http.client.RemoteDisconnected):
+                        # One that nothing was asked on for seconds may be ended, as long as this thread did not run: browsers ask again then, too.
+                        if time.monotonic() - answered < 1:
+                            raise
+                        connection = None
+                        continue
+                    answered = time.monotonic()
                     if response.status != 200 or response.read() != b"hello":
                         failures.append(response.status)
                     if response.will_close:
