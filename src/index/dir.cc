@@ -58,16 +58,28 @@ Result<void> HeadFile::read() {
   contents.position.epoch = r.u64();
   contents.position.seq = r.u64();
   r.fixed(contents.position.hash);
-  bool clean = r.u8() == 1;
+  contents.clean = r.u8() == 1;
   std::string boot(as_text(r.raw(kBootIdBytes)));
   if (!r.ok() || realm != keys_.realm())
     return fail(Code::invalid, path_ + " belongs to another realm than the keyring");
-  contents.exact = clean || (!boot_.empty() && boot == padded(boot_));
+  contents.exact = contents.clean || (!boot_.empty() && boot == padded(boot_));
   found_ = contents;
   return {};
 }
 
 Result<void> HeadFile::write(const HeadPosition& position, bool clean, bool sync) {
+  return write_as(boot_, position, clean, sync);
+}
+
+Result<void> HeadFile::found_in_a_copy() {
+  if (!found_ || !found_->exact || found_->clean) return {};
+  found_->exact = false;
+  log::warn("journal.head_copied", {{"file", path_}, {"consequence", "recovering from the islands alone"}});
+  return write_as({}, found_->position, false, true);
+}
+
+Result<void> HeadFile::write_as(const std::string& boot, const HeadPosition& position, bool clean,
+                                bool sync) {
   std::string out;
   Writer w(out);
   w.raw(kHeadMagic)
@@ -75,7 +87,7 @@ Result<void> HeadFile::write(const HeadPosition& position, bool clean, bool sync
       .u64(position.epoch)
       .u64(position.seq)
       .raw(ByteView(position.hash));
-  w.u8(clean ? 1 : 0).raw(padded(boot_));
+  w.u8(clean ? 1 : 0).raw(padded(boot));
   out.resize(kHeadFileBytes - kMacBytes, '\0');
   Digest32 mac = mac_of(keys_, as_bytes(out));
   w.raw(ByteView(mac));

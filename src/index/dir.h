@@ -78,7 +78,7 @@ class HeadFile {
  public:
   struct Contents {
     HeadPosition position;
-    bool exact = false;
+    bool exact = false, clean = false;
   };
   // Opens the file, made if absent with mode 0600. `keys` must outlive it.
   static Result<std::unique_ptr<HeadFile>> open(DirFiles& files, const crypto::Keyring& keys);
@@ -89,11 +89,15 @@ class HeadFile {
   const std::optional<Contents>& found() const { return found_; }
   // `clean`: nothing is under way any more, and it is synced; otherwise it is synced only if `sync`.
   Result<void> write(const HeadPosition& position, bool clean, bool sync);
+  // What was found is part of a copy of DIR: the gateway went on after that copy was made, for all that is known. From now on, and after a crash
+  // too, it is not exact, unless it was written at a clean end.
+  Result<void> found_in_a_copy();
 
  private:
   HeadFile(std::unique_ptr<InPlaceFile> file, std::string path, std::string boot, const crypto::Keyring& keys)
       : file_(std::move(file)), path_(std::move(path)), boot_(std::move(boot)), keys_(keys) {}
   Result<void> read();
+  Result<void> write_as(const std::string& boot, const HeadPosition& position, bool clean, bool sync);
   std::unique_ptr<InPlaceFile> file_;
   std::string path_;
   std::string boot_;  // of this start of the machine; empty if not known

@@ -48,6 +48,8 @@ io::Task<Result<CommitterParts>> reopen_epoch(JournalOptions options, const cryp
 Result<bool> Opener::open_dir() {
   ASSIGN_OR_RETURN(lock_, options_.files->lock());
   ASSIGN_OR_RETURN(head_, HeadFile::open(*options_.files, keys_));
+  ASSIGN_OR_RETURN(const bool copy, LeaseKeeper::is_copy(*options_.files));
+  if (copy) RETURN_IF_ERROR(head_->found_in_a_copy());
   ASSIGN_OR_RETURN(view_, ViewDir::open(*options_.files, "index", options_.open_view));
   Result<std::optional<Applied>> applied = read_applied(*view_->kv().snapshot());
   return !applied || *applied;

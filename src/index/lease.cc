@@ -147,30 +147,41 @@ bool LeaseKeeper::is_ours(const Instance& instance) const {
 }
 
 // instances: magic, what tells this directory from a copy of it, the last instances; written before the new one is used.
+Result<LeaseKeeper::Recorded> LeaseKeeper::read_instances(DirFiles& files) {
+  Recorded out;
+  ASSIGN_OR_RETURN(std::optional<std::string> text, files.read(std::string(kInstancesFile)));
+  if (!text || !text->starts_with(kInstancesMagic)) return out;
+  Reader r(as_bytes(*text).subspan(kInstancesMagic.size()));
+  const size_t length = r.u16();
+  out.made_in = length <= kIdentityBytesMax ? std::string(as_text(r.raw(length))) : "";
+  while (r.ok() && r.remaining() >= sizeof(Instance) && out.instances.size() < kInstancesKept) {
+    Instance instance{};
+    r.fixed(instance);
+    out.instances.push_back(instance);
+  }
+  if (!r.ok()) return Recorded{};
+  return out;
+}
+
+Result<bool> LeaseKeeper::is_copy(DirFiles& files) {
+  ASSIGN_OR_RETURN(Recorded recorded, read_instances(files));
+  const std::string boot = " " + files.boot_id();
+  return recorded.made_in.ends_with(boot) && recorded.made_in != files.identity() + boot;
+}
+
 Result<void> LeaseKeeper::record_instance() {
   // Under another boot of the machine, as in a copy, the lock proves nothing about those that held it.
   const std::string identity = files_->identity() + " " + files_->boot_id();
-  const std::string name(kInstancesFile);
-  ASSIGN_OR_RETURN(std::optional<std::string> text, files_->read(name));
+  ASSIGN_OR_RETURN(Recorded recorded, read_instances(*files_));
   ours_.clear();
-  if (text && text->starts_with(kInstancesMagic)) {
-    Reader r(as_bytes(*text).subspan(kInstancesMagic.size()));
-    const size_t length = r.u16();
-    const std::string made_in = length <= kIdentityBytesMax ? std::string(as_text(r.raw(length))) : "";
-    while (r.ok() && r.remaining() >= sizeof(Instance) && ours_.size() < kInstancesKept) {
-      Instance instance{};
-      r.fixed(instance);
-      ours_.push_back(instance);
-    }
-    if (!r.ok() || made_in != identity) ours_.clear();
-  }
+  if (recorded.made_in == identity) ours_ = std::move(recorded.instances);
   if (ours_.size() == kInstancesKept) ours_.erase(ours_.begin());
   ours_.push_back(random_.bytes<16>());
   std::string out(kInstancesMagic);
   Writer w(out);
   w.u16(static_cast<uint16_t>(identity.size())).raw(identity);
   for (const Instance& instance : ours_) w.raw(ByteView(instance));
-  return files_->write_atomically(name, as_bytes(out));
+  return files_->write_atomically(std::string(kInstancesFile), as_bytes(out));
 }
 
 io::Task<Result<void>> LeaseKeeper::begin() {

@@ -84,6 +84,10 @@ class LeaseKeeper {
   // that those are dead. A copy of the directory is not it.
   io::Task<Result<void>> begin();
 
+  // Whether `files` are a copy of the directory that the last start used, as far as that can be told: within one start of the machine. Before
+  // begin(), which makes this directory the last. On a worker.
+  static Result<bool> is_copy(DirFiles& files);
+
   // Is there another holder? Reads the leases of `shards` (a mask), and watches if there is one that was not released. exists: it was renewed
   // meanwhile, or (with `once`: only look, and remember for the next time) the watch is not over yet; unavailable: too few islands answer to
   // tell. `stop`: gives up early. Success allows reading for as long as a lease is worth.
@@ -134,6 +138,12 @@ class LeaseKeeper {
   io::Task<void> look();
   void lose(Error reason);
   bool is_ours(const Instance& instance) const;
+  // DIR/instances; empty if there is none, or it is damaged.
+  struct Recorded {
+    std::string made_in;
+    std::vector<Instance> instances;
+  };
+  static Result<Recorded> read_instances(DirFiles& files);
   Result<void> record_instance();  // on a worker
 
   const LeaseOptions options_;

@@ -205,6 +205,13 @@ io::Task<Result<void>> Recovery::replay_last() {
       recent.pop_front();
     }
   }
+  // An exact head says all that was acknowledged. Where anything tells of more, it is an older copy that was put back, and settles nothing.
+  if (exact_ && proven_ > in_.head->position.seq) {
+    exact_ = false;
+    log::warn("journal.head_old", {{"head", place(open.epoch, in_.head->position.seq)},
+                                   {"acknowledged", place(open.epoch, proven_)},
+                                   {"consequence", "recovering from the islands alone"}});
+  }
   if (in_.attested.adopt && in_.attested.adopt->epoch == open.epoch)
     proven_ = std::max(proven_, in_.attested.adopt->seq);
   for (FoundCommit& found : recent) {

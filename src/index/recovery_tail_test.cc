@@ -126,6 +126,68 @@ TEST(Recovery, AnOldHeadSettlesNothing) {
   with_rig("reboot", after_a_reboot);
 }
 
+// DIR is set back to a copy that was made while the gateway ran, under the same start of the machine; two holders of the last commit are silent.
+io::Task<void> an_older_copy_of_the_head(Rig& rig) {
+  CO_ASSERT_TRUE(co_await rig.start());
+  CO_ASSERT_TRUE(co_await rig.put("a", "1"));
+  const std::string head = read_whole_file(rig.dir + "/head");
+  rig.islands[4]->down();
+  rig.islands[5]->down();
+  CO_ASSERT_TRUE(co_await rig.put("b", "2"));
+  CO_ASSERT_TRUE(co_await rig.put("c", "3"));  // tells that "b" was acknowledged
+  co_await rig.stop();
+  rig.thaw();
+  rig.delete_index();
+  write_whole_file(rig.dir + "/head", head);
+  rig.islands[0]->down();
+  rig.islands[1]->down();
+  const auto before = rig.stored();
+  EXPECT_FALSE(co_await rig.start());
+  CO_ASSERT_TRUE(rig.failure.has_value());
+  EXPECT_EQ(rig.failure->code, Code::undetermined) << rig.failure->message;
+  EXPECT_EQ(rig.stored(), before);
+  rig.thaw();
+  CO_ASSERT_TRUE(co_await rig.start());
+  EXPECT_EQ(rig.visible(), (Rows{{"a", "1"}, {"b", "2"}, {"c", "3"}}));
+}
+TEST(Recovery, AHeadThatIslandsProveToBeOldSettlesNothing) {
+  with_rig("older_head", an_older_copy_of_the_head);
+}
+
+// The same of the very last commit, which nothing tells of; but the copy is another directory, and the first start from it is killed.
+io::Task<void> a_copy_of_dir(Rig& rig) {
+  CO_ASSERT_TRUE(co_await rig.start());
+  CO_ASSERT_TRUE(co_await rig.put("a", "1"));
+  const std::string head = read_whole_file(rig.dir + "/head");
+  const std::string instances = read_whole_file(rig.dir + "/instances");
+  rig.islands[4]->down();
+  rig.islands[5]->down();
+  CO_ASSERT_TRUE(co_await rig.put("b", "2"));
+  co_await rig.stop();
+  rig.thaw();
+  const std::string elsewhere = fresh_test_dir("copy");
+  write_whole_file(elsewhere + "/head", head);
+  write_whole_file(elsewhere + "/instances", instances);
+  std::filesystem::remove_all(rig.dir);
+  rig.dir = rig.options.dir = elsewhere;
+  rig.options.files = nullptr;
+  rig.options.lease.old_gateway_is_dead = true;
+  rig.freeze();
+  EXPECT_FALSE(co_await rig.start());
+  rig.thaw();
+  rig.islands[0]->down();
+  rig.islands[1]->down();
+  EXPECT_FALSE(co_await rig.start());
+  CO_ASSERT_TRUE(rig.failure.has_value());
+  EXPECT_EQ(rig.failure->code, Code::undetermined) << rig.failure->message;
+  rig.thaw();
+  CO_ASSERT_TRUE(co_await rig.start());
+  EXPECT_EQ(rig.visible(), (Rows{{"a", "1"}, {"b", "2"}}));
+}
+TEST(Recovery, ACopyOfDirSettlesNothing) {
+  with_rig("copy_of_dir", a_copy_of_dir);
+}
+
 // Absences of an island that was wiped and rejoined prove nothing about the epoch before.
 io::Task<void> blank_islands_prove_nothing(Rig& rig) {
   CO_ASSERT_TRUE(co_await rig.start());

@@ -82,6 +82,7 @@ class SimFiles final : public DirFiles {
     return {};
   }
   std::string path_of(const std::string& name) const override { return std::string(kRoot) + name; }
+  std::string identity() override { return "directory " + std::to_string(disk_.directory_); }
   std::string boot_id() override { return "boot " + std::to_string(disk_.boot_); }
 
  private:
@@ -167,6 +168,25 @@ void SimDisk::machine_died() {
 void SimDisk::lose_all() {
   files_.clear();
   views_.clear();
+}
+
+void SimDisk::make_copy() {
+  copy_.emplace();
+  copy_->files = files_;
+  for (const auto& [name, view] : views_) copy_->views[name] = *view;
+}
+
+// Whoever restores it waits until it is on the disk.
+void SimDisk::restore_copy(bool elsewhere) {
+  CHECK(copy_.has_value());
+  if (elsewhere) ++directory_;
+  files_ = copy_->files;
+  for (auto& [name, file] : files_) file.unsynced.clear();
+  views_.clear();
+  for (const auto& [name, view] : copy_->views) {
+    views_[name] = std::make_shared<View>(view);
+    views_[name]->synced = view.log.size();
+  }
 }
 
 void SimDisk::damage_views() {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,10 @@ class SimDisk {
   void lose_all();
   // Views cannot be opened from now on, and have to be begun anew.
   void damage_views();
+  // A copy of DIR as it is now, made while a process runs; and DIR as that copy has it, in a directory of its own if `elsewhere`.
+  void make_copy();
+  bool has_copy() const { return copy_.has_value(); }
+  void restore_copy(bool elsewhere);
 
   uint64_t writes() const { return writes_; }  // of files and views, by living processes
   // Runs before a write number `number` takes effect: the place to pull a plug. A write of a process that dies there has no effect.
@@ -59,7 +64,12 @@ class SimDisk {
   io::Dice dice_;
   std::map<std::string, File> files_;
   std::map<std::string, std::shared_ptr<View>> views_;
-  uint64_t boot_ = 1, writes_ = 0;
+  struct Copy {
+    std::map<std::string, File> files;
+    std::map<std::string, View> views;
+  };
+  std::optional<Copy> copy_;
+  uint64_t boot_ = 1, directory_ = 1, writes_ = 0;
   bool locked_ = false;
 };
 
