@@ -145,6 +145,7 @@ void Stats::add(const Stats& o) {
   views_lost += o.views_lost;
   views_damaged += o.views_damaged;
   dirs_lost += o.dirs_lost;
+  dirs_set_back += o.dirs_set_back;
   starts += o.starts;
   starts_refused += o.starts_refused;
   settled_by_honesty += o.settled_by_honesty;

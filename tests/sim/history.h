@@ -18,7 +18,7 @@ struct Stats {
   std::array<uint64_t, island::kFaults> histories_with{};
   std::array<uint64_t, 3> crashes{};  // of the process, by where the plug was pulled
   uint64_t machine_crashes = 0, clean_restarts = 0, crashes_in_start = 0;
-  uint64_t views_lost = 0, views_damaged = 0, dirs_lost = 0;
+  uint64_t views_lost = 0, views_damaged = 0, dirs_lost = 0, dirs_set_back = 0;
   uint64_t starts = 0, starts_refused = 0, settled_by_honesty = 0, settled_by_wipe = 0;
   uint64_t read_only = 0;  // starts that could not decide at once
   uint64_t doomed_deleted = 0, orphans_deleted = 0, commits_deleted = 0, deleted_twice = 0;

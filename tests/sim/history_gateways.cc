@@ -37,6 +37,9 @@ void History::happen(const Happening& h) {
     case Happening::Kind::power_cut:
       world_.places[h.island]->power_cut();
       break;
+    case Happening::Kind::copy_dir:
+      world_.disk.make_copy();
+      break;
     case Happening::Kind::clock_step:
       world_.clock.step(static_cast<UnixMs>(h.count % 7'200'000) - 3'600'000);
       break;
@@ -124,6 +127,11 @@ void History::lose(Happening::Loss loss) {
     case Happening::Loss::dir:
       ++stats_.dirs_lost;
       world_.disk.lose_all();
+      break;
+    case Happening::Loss::old_dir:
+      if (!world_.disk.has_copy()) break;
+      ++stats_.dirs_set_back;
+      world_.disk.restore_copy(ending_.elsewhere);
       break;
   }
 }

@@ -101,8 +101,9 @@ void print_table(const Stats& s, double seconds) {
       "a start; {} clean restarts\n",
       s.crashes[0], s.crashes[1], s.crashes[2], s.machine_crashes, s.crashes_in_start, s.clean_restarts);
   fmt::print(
-      "starts: {}, of them {} refused; {} epochs; index lost {} times, damaged {} times, DIR lost {} times\n",
-      s.starts, s.starts_refused, s.epochs, s.views_lost, s.views_damaged, s.dirs_lost);
+      "starts: {}, of them {} refused; {} epochs; index lost {} times, damaged {} times, DIR lost {} times, "
+      "set back {} times\n",
+      s.starts, s.starts_refused, s.epochs, s.views_lost, s.views_damaged, s.dirs_lost, s.dirs_set_back);
   fmt::print(
       "read-only starts: {}; collected: {} doomed extents, {} orphans, {} commit blobs, {} of them twice\n",
       s.read_only, s.doomed_deleted, s.orphans_deleted, s.commits_deleted, s.deleted_twice);

@@ -170,6 +170,25 @@ void add_lies(Dice& dice, Plan& plan, size_t ops, const auto& add) {
   add(event);
 }
 
+// In every fourth history somebody copies DIR while a gateway runs, and after a later end puts the copy back: an old backup, a disk set back to
+// a snapshot. With dice of its own, so that what else happens under a seed does not depend on it.
+void add_old_dir(uint64_t seed, Plan& plan, size_t ops) {
+  Dice dice(seed ^ 0x01d'd12'c0f1e5u);
+  if (!dice.chance(1, 4)) return;
+  Happening copy{};
+  copy.kind = Happening::Kind::copy_dir;
+  copy.at_op = static_cast<uint32_t>(dice.pick(ops));
+  bool used = false;
+  for (Happening& h : plan.happenings) {
+    const bool end = h.kind == Happening::Kind::crash || h.kind == Happening::Kind::restart;
+    if (!end || h.loss != Happening::Loss::none || h.at_op < copy.at_op) continue;
+    h.loss = Happening::Loss::old_dir;
+    h.elsewhere = dice.chance(1, 3);
+    used = true;
+  }
+  if (used) plan.happenings.push_back(copy);
+}
+
 // With dice of its own, so that what else happens under a seed does not depend on it.
 Placed make_placed(uint64_t seed, erasure::Code journal) {
   Dice dice(seed ^ 0xb0d1e5'0f'c1a55e5u);
@@ -226,10 +245,11 @@ std::string describe(const Op& op) {
 }
 
 std::string describe(const Happening& h) {
-  static constexpr const char* kKinds[] = {"fault",    "crash",     "restart",   "wipe",      "rot",
-                                           "remember", "roll_back", "power_cut", "clock_step"};
+  static constexpr const char* kKinds[] = {"fault",    "crash",     "restart",   "wipe",       "rot",
+                                           "remember", "roll_back", "power_cut", "clock_step", "copy of DIR"};
   static constexpr const char* kWhere[] = {"turns", "disk writes", "blobs"};
-  static constexpr const char* kLosses[] = {"", ", index lost", ", index damaged", ", DIR lost"};
+  static constexpr const char* kLosses[] = {"", ", index lost", ", index damaged", ", DIR lost",
+                                            ", DIR set back"};
   std::string out = "at op " + std::to_string(h.at_op) + ": " + kKinds[static_cast<size_t>(h.kind)];
   auto ms = std::chrono::duration_cast<milliseconds>(h.lasts).count();
   if (h.kind == Happening::Kind::fault) {
@@ -240,8 +260,9 @@ std::string describe(const Happening& h) {
     if (h.kind == Happening::Kind::crash)
       out += std::string(" of the ") + (h.machine ? "machine" : "process") + " after " +
              std::to_string(h.count) + " " + kWhere[static_cast<size_t>(h.where)];
-    out += std::string(kLosses[static_cast<size_t>(h.loss)]) + ", down for " + std::to_string(ms) + " ms";
-  } else if (h.kind != Happening::Kind::clock_step) {
+    out += std::string(kLosses[static_cast<size_t>(h.loss)]) + (h.elsewhere ? " elsewhere" : "") +
+           ", down for " + std::to_string(ms) + " ms";
+  } else if (h.kind != Happening::Kind::clock_step && h.kind != Happening::Kind::copy_dir) {
     out += " on island-" + std::to_string(h.island);
   }
   return out;
@@ -307,6 +328,7 @@ Plan make_plan(uint64_t seed, size_t ops) {
     step.count = dice.u64();
     add(step);
   }
+  add_old_dir(seed, plan, ops);
   // Stable without the library's temporary buffer.
   std::vector<Happening> sorted;
   for (const Happening& h : plan.happenings) {

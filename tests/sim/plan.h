@@ -56,9 +56,17 @@ struct Happening {
     roll_back,
     power_cut,
     clock_step,
+    copy_dir,  // what old_dir goes back to
   } kind;
   enum class Where : uint8_t { turn, disk_write, blob } where = Where::turn;
-  enum class Loss : uint8_t { none, view, damaged_view, dir } loss = Loss::none;  // before the next start
+  enum class Loss : uint8_t {
+    none,
+    view,
+    damaged_view,
+    dir,
+    old_dir
+  } loss = Loss::none;     // before the next start
+  bool elsewhere = false;  // old_dir: in another directory than the one that was copied
   uint32_t at_op = 0;
   uint8_t island = 0;
   island::Fault fault = island::Fault::delay;
