@@ -76,4 +76,17 @@ bool contains(const std::vector<AddressRange>& ranges, const IpAddress& address)
   return std::ranges::any_of(ranges, [&](const AddressRange& range) { return range.contains(address); });
 }
 
+bool is_socket_address(std::string_view text) {
+  const size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos) return false;
+  std::string_view host = text.substr(0, colon);
+  const std::string_view digits = text.substr(colon + 1);
+  uint16_t port = 0;
+  const auto [end, error] = std::from_chars(digits.begin(), digits.end(), port);
+  if (error != std::errc() || end != digits.end()) return false;
+  const bool bracketed = host.starts_with('[') && host.ends_with(']');
+  if (bracketed) host = host.substr(1, host.size() - 2);
+  return (host.find(':') != std::string_view::npos) == bracketed && parse_bare(host).has_value();
+}
+
 }  // namespace archipel::edge

@@ -30,4 +30,7 @@ struct AddressRange {
 std::optional<AddressRange> parse_range(std::string_view text);
 bool contains(const std::vector<AddressRange>& ranges, const IpAddress& address);
 
+// "127.0.0.1:8002" or "[::1]:8002": numeric, with a port (0: any).
+bool is_socket_address(std::string_view text);
+
 }  // namespace archipel::edge

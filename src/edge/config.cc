@@ -126,11 +126,21 @@ struct Loader {
     return (std::filesystem::path(base) / path).lexically_normal().string();
   }
 
+  Result<void> socket(TomlTable& t, std::string_view key, std::string& out, bool required = false) {
+    RETURN_IF_ERROR(t.text(key, out, required));
+    if (out.empty() || is_socket_address(out)) return {};
+    return t.error(*t.take(key),
+                   fmt::format("'{}' is no address to listen on; write ADDR:PORT such as \"127.0.0.1:8002\", "
+                               "\"0.0.0.0:80\" for all of IPv4, or \"[::]:80\"",
+                               out));
+  }
+
   Result<void> listen(TomlTable& t) {
     std::string secure;
-    RETURN_IF_ERROR(t.text("http", config.listen));
-    RETURN_IF_ERROR(t.text("https", secure));
+    RETURN_IF_ERROR(socket(t, "http", config.listen));
+    RETURN_IF_ERROR(socket(t, "https", secure));
     if (!secure.empty()) config.tls_listen = secure;
+    RETURN_IF_ERROR(t.finish());
     if (config.listen.empty() && secure.empty())
       return t.error("[listen] names no address: set http = \"127.0.0.1:8002\", https, or both");
     return {};
@@ -168,7 +178,7 @@ struct Loader {
   }
 
   Result<void> admin(TomlTable& t) {
-    RETURN_IF_ERROR(t.text("listen", config.admin_listen, true));
+    RETURN_IF_ERROR(socket(t, "listen", config.admin_listen, true));
     RETURN_IF_ERROR(t.text("token_file", config.admin_token_file));
     if (!config.admin_token_file.empty()) config.admin_token_file = resolve(config.admin_token_file);
     return {};
@@ -241,27 +251,29 @@ struct Loader {
     return {};
   }
 
-  Result<void> check_sites(TomlTable& root) {
+  // `tables`: where each of config.sites stands.
+  Result<void> check_sites(TomlTable& root, const std::vector<const TomlValue*>& tables) {
     if (config.sites.empty()) return root.error("there is no [[site]]: name its hosts and origins");
-    for (const SitePolicy& site : config.sites)
+    std::set<std::string> names, hosts;
+    for (size_t i = 0; i < config.sites.size(); ++i) {
+      const SitePolicy& site = config.sites[i];
+      auto error = [&](const std::string& what) {
+        return i < tables.size() ? root.error(*tables[i], what) : root.error(what);
+      };
       if (site.origin.local && !inner)
-        return root.error(
+        return error(
             fmt::format("site '{}': \"local\" is a gateway's own websites, in [edge] of its "
                         "archipel.toml; name an origin such as \"http://127.0.0.1:8000\"",
                         site.name));
-    std::set<std::string> names, hosts;
-    for (const SitePolicy& site : config.sites) {
       if (!names.insert(site.name).second)
-        return root.error(
-            fmt::format("two sites are named '{}'; give one of them another `name`", site.name));
+        return error(fmt::format("two sites are named '{}'; give one of them another `name`", site.name));
       for (const std::string& host : site.hosts)
-        if (!hosts.insert(host).second)
-          return root.error(fmt::format("the host '{}' belongs to two sites", host));
+        if (!hosts.insert(host).second) return error(fmt::format("the host '{}' belongs to two sites", host));
       if (site.geo.used() && config.geo_database.empty())
-        return root.error(
+        return error(
             fmt::format("site '{}' asks for countries, and there is no [proxy] geo_database", site.name));
       if (site.https_only && !config.tls_listen)
-        return root.error(fmt::format("site '{}' is https_only, and there is no [listen] https", site.name));
+        return error(fmt::format("site '{}' is https_only, and there is no [listen] https", site.name));
     }
     return {};
   }
@@ -308,7 +320,7 @@ struct Loader {
       if (!site.cache.status_name.empty()) site.cache.status_name = config.name;
       config.sites.push_back(std::move(site));
     }
-    RETURN_IF_ERROR(check_sites(root));
+    RETURN_IF_ERROR(check_sites(root, sites));
     return root.finish();
   }
 };

@@ -130,7 +130,12 @@ TEST(Config, MistakesAreNamedWithTheirPlace) {
   expect_error(smallest_and("[site.headers]\nresponse_set = [\"a: b\\r\\nc: d\"]\n"), "control characters");
   expect_error(smallest_and("[site.geo]\nallow = [\"DE\"]\n"), "geo_database");
   expect_error(smallest_and("[[site]]\nhosts = [\"*\"]\norigins = [\"http://a\"]\nname = \"b\"\n"),
-               "belongs to two sites");
+               "edge.toml:6:1: the host '*' belongs to two sites");
+  expect_error("[listen]\nport = 80\n", "edge.toml:2:1: unknown key `port` in [listen]");
+  for (std::string_view address : {":8002", "localhost:8002", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999",
+                                   "127.0.0.1:80x", "::1:80", "[127.0.0.1]:80", "*:80", "[::1"})
+    expect_error("[listen]\nhttps = \"" + std::string(address) + "\"\n",
+                 "edge.toml:2:9: '" + std::string(address) + "' is no address to listen on");
   expect_error(smallest_and("[site.limit]\nmethods = [\"TRACE\"]\n"), "TRACE");
   for (std::string_view origin : {"ftp://a", "http://", "http://a/path", "http://a:0", "http://a:70000",
                                   "http://u@a", "http://[::1", "http://a b"})
