@@ -372,5 +372,16 @@ TEST_F(CacheDisk, RealFileThatBecameShorterIsAMiss) {
   std::filesystem::remove_all(dir);
 }
 
+// A disk_size that is a slip takes no more than a machine can do without.
+TEST(DiskRoom, OthersOnTheFileSystemKeepATwentiethButAGigabyteIsEnough) {
+  constexpr uint64_t kGiB = uint64_t{1} << 30;
+  EXPECT_TRUE(leaves_room(100 * kGiB, 200 * kGiB, 99 * kGiB));
+  EXPECT_FALSE(leaves_room(100 * kGiB, 200 * kGiB, 99 * kGiB + 1));
+  EXPECT_FALSE(leaves_room(kGiB - 1, 200 * kGiB, 0));
+  EXPECT_TRUE(leaves_room(100, 100, 95)) << "a small file system";
+  EXPECT_FALSE(leaves_room(100, 100, 96));
+  EXPECT_FALSE(leaves_room(0, 0, 1));
+}
+
 }  // namespace
 }  // namespace archipel::edge

@@ -3,9 +3,11 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 
@@ -169,6 +171,12 @@ class RealFiles final : public DiskFiles {
     ASSIGN_OR_RETURN(Fd fd, open_at(path, O_RDWR | O_CREAT));
     struct stat before{};
     if (::fstat(fd.get(), &before) != 0) return fail_errno(errno, path);
+    struct statvfs whole{};
+    if (::fstatvfs(fd.get(), &whole) != 0) return fail_errno(errno, path);
+    const uint64_t held = static_cast<uint64_t>(before.st_blocks) * 512;
+    if (bytes > held &&
+        !leaves_room(whole.f_bavail * whole.f_frsize, whole.f_blocks * whole.f_frsize, bytes - held))
+      return fail(Code::unavailable, "too little room is left for " + path);
     const int error = ::posix_fallocate(fd.get(), 0, static_cast<off_t>(bytes));
     // What was taken of too little room is given back.
     if (error != 0 && ::ftruncate(fd.get(), before.st_size) != 0) return fail_errno(errno, path);
@@ -191,6 +199,11 @@ class RealFiles final : public DiskFiles {
 };
 
 }  // namespace
+
+bool leaves_room(uint64_t free, uint64_t total, uint64_t more) {
+  const uint64_t left = std::min(kDiskLeftBytes, total / 20);
+  return free >= left && free - left >= more;
+}
 
 Result<std::shared_ptr<DiskFiles>> open_disk_files(const std::string& dir) {
   if (::mkdir(dir.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno(errno, dir);

@@ -50,11 +50,16 @@ class DiskFiles {
   virtual Result<std::optional<std::string>> read_whole(const std::string& name) = 0;
   // Replaces a file as a whole, mode 0600; bytes and name are on the disk when it returns. A crash before leaves the old one or the new one.
   virtual Result<void> write_whole(const std::string& name, ByteView bytes) = 0;
-  // Opened, or made, and all its room taken. unavailable: there is none left.
+  // Opened, or made, and all its room taken. unavailable: there is none left (leaves_room).
   virtual Result<std::unique_ptr<DataFile>> open_data(const std::string& name, uint64_t bytes) = 0;
   virtual Result<std::unique_ptr<LogFile>> open_log(const std::string& name) = 0;
   virtual std::string where() const = 0;  // for messages
 };
+
+// Room for `more` bytes on a file system of `total` bytes of which `free` are: something is left to others, its own log of purges among them. A cache
+// whose disk_size is a slip must not stop the machine that it runs on.
+inline constexpr uint64_t kDiskLeftBytes = uint64_t{1} << 30;  // or a twentieth, if that is less
+bool leaves_room(uint64_t free, uint64_t total, uint64_t more);
 
 // The real ones, in the directory `dir`, made with mode 0700 if it is absent.
 Result<std::shared_ptr<DiskFiles>> open_disk_files(const std::string& dir);
