@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "app/edge_check.h"
 #include "app/edge_process.h"
 #include "app/json.h"
 #include "app/private_file.h"
@@ -32,6 +33,7 @@ void print_ready(const EdgeReady& ready) {
 }
 
 int check(const edge::Config& config) {
+  if (auto checked = check_edge(config); !checked) return failed(checked.error());
   fmt::print("{}: good. {} site{}:\n", config.file, config.sites.size(), config.sites.size() == 1 ? "" : "s");
   for (const edge::SitePolicy& site : config.sites) {
     fmt::print("  {:<24} {} -> ", site.name, fmt::join(site.hosts, " "));
@@ -46,10 +48,13 @@ int check(const edge::Config& config) {
 constexpr Duration kAskTimeout = std::chrono::seconds(30);
 constexpr size_t kAnswerBytesMax = 16u << 20;
 
-Result<std::string> read_token(const std::string& path) {
-  if (path.empty())
-    return fail(Code::invalid, "[admin] has no token_file; without one an edge takes no orders");
-  ASSIGN_OR_RETURN(std::string token, read_small_file(path, 4096, true));
+Result<std::string> read_token(const edge::Config& config) {
+  if (config.admin_token_file.empty())
+    return fail(Code::invalid,
+                config.file +
+                    ": without a token_file in [admin] an edge takes no orders; make one with: "
+                    "openssl rand -hex 32 > token; chmod 600 token");
+  ASSIGN_OR_RETURN(std::string token, read_small_file(config.admin_token_file, 4096, true));
   token.erase(token.find_last_not_of(" \t\r\n") + 1);
   return token;
 }
@@ -94,10 +99,27 @@ io::Task<Result<Answer>> ask(std::string address, std::string token, std::string
   co_return answer;
 }
 
+// A tag may be of one site alone.
+int kinds_of_purge(const EdgeCommand& command) {
+  return int{!command.url.empty()} + int{!command.prefix.empty()} +
+         int{!command.tag.empty() || !command.site.empty()};
+}
+
 int give_order(const EdgeCommand& command, const edge::Config& config) {
+  if (command.order == "purge" && kinds_of_purge(command) != 1) {
+    fmt::print(
+        stderr,
+        "archipel: say one thing to purge: --url, --prefix, --tag (with --site: of that site alone) or "
+        "--site; see archipel edge purge --help\n");
+    return 2;
+  }
   if (config.admin_listen.empty())
-    return failed({Code::invalid, config.file + " has no [admin] listen: nobody can be asked", {}});
-  auto token = read_token(config.admin_token_file);
+    return failed({Code::invalid,
+                   config.file +
+                       " has no [admin] listen, so nobody can be asked; set it to an address such as "
+                       "\"127.0.0.1:9002\", and restart the edge",
+                   {}});
+  auto token = read_token(config);
   if (!token) return failed(token.error());
   std::string body;
   if (command.order == "purge") {
@@ -114,7 +136,13 @@ int give_order(const EdgeCommand& command, const edge::Config& config) {
   if (address.starts_with("0.0.0.0:")) address.replace(0, 7, "127.0.0.1");
   const std::string method = command.order == "sites" ? "GET" : "POST", path = "/" + command.order;
   auto answer = io::run_blocking([&] { return ask(address, *token, method, path, body); });
-  if (!answer) return failed(answer.error());
+  if (!answer) {
+    const bool absent = answer.error().code == Code::unavailable;
+    return failed(
+        {answer.error().code,
+         answer.error().message + (absent ? ": does the edge run with " + config.file + "?" : std::string()),
+         {}});
+  }
   while (answer->body.ends_with('\n')) answer->body.pop_back();
   if (answer->status >= 300) return failed({Code::io, answer->body, {}});
   print_line(answer->body);
@@ -189,7 +217,8 @@ void add_edge_command(CLI::App& app, EdgeCommand& command) {
   edge->add_option("--config", command.config, "the edge's TOML file")->check([](const std::string& value) {
     return value.empty() ? std::string("must not be empty") : std::string();
   });
-  edge->add_flag("--check", command.check, "read the file, say whether it is good, and end");
+  edge->add_flag("--check", command.check,
+                 "read the file and all that it names, say whether they are good, and end");
   edge->callback([&command] { command.given = true; });
   edge->add_flag("--take-over", command.take_over,
                  "take the listening sockets over from the edge that runs with this file; it then drains");

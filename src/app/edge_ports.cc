@@ -25,4 +25,11 @@ Result<EdgeAddresses> listen_for_edge(Ports& ports, edge::Node& node, const edge
   return out;
 }
 
+std::vector<TlsConfig> tls_tables(const edge::Config& config) {
+  std::vector<TlsConfig> out;
+  for (const edge::TlsTable& table : config.tls)
+    out.push_back({table.hosts, table.cert, table.key, table.where});
+  return out;
+}
+
 }  // namespace archipel::app

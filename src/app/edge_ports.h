@@ -3,7 +3,9 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "app/config.h"
 #include "app/ports.h"
 #include "edge/config.h"
 #include "edge/node.h"
@@ -18,5 +20,8 @@ struct EdgeAddresses {
 // config.limits.connections_max is divided; `tls`: needed if the config has a TLS address. Errors: as Ports::listen.
 Result<EdgeAddresses> listen_for_edge(Ports& ports, edge::Node& node, const edge::Config& config,
                                       size_t loops, std::shared_ptr<io::TlsContext> tls);
+
+// The certificates that the configuration names, for TlsFiles.
+std::vector<TlsConfig> tls_tables(const edge::Config& config);
 
 }  // namespace archipel::app

@@ -34,13 +34,6 @@ constexpr Duration kChildInterval = std::chrono::milliseconds(200);
 
 constexpr int kWorkerThreads = 16;
 
-std::vector<TlsConfig> tls_tables(const edge::Config& config) {
-  std::vector<TlsConfig> out;
-  for (const edge::TlsTable& table : config.tls)
-    out.push_back({table.hosts, table.cert, table.key, table.where});
-  return out;
-}
-
 class EdgeProcess {
  public:
   EdgeProcess(edge::Config config, bool take_over, const std::function<void(const EdgeReady&)>& on_ready)

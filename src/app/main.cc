@@ -301,7 +301,7 @@ int misused(const CLI::App& app, const CLI::ParseError& error) {
   std::vector<std::string> unknown = command->remaining();
   if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError) && !unknown.empty())
     what = fmt::format("there is no command '{} {}'", path, unknown.front());
-  else if (!what.empty())
+  else if (what.size() > 1 && isupper(static_cast<unsigned char>(what[1])) == 0)  // but "URL", "ID"
     what.front() = static_cast<char>(tolower(static_cast<unsigned char>(what.front())));
   fmt::print(stderr, "archipel: {}; see {} --help\n", what, path);
   return 2;

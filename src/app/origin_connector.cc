@@ -9,6 +9,12 @@ constexpr size_t kPemBytesMax = 4u << 20;
 
 }  // namespace
 
+Result<std::shared_ptr<io::TlsTrust>> read_authorities(const std::string& ca_file) {
+  if (ca_file.empty()) return io::make_tls_trust();
+  ASSIGN_OR_RETURN(std::string pem, read_small_file(ca_file, kPemBytesMax, false));
+  return io::make_tls_trust(pem, ca_file);
+}
+
 OriginConnector::OriginConnector(io::Network& network, io::Workers& workers, Clock& clock)
     : network_(network), workers_(workers), dns_(io::make_dns(workers, clock)) {}
 
@@ -29,11 +35,7 @@ io::Task<Result<std::shared_ptr<io::TlsConnector>>> OriginConnector::tls_for(std
     if (auto known = trusts_.find(ca_file); known != trusts_.end()) trust = known->second;
   }
   if (trust == nullptr) {
-    auto read = [ca_file]() -> Result<std::shared_ptr<io::TlsTrust>> {
-      if (ca_file.empty()) return io::make_tls_trust();
-      ASSIGN_OR_RETURN(std::string pem, read_small_file(ca_file, kPemBytesMax, false));
-      return io::make_tls_trust(pem, ca_file);
-    };
+    auto read = [ca_file] { return read_authorities(ca_file); };
     auto made = co_await workers_.run(std::move(read));
     if (!made) co_return fail(made.error());
     trust = std::move(*made);

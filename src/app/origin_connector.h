@@ -40,4 +40,7 @@ class OriginConnector final : public edge::Connector {
   std::map<std::pair<io::Loop*, std::string>, std::shared_ptr<io::TlsConnector>> connectors_;
 };
 
+// Whom to believe: the authorities in `ca_file` (PEM), or the system's if it is empty. Blocks. not_found, invalid, limit, io.
+Result<std::shared_ptr<io::TlsTrust>> read_authorities(const std::string& ca_file);
+
 }  // namespace archipel::app

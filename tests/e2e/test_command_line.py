@@ -12,7 +12,8 @@ COMMANDS = ((), ("demo",), ("init",), ("serve",), ("island",), ("island", "list"
             ("account", "remove"), ("user",), ("user", "add"), ("user", "list"), ("user", "remove"), ("user", "key"), ("user", "key", "add"),
             ("user", "key", "remove"), ("user", "key", "disable"), ("user", "key", "enable"), ("user", "policy"), ("user", "policy", "put"),
             ("user", "policy", "list"), ("user", "policy", "remove"), ("exposure",), ("role",), ("role", "add"), ("role", "list"), ("role", "remove"),
-            ("account", "quota"), ("bucket",), ("bucket", "list"), ("bucket", "show"), ("bucket", "place"), ("bucket", "quota"))
+            ("account", "quota"), ("bucket",), ("bucket", "list"), ("bucket", "show"), ("bucket", "place"), ("bucket", "quota"), ("edge",), ("edge", "purge"),
+            ("edge", "sites"), ("edge", "drain"), ("edge", "sign"))
 SECONDS_MAX = 60
 
 
@@ -63,6 +64,11 @@ class CommandLine(unittest.TestCase):
             (("account", "add", "alice"), 2, "--dir"),
             (("account", "add", "alice", "--dir", "missing"), 1, "missing/archipel.toml"),
             (("user", "policy", "put", "ann", "p", "--file", "nowhere", "--dir", "missing"), 1, "nowhere"),
+            (("edge",), 2, "--config"),
+            (("edge", "--config", "missing"), 1, "missing"),
+            (("edge", "purge", "--tag", "a"), 2, "--config"),
+            (("edge", "sign", "--key-file", "k"), 2, "URL is required"),
+            (("edge", "sign", "https://a/b", "--key-file", "missing"), 1, "missing"),
             (("recover", "--dir", "missing"), 1, "missing/archipel.toml"),
             (("recover", "--dir", "missing", "--at-least", "12"), 2, "SEQ:HASH"),
             (("recover", "--dir", "missing", "--void", "twelve"), 2, "EPOCH:SEQ"),

@@ -259,6 +259,48 @@ class Upkeep(EdgeCase):
         self.assertEqual(bad.returncode, 1)
         self.assertRegex(bad.stderr, r"edge.toml:\d+:1: unknown key `hots` in \[\[site\]\]")
 
+    def test_check_reads_what_the_configuration_names(self):
+        origin = self.new_origin()
+        edge = Edge(site(origin))
+        self.addCleanup(edge.destroy)
+        before = sorted(path.name for path in edge.home.iterdir())
+        (edge.home / "junk").write_text("junk")
+        (edge.home / "junk").chmod(0o600)
+        secure = '[[tls]]\nhosts = ["*"]\ncert = "{0}"\nkey = "junk"\n'
+        with_https = edge.base.replace("[listen]", '[listen]\nhttps = "127.0.0.1:0"')
+        cases = ((edge.base, '[log]\naccess = "nowhere/access.log"\n', "nowhere"),
+                 (edge.base, '[log]\naccess = "access.log"\n', None),
+                 (edge.base, '[cache]\ndisk = "junk"\ndisk_size = "64M"\n', "junk is not a directory"),
+                 (edge.base, '[cache]\ndisk = "tier"\ndisk_size = "64M"\n', None),
+                 (edge.base, '[proxy]\ntake_over = "no/where"\n', "mkdir -p"),
+                 (edge.base, '[proxy]\ngeo_database = "junk"\n', "junk"),
+                 (edge.base.replace('"token"', '"absent"'), "", "absent"),
+                 (with_https, secure.format("absent"), "absent"),
+                 (with_https, secure.format("junk"), "junk"))
+        for base, more, words in cases:
+            with self.subTest(more=more, words=words):
+                edge.file.write_text(base + more + site(origin))
+                run = subprocess.run([str(gateway.binary), "edge", "--config", str(edge.file), "--check"], capture_output=True, text=True)
+                self.assertEqual(run.returncode, 0 if words is None else 1, run.stderr)
+                self.assertIn(words or "", run.stderr)
+        self.assertEqual(sorted(path.name for path in edge.home.iterdir()), sorted(before + ["junk"]), "nothing was made")
+
+    def test_an_order_that_cannot_be_given_says_what_is_missing(self):
+        edge = Edge(site(self.new_origin()))
+        self.addCleanup(edge.destroy)
+        run = lambda *words: subprocess.run([str(gateway.binary), "edge", *words], capture_output=True, text=True)
+        for words in ((), ("--soft",), ("--url", "http://a/", "--tag", "b"), ("--url", "http://a/", "--site", "b")):
+            nothing = run("purge", "--config", str(edge.file), *words)
+            self.assertEqual(nothing.returncode, 2, nothing)
+            self.assertIn("--url, --prefix, --tag", nothing.stderr)
+        edge.write("[log]\n" + site(self.new_origin()))
+        edge.file.write_text(edge.file.read_text().replace('[admin]\nlisten = "127.0.0.1:0"', '[admin]\nlisten = "127.0.0.1:1"'))
+        nobody = run("purge", "--config", str(edge.file), "--tag", "b")
+        self.assertEqual(nobody.returncode, 1, nobody)
+        self.assertIn("nobody listens on 127.0.0.1:1: does the edge run with", nobody.stderr)
+        edge.file.write_text(edge.file.read_text().replace('token_file = "token"\n', ""))
+        self.assertIn("openssl rand", run("drain", "--config", str(edge.file)).stderr)
+
     def test_origins_that_are_down_are_passed_over(self):
         origin, dead = self.new_origin(lambda r: (200, [("cache-control", "no-store")], b"alive")), self.new_origin()
         dead.close()
