@@ -117,10 +117,11 @@ class Balance(EdgeCase):
         seen = []
         origins = [self.new_origin(lambda r: seen.append(r) or (503, [], b"")) for _ in range(2)]
         urls = ", ".join(f'"{o.url}"' for o in origins)
-        edge = self.new_edge(f'[[site]]\nname = "www"\nhosts = ["*"]\norigins = [{urls}]\n')
+        # Without so many retries a second that are free: how many seconds this takes is the machine's affair.
+        edge = self.new_edge(f'[[site]]\nname = "www"\nhosts = ["*"]\norigins = [{urls}]\n[site.retry]\nbudget_min = 0\n')
         for i in range(200):
             self.assertEqual(edge.get(f"/{i}").status, 503)
-        self.assertLessEqual(len(seen), 200 + 40 + 40)
+        self.assertLessEqual(len(seen), 200 + 40 + 10 + 2)  # retries, and second origins asked because the first was slow
         for origin in origins:
             origin.close()
         self.assertIn(edge.get("/x").status, (502, 503))  # 504 would be the end of the response timeout
