@@ -10,6 +10,7 @@
 #   bench/run.sh edge [ARG…]  hits of the edge per server-CPU-second, beside nginx, varnish, h2o and Traffic Server; the disk tier beside fio (ARGs: see bench/edge.py --help)
 #   bench/run.sh tiers [ENTRIES [MiB]]   the edge's cache: finds, purges, the disk tier beside pread, a start
 #   bench/run.sh traces [REQUESTS [SEED]]   miss ratios of the edge's memory tier beside S3-FIFO of the paper and LRU
+#   bench/run.sh shows [herd|purge|kill] [ARG…]   what the edge promises of crowds, purges and crashes, at full size; not among "all" (ARGs: see bench/edge_shows.py --help)
 #   bench/run.sh s3 [ARG…]    PUT, GET, LIST and parts through S3 per server-CPU-second, beside nginx and RocksDB (ARGs: see bench/s3.py --help)
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
@@ -17,8 +18,8 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 which=${1:-all}
 [ $# = 0 ] || shift
 case $which in
-  all | pipeline | recovery | scrub | exposure | solver | edge | tiers | traces | s3) ;;
-  *) echo "bench: '$which' is not a benchmark; say pipeline, recovery, scrub, exposure, solver, edge, tiers, traces, s3 or nothing" >&2; exit 2 ;;
+  all | pipeline | recovery | scrub | exposure | solver | edge | tiers | traces | shows | s3) ;;
+  *) echo "bench: '$which' is not a benchmark; say pipeline, recovery, scrub, exposure, solver, edge, tiers, traces, shows, s3 or nothing" >&2; exit 2 ;;
 esac
 if [ "$which" = all ] || [ "$which" = pipeline ]; then
   echo "== the data path on one core =="
@@ -55,6 +56,9 @@ if [ "$which" = all ]; then
   build/release/bench/bench_edge_traces
 elif [ "$which" = tiers ] || [ "$which" = traces ]; then
   exec "build/release/bench/bench_edge_$which" "$@"
+fi
+if [ "$which" = shows ]; then
+  exec python3 bench/edge_shows.py "$@"
 fi
 if [ "$which" = all ] || [ "$which" = s3 ]; then
   echo "== PUT and GET on loopback, medians of interleaved rounds =="
