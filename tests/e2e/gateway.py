@@ -193,5 +193,5 @@ class Gateway:
         return {name: sum(path.is_file() for path in self.island(name).rglob("*")) for name in ISLANDS}
 
     def metrics(self):
-        with urllib.request.urlopen(f"http://{self.address[0]}:{self.address[1]}/metrics", timeout=30) as response:
+        with urllib.request.urlopen(f"http://{self.address[0]}:{self.address[1]}/metrics", timeout=120) as response:
             return response.read().decode()

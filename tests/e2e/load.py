@@ -12,7 +12,7 @@ SIZES = (0, 100, 4096, 70_000, 131_072, 131_073, 400_000, 1_500_000)
 class Writer(threading.Thread):
     def __init__(self, gateway, bucket, number, seed, read_share=0.0):
         super().__init__(daemon=True)
-        self.client = gateway.client(timeout=30)
+        self.client = gateway.client(timeout=60)
         self.bucket, self.number, self.read_share = bucket, number, read_share
         self.random = random.Random(f"{seed}/{number}")
         self.known = {}      # key -> digest of the acknowledged body, or None if acknowledged as deleted

@@ -19,7 +19,7 @@ class BadInput(base.Shared):
     def nothing_stored(self):
         self.assertEqual(self.client.list_keys(self.bucket), self.before)
 
-    def send_raw(self, data, method="GET", timeout=30):
+    def send_raw(self, data, method="GET", timeout=60):
         """Sends bytes on a new connection; returns the response and the wire (closed at the end of the test)."""
         wire = s3.Wire(self.gateway.address, timeout)
         self.addCleanup(wire.close)

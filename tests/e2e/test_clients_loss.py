@@ -30,7 +30,7 @@ class ClientsAndLoss(base.Case):
             (tree / name).write_bytes(base.pattern(size, 9))
         self.tree = tree
 
-    def call(self, *command, seconds=240):
+    def call(self, *command, seconds=400):
         done = tools.run(command, seconds, env=self.env, cwd=self.home)
         self.assertEqual(done.returncode, 0, f"{' '.join(map(str, command))[:300]}: {done.stdout[-3000:]}")
         return done.stdout

@@ -14,7 +14,7 @@ COMMANDS = ((), ("demo",), ("init",), ("serve",), ("island",), ("island", "list"
             ("user", "policy", "list"), ("user", "policy", "remove"), ("exposure",), ("role",), ("role", "add"), ("role", "list"), ("role", "remove"),
             ("account", "quota"), ("bucket",), ("bucket", "list"), ("bucket", "show"), ("bucket", "place"), ("bucket", "quota"), ("edge",), ("edge", "purge"),
             ("edge", "sites"), ("edge", "drain"), ("edge", "sign"))
-SECONDS_MAX = 60
+SECONDS_MAX = 180
 
 
 class CommandLine(unittest.TestCase):

@@ -50,7 +50,7 @@ class Load:
         problem = None
         for i in range(len(self.addresses) + 1):
             address = self.addresses[(first + i) % len(self.addresses)]
-            connection = connections.get(address) or http.client.HTTPConnection(*address, timeout=30)
+            connection = connections.get(address) or http.client.HTTPConnection(*address, timeout=60)
             try:
                 connection.request("GET", path, headers={"Host": self.host})
                 response = connection.getresponse()

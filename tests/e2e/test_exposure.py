@@ -58,10 +58,10 @@ class Exposure(base.Case):
         self.addCleanup(shutil.rmtree, self.home, ignore_errors=True)
 
     def run_with(self, *arguments):
-        return subprocess.run([str(gateway.binary), "exposure", *map(str, arguments)], capture_output=True, text=True, timeout=60)
+        return subprocess.run([str(gateway.binary), "exposure", *map(str, arguments)], capture_output=True, text=True, timeout=180)
 
     def python(self, script, *arguments, stdin=""):
-        return subprocess.run([sys.executable, str(HERE / script), *map(str, arguments)], input=stdin, capture_output=True, text=True, timeout=120)
+        return subprocess.run([sys.executable, str(HERE / script), *map(str, arguments)], input=stdin, capture_output=True, text=True, timeout=180)
 
     def answers(self, facts):
         run = self.run_with("--facts", facts, "--json")
@@ -248,7 +248,7 @@ class Exposure(base.Case):
 
 class ExposureOfACloud(base.Case):
     def command(self, *arguments):
-        return subprocess.run([str(gateway.binary), *map(str, arguments)], capture_output=True, text=True, timeout=120)
+        return subprocess.run([str(gateway.binary), *map(str, arguments)], capture_output=True, text=True, timeout=180)
 
     def exposure(self, *arguments):
         return self.command("exposure", "--dir", self.gateway.dir, *arguments)

@@ -79,7 +79,7 @@ PRICES = "provider,egress_gb,storage_gb_month,put_1000,get_1000,note,source,date
 
 
 def exposure(*arguments):
-    run = subprocess.run([str(gateway.binary), "exposure", *map(str, arguments)], capture_output=True, text=True, timeout=60)
+    run = subprocess.run([str(gateway.binary), "exposure", *map(str, arguments)], capture_output=True, text=True, timeout=180)
     assert run.returncode == 0, run.stderr
     return run.stdout
 
@@ -104,7 +104,7 @@ class PageUnderNode(base.Case):
             pages.append(home / f"{facts.stem}.html")
             island = facts.read_text().split('id = "', 1)[1].split('"', 1)[0]
             exposure("--facts", facts, "--ban", ",".join((*BANS[2:], island)), "--adversary", "CN,US,EU", "--html", pages[-1])
-        run = subprocess.run([node, str(HERE / "page_test.mjs"), *map(str, pages)], capture_output=True, text=True, timeout=60)
+        run = subprocess.run([node, str(HERE / "page_test.mjs"), *map(str, pages)], capture_output=True, text=True, timeout=180)
         self.assertEqual(run.returncode, 0, run.stdout[-4000:] + run.stderr[-2000:])
         self.assertIn(f"computes what the binary did: {pages[-1].name}", run.stdout)
 

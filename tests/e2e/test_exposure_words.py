@@ -30,7 +30,7 @@ class ExposureWordByWord(base.Case):
         for line in block("sh", mark).splitlines():
             program, *arguments = line.split()
             self.assertEqual(program, "archipel")
-            run = subprocess.run([str(gateway.binary), *arguments], cwd=self.home, capture_output=True, text=True, timeout=120)
+            run = subprocess.run([str(gateway.binary), *arguments], cwd=self.home, capture_output=True, text=True, timeout=180)
             self.assertEqual(run.returncode, 0, f"{line}: {run.stderr}")
             outputs.append(run.stdout)
         return outputs
@@ -53,7 +53,7 @@ class ExposureWordByWord(base.Case):
     def test_every_field_of_the_report_is_in_the_table(self):
         (self.home / "facts.toml").write_text(block("toml", "facts.toml"))
         run = subprocess.run([str(gateway.binary), "exposure", "--facts", "facts.toml", "--ban", "CN", "--adversary", "CN", "--json"], cwd=self.home, capture_output=True,
-                             text=True, timeout=60)
+                             text=True, timeout=180)
         report = json.loads(run.stdout)
         table = TEXT[TEXT.index("| field | holds |"):]
         named = set(re.findall(r"`([a-z_]+)`", table))
@@ -79,7 +79,7 @@ class ExposureWordByWord(base.Case):
         self.assertIn("nothing can be written, to any bucket", " ".join(ban.split()))
         self.assertIn('lang="fr"', (self.home / "exposure.html").read_text()[:400])
         place = re.search(r"`archipel (bucket place photos [^`]*)`", TEXT)[1]
-        run = subprocess.run([str(gateway.binary), *place.split(), "--dir", "archipel-demo"], cwd=self.home, capture_output=True, text=True, timeout=60)
+        run = subprocess.run([str(gateway.binary), *place.split(), "--dir", "archipel-demo"], cwd=self.home, capture_output=True, text=True, timeout=180)
         self.assertEqual(run.returncode, 0, run.stderr)
         moved = self.follow("cloud")[0]
         self.assertIn("What has to move", moved)

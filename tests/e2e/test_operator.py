@@ -31,7 +31,7 @@ class Operator(base.Case):
 
     def readyz(self, cloud):
         try:
-            with urllib.request.urlopen(f"http://{cloud.address[0]}:{cloud.address[1]}/readyz", timeout=30) as response:
+            with urllib.request.urlopen(f"http://{cloud.address[0]}:{cloud.address[1]}/readyz", timeout=120) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

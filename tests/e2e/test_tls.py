@@ -75,7 +75,7 @@ class TlsCase(base.Case):
         """The certificate that a new connection is shown, DER."""
         anyone = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
-        with socket.create_connection(self.tls_address, timeout=30) as plain, anyone.wrap_socket(plain) as tls:
+        with socket.create_connection(self.tls_address, timeout=60) as plain, anyone.wrap_socket(plain) as tls:
             return tls.getpeercert(binary_form=True)
 
 

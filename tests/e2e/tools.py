@@ -24,7 +24,7 @@ def clean_environment(**more):
     return env
 
 
-def run(command, seconds=150, **more):
+def run(command, seconds=300, **more):
     return subprocess.run([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           timeout=seconds, text=True, errors="replace", **more)
 
