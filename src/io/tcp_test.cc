@@ -433,12 +433,11 @@ TEST(TcpStream, AFloodingPeerDoesNotStarveTheLoop) {
       size_t total = 0;
       scope.spawn(count_reads(*pair.stream, total));
       // Timers run although the connection is always readable.
-      for (int i = 0; i < 20; ++i) co_await sleep_until(in(milliseconds(1)));
+      for (int i = 0; i < 20 || total == 0; ++i) co_await sleep_until(in(milliseconds(1)));
       over = true;
       pair.stream->close(true);
       co_await scope.join();
       sender.join();
-      EXPECT_GT(total, 0u);
     }
   };
   run_blocking(Body::go);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <functional>
 #include <thread>
 #include <vector>
@@ -113,7 +114,7 @@ class TlsClient {
     }
     if (options.resume != nullptr) SSL_set_session(ssl_, options.resume);
     SSL_set_fd(ssl_, fd_);
-    ok_ = SSL_connect(ssl_) == 1;
+    ok_ = patiently([&] { return SSL_connect(ssl_); }) == 1;
     ERR_clear_error();
   }
   TlsClient(const TlsClient&) = delete;
@@ -126,8 +127,9 @@ class TlsClient {
   bool ok() const { return ok_; }
   SSL* ssl() { return ssl_; }
   bool send(std::string_view text) {
-    return text.empty() ||
-           SSL_write(ssl_, text.data(), static_cast<int>(text.size())) == static_cast<int>(text.size());
+    return text.empty() || patiently([&] {
+                             return SSL_write(ssl_, text.data(), static_cast<int>(text.size()));
+                           }) == static_cast<int>(text.size());
   }
   // The records of `text`, sealed but not sent.
   std::string seal(std::string_view text) {
@@ -151,7 +153,8 @@ class TlsClient {
     std::string all;
     std::string piece(1 << 16, '\0');
     while (all.size() < size) {
-      int n = SSL_read(ssl_, piece.data(), static_cast<int>(std::min(piece.size(), size - all.size())));
+      const int most = static_cast<int>(std::min(piece.size(), size - all.size()));
+      int n = patiently([&] { return SSL_read(ssl_, piece.data(), most); });
       if (n <= 0) {
         if (said_goodbye != nullptr) *said_goodbye = SSL_get_error(ssl_, n) == SSL_ERROR_ZERO_RETURN;
         ERR_clear_error();
@@ -182,6 +185,17 @@ class TlsClient {
   }
 
  private:
+  // A wait that has a limit is interrupted when the process is stopped and goes on (signal(7)).
+  template <class F>
+  static int patiently(F step) {
+    int n = 0;
+    do {
+      errno = 0;
+      n = step();
+    } while (n <= 0 && errno == EINTR);
+    return n;
+  }
+
   int fd_;
   SSL_CTX* context_;
   SSL* ssl_ = nullptr;
