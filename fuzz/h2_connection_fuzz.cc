@@ -75,7 +75,7 @@ class Listener {
   struct Stream {
     bool head = false, ended = false, reset = false;
   };
-  static void first_field(void* to, std::string_view name, std::string_view value) {
+  static void first_field(void* to, std::string_view name, std::string_view value, uint8_t& /*note*/) {
     auto& status = *static_cast<std::string*>(to);
     if (!status.empty()) return;
     MUST(name == ":status" && value.size() == 3);

@@ -12,7 +12,7 @@ namespace {
 using Fields = std::vector<std::pair<std::string, std::string>>;
 constexpr size_t kFieldsMax = 2000;  // an index of one byte may stand for 4 KiB
 
-void take(void* to, std::string_view name, std::string_view value) {
+void take(void* to, std::string_view name, std::string_view value, uint8_t& /*note*/) {
   auto& fields = *static_cast<Fields*>(to);
   if (fields.size() < kFieldsMax) fields.emplace_back(name, value);
 }

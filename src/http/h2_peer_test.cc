@@ -264,7 +264,7 @@ TEST(HpackWriter, WritesWhatAnotherReads) {
     EXPECT_EQ(hpack_static_name(name), 0u) << name;
 }
 
-void collect(void* to, std::string_view name, std::string_view value) {
+void collect(void* to, std::string_view name, std::string_view value, uint8_t& /*note*/) {
   static_cast<Fields*>(to)->emplace_back(name, value);
 }
 

@@ -15,8 +15,8 @@ metrics::Counter streams_reset{"archipel_http2_resets_total",
 
 constexpr size_t kSettingBytes = 6;
 
-void to_builder(void* to, std::string_view name, std::string_view value) {
-  static_cast<H2RequestBuilder*>(to)->add(name, value);
+void to_builder(void* to, std::string_view name, std::string_view value, uint8_t& note) {
+  static_cast<H2RequestBuilder*>(to)->add(name, value, note);
 }
 
 // Trailers are dropped; what could not be one is noticed (§8.1).
@@ -26,7 +26,7 @@ struct Unwanted {
   bool malformed = false;
   bool too_large() const { return bytes > bytes_max; }
 };
-void to_nobody(void* to, std::string_view name, std::string_view value) {
+void to_nobody(void* to, std::string_view name, std::string_view value, uint8_t& /*note*/) {
   Unwanted& unwanted = *static_cast<Unwanted*>(to);
   // A byte on the wire can mean a field of 4 KiB: past the limit nobody looks at them.
   if (unwanted.too_large()) return;

@@ -21,69 +21,137 @@ bool is_of_a_connection(std::string_view name) {
 
 }  // namespace
 
-void H2RequestBuilder::add(std::string_view name, std::string_view value) {
+enum class H2RequestBuilder::Kind : uint8_t {
+  unknown,  // not judged yet, or refused
+  method,
+  path,
+  scheme,
+  authority,
+  plain,  // a field that means nothing here
+  cookie,
+  host,
+  content_length,
+  expect_continue,
+};
+
+void H2RequestBuilder::add(std::string_view name, std::string_view value, uint8_t& note) {
   if (refusal_) return;
-  refusal_ = take(name, value);
-}
-
-std::optional<Refusal> H2RequestBuilder::take(std::string_view name, std::string_view value) {
   bytes_ += name.size() + value.size() + kFieldOverhead;
-  if (bytes_ > limits_.request_line_bytes_max + limits_.header_bytes_max) return Refusal::headers_too_large;
-  if (name.starts_with(':')) return take_pseudo(name, value);
-  return take_field(name, value);
+  if (bytes_ > limits_.request_line_bytes_max + limits_.header_bytes_max) {
+    refusal_ = Refusal::headers_too_large;
+    return;
+  }
+  if (note == static_cast<uint8_t>(Kind::unknown)) {
+    const std::expected<Kind, Refusal> judged = judge(name, value);
+    if (!judged) {
+      refusal_ = judged.error();
+      return;
+    }
+    note = static_cast<uint8_t>(*judged);
+  }
+  refusal_ = take(static_cast<Kind>(note), name, value);
 }
 
-std::optional<Refusal> H2RequestBuilder::take_pseudo(std::string_view name, std::string_view value) {
-  if (fields_begun_) return Refusal::bad_header_name;
+std::expected<H2RequestBuilder::Kind, Refusal> H2RequestBuilder::judge(std::string_view name,
+                                                                       std::string_view value) const {
+  return name.starts_with(':') ? judge_pseudo(name, value) : judge_field(name, value);
+}
+
+std::expected<H2RequestBuilder::Kind, Refusal> H2RequestBuilder::judge_pseudo(std::string_view name,
+                                                                              std::string_view value) const {
   if (name == ":method") {
-    if (!request_.method.empty() || !is_token(value)) return Refusal::bad_method;
-    if (value.size() > kMethodBytesMax) return Refusal::unknown_method;
-    request_.method = value;
-  } else if (name == ":path") {
-    if (value.size() > limits_.request_line_bytes_max) return Refusal::target_too_long;
-    if (!request_.target.empty() || !is_target(value)) return Refusal::bad_target;
-    request_.target = value;
-  } else if (name == ":scheme") {
-    if (has_scheme_ || (value != "http" && value != "https")) return Refusal::bad_target;
-    has_scheme_ = true;
-  } else if (name == ":authority") {
-    // Nothing but pseudo-fields came before: it is the first field, and the only one yet.
-    if (request_.headers.size() > 0 || !is_authority(value)) return Refusal::bad_host;
-    request_.headers.add("host", std::string(value));
-  } else {
-    return Refusal::bad_header_name;
+    if (!is_token(value)) return std::unexpected(Refusal::bad_method);
+    if (value.size() > kMethodBytesMax) return std::unexpected(Refusal::unknown_method);
+    return Kind::method;
+  }
+  if (name == ":path") {
+    if (value.size() > limits_.request_line_bytes_max) return std::unexpected(Refusal::target_too_long);
+    if (!is_target(value)) return std::unexpected(Refusal::bad_target);
+    return Kind::path;
+  }
+  if (name == ":scheme") {
+    if (value != "http" && value != "https") return std::unexpected(Refusal::bad_target);
+    return Kind::scheme;
+  }
+  if (name == ":authority") {
+    if (!is_authority(value)) return std::unexpected(Refusal::bad_host);
+    return Kind::authority;
+  }
+  return std::unexpected(Refusal::bad_header_name);
+}
+
+std::expected<H2RequestBuilder::Kind, Refusal> H2RequestBuilder::judge_field(std::string_view name,
+                                                                             std::string_view value) {
+  if (!is_h2_name(name) || is_of_a_connection(name)) return std::unexpected(Refusal::bad_header_name);
+  const bool padded = !value.empty() && (value.front() == ' ' || value.front() == '\t' ||
+                                         value.back() == ' ' || value.back() == '\t');
+  if (padded || !is_field_value(value)) return std::unexpected(Refusal::bad_header_value);
+  if (name == "cookie") return Kind::cookie;
+  if (name == "host") {
+    if (!is_authority(value)) return std::unexpected(Refusal::bad_host);
+    return Kind::host;
+  }
+  if (name == "te" && !equals_ignoring_case(value, "trailers"))
+    return std::unexpected(Refusal::bad_header_value);
+  if (name == "content-length") return Kind::content_length;
+  if (name == "expect" && equals_ignoring_case(value, "100-continue")) return Kind::expect_continue;
+  return Kind::plain;
+}
+
+std::optional<Refusal> H2RequestBuilder::take(Kind kind, std::string_view name, std::string_view value) {
+  if (kind >= Kind::plain) return take_field(kind, name, value);
+  if (fields_begun_) return Refusal::bad_header_name;
+  switch (kind) {
+    case Kind::method:
+      if (!request_.method.empty()) return Refusal::bad_method;
+      request_.method.assign(value);
+      break;
+    case Kind::path:
+      if (!request_.target.empty()) return Refusal::bad_target;
+      request_.target.assign(value);
+      break;
+    case Kind::scheme:
+      if (has_scheme_) return Refusal::bad_target;
+      has_scheme_ = true;
+      break;
+    default:
+      // :authority. Nothing but pseudo-fields came before: it is the first field, and the only one yet.
+      if (request_.headers.size() > 0) return Refusal::bad_host;
+      request_.headers.add_copy("host", value);
+      break;
   }
   return std::nullopt;
 }
 
-std::optional<Refusal> H2RequestBuilder::take_field(std::string_view name, std::string_view value) {
+std::optional<Refusal> H2RequestBuilder::take_field(Kind kind, std::string_view name,
+                                                    std::string_view value) {
   fields_begun_ = true;
-  if (!is_h2_name(name) || is_of_a_connection(name)) return Refusal::bad_header_name;
-  const bool padded = !value.empty() && (value.front() == ' ' || value.front() == '\t' ||
-                                         value.back() == ' ' || value.back() == '\t');
-  if (padded || !is_field_value(value)) return Refusal::bad_header_value;
   if (request_.headers.size() >= limits_.headers_max) return Refusal::headers_too_large;
-  if (name == "cookie") {
-    if (has_cookie_) cookie_ += "; ";
-    has_cookie_ = true;
-    cookie_ += value;
-    return std::nullopt;
+  switch (kind) {
+    case Kind::cookie:
+      if (has_cookie_) cookie_ += "; ";
+      has_cookie_ = true;
+      cookie_ += value;
+      return std::nullopt;
+    case Kind::host:
+      // Allowed beside :authority, as long as it says the same.
+      if (const std::string* host = request_.headers.find("host"))
+        return value == *host ? std::nullopt : std::optional(Refusal::bad_host);
+      break;
+    case Kind::content_length: {
+      uint64_t length = 0;
+      if (content_length_) return Refusal::bad_content_length;
+      if (auto refused = parse_content_length(value, length)) return refused;
+      content_length_ = length;
+      break;
+    }
+    case Kind::expect_continue:
+      expect_continue_ = true;
+      break;
+    default:
+      break;
   }
-  if (name == "host") {
-    // Allowed beside :authority, as long as it says the same.
-    if (!is_authority(value)) return Refusal::bad_host;
-    if (request_.headers.find("host") != nullptr)
-      return value == request_.headers.get("host") ? std::nullopt : std::optional(Refusal::bad_host);
-  }
-  if (name == "te" && !equals_ignoring_case(value, "trailers")) return Refusal::bad_header_value;
-  if (name == "content-length") {
-    uint64_t length = 0;
-    if (content_length_) return Refusal::bad_content_length;
-    if (auto refused = parse_content_length(value, length)) return refused;
-    content_length_ = length;
-  }
-  if (name == "expect" && equals_ignoring_case(value, "100-continue")) expect_continue_ = true;
-  request_.headers.add(std::string(name), std::string(value));
+  request_.headers.add_copy(name, value);
   return std::nullopt;
 }
 

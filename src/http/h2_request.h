@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <expected>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,8 +19,9 @@ class H2RequestBuilder {
   // Both must outlive it; `out` is empty.
   H2RequestBuilder(const Limits& limits, Request& out) : limits_(limits), request_(out) {}
 
-  // A field, in the order of arrival. After the first refusal the rest is dropped unlooked at: a bomb fills no memory.
-  void add(std::string_view name, std::string_view value);
+  // A field, in the order of arrival. After the first refusal the rest is dropped unlooked at: a bomb fills no memory. `note` is 0, or what was left there when the same field
+  // was given to any builder with the same limits: what can be said about it alone is known then.
+  void add(std::string_view name, std::string_view value, uint8_t& note);
 
   // After the last: nullopt if the request is good. It is filled as far as it was understood, without peer and secure. Cookies are joined (§8.2.3), :authority has become
   // the first field, `host`.
@@ -31,9 +33,14 @@ class H2RequestBuilder {
   size_t bytes() const { return bytes_; }
 
  private:
-  std::optional<Refusal> take(std::string_view name, std::string_view value);
-  std::optional<Refusal> take_pseudo(std::string_view name, std::string_view value);
-  std::optional<Refusal> take_field(std::string_view name, std::string_view value);
+  enum class Kind : uint8_t;
+  // What the field is, if it is good by itself.
+  std::expected<Kind, Refusal> judge(std::string_view name, std::string_view value) const;
+  std::expected<Kind, Refusal> judge_pseudo(std::string_view name, std::string_view value) const;
+  static std::expected<Kind, Refusal> judge_field(std::string_view name, std::string_view value);
+  // Whether it is good behind those before it.
+  std::optional<Refusal> take(Kind kind, std::string_view name, std::string_view value);
+  std::optional<Refusal> take_field(Kind kind, std::string_view name, std::string_view value);
 
   const Limits& limits_;
   Request& request_;

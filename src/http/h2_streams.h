@@ -18,25 +18,41 @@ class H2StreamTable {
   using Place = std::pair<uint32_t, std::unique_ptr<Stream>>;
 
   Stream* find(uint32_t id) const {
-    auto found = std::ranges::lower_bound(all_, id, {}, &Place::first);
-    return found == all_.end() || found->first != id ? nullptr : found->second.get();
+    auto found = std::ranges::lower_bound(begin(), end(), id, {}, &Place::first);
+    return found == end() || found->first != id ? nullptr : found->second.get();
   }
   // CHECK: `id` is larger than any before.
   Stream& add(uint32_t id, std::unique_ptr<Stream> stream) {
-    CHECK(all_.empty() || all_.back().first < id);
+    CHECK(empty() || all_.back().first < id);
     return *all_.emplace_back(id, std::move(stream)).second;
   }
   void erase(uint32_t id) {
-    auto found = std::ranges::lower_bound(all_, id, {}, &Place::first);
-    if (found != all_.end() && found->first == id) all_.erase(found);
+    const auto first = all_.begin() + static_cast<ptrdiff_t>(gone_);
+    auto found = first != all_.end() && first->first == id
+                     ? first
+                     : std::ranges::lower_bound(first, all_.end(), id, {}, &Place::first);
+    if (found == all_.end() || found->first != id) return;
+    if (found != first) {
+      all_.erase(found);
+      return;
+    }
+    // The places of the oldest are given up together, when they are more than those that are left.
+    const std::unique_ptr<Stream> ended = std::move(found->second);
+    if (++gone_ <= all_.size() / 2) return;
+    all_.erase(all_.begin(), all_.begin() + static_cast<ptrdiff_t>(gone_));
+    gone_ = 0;
   }
-  bool empty() const { return all_.empty(); }
-  void clear() { all_.clear(); }
-  auto begin() const { return all_.begin(); }
+  bool empty() const { return gone_ == all_.size(); }
+  void clear() {
+    all_.clear();
+    gone_ = 0;
+  }
+  auto begin() const { return all_.begin() + static_cast<ptrdiff_t>(gone_); }
   auto end() const { return all_.end(); }
 
  private:
   std::vector<Place> all_;
+  size_t gone_ = 0;  // places at the front whose streams have ended
 };
 
 // Streams that we reset while their client could still send: what it had sent before it knew is dropped (RFC 9113 §5.1, "closed"). A client knows of a reset before

@@ -64,6 +64,12 @@ bool HpackDecoder::find(size_t index, std::string_view& name, std::string_view& 
   return true;
 }
 
+uint8_t& HpackDecoder::note_of(size_t index) {
+  static_assert(kHpackStatic.size() == std::tuple_size_v<decltype(static_notes_)>);
+  if (index <= kHpackStatic.size()) return static_notes_[index - 1];
+  return fields_[fields_.size() - (index - kHpackStatic.size())].note;
+}
+
 bool HpackDecoder::decode(ByteView block, Take take, void* to) {
   bool begun = false;
   while (!block.empty()) {
@@ -72,7 +78,7 @@ bool HpackDecoder::decode(ByteView block, Take take, void* to) {
       size_t index = 0;
       std::string_view name, value;
       if (!take_integer(block, 7, index) || !find(index, name, value)) return false;
-      take(to, name, value);
+      take(to, name, value, note_of(index));
     } else if ((first & 0x40) != 0) {  // §6.2.1
       if (!literal(block, 6, true, take, to)) return false;
     } else if ((first & 0x20) != 0) {  // §6.3, and §4.2: before the first field
@@ -97,17 +103,18 @@ bool HpackDecoder::literal(ByteView& in, unsigned prefix_bits, bool keep, Take t
   if (index != 0 ? !find(index, named, ignored) : !name.take(in)) return false;
   if (!value.take(in)) return false;
   if (index == 0) named = name.view;
-  take(to, named, value.view);
-  if (keep) add(named, value.view);
+  uint8_t note = 0;
+  take(to, named, value.view, note);
+  if (keep) add(named, value.view, note);
   return true;
 }
 
 // §4.4. A field that is larger than the table empties it.
-void HpackDecoder::add(std::string_view name, std::string_view value) {
+void HpackDecoder::add(std::string_view name, std::string_view value, uint8_t note) {
   const size_t cost = name.size() + value.size() + kHpackFieldOverhead;
   if (cost > bytes_max_) return evict(0);
   // `name` may be in a field that has to go.
-  Field field{{}, name.size()};
+  Field field{{}, name.size(), note};
   field.text.reserve(name.size() + value.size());
   field.text.append(name).append(value);
   evict(bytes_max_ - cost);

@@ -1,6 +1,8 @@
 // HTTP messages as handlers see them. Header names are lower-case; values are trimmed of OWS and contain no CR, LF or NUL.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,11 +15,32 @@ struct FieldView {
   std::string_view name, value;
 };
 
+// The fields of a message, in order.
 class Headers {
  public:
+  using Field = std::pair<std::string, std::string>;
+
+  Headers() = default;
+  Headers(const Headers& other) : fields_(other.begin(), other.end()), used_(other.used_) {}
+  Headers(Headers&& other) noexcept
+      : fields_(std::move(other.fields_)), used_(std::exchange(other.used_, 0)) {}
+  Headers& operator=(const Headers& other) {
+    if (this != &other) {
+      fields_.assign(other.begin(), other.end());
+      used_ = other.used_;
+    }
+    return *this;
+  }
+  Headers& operator=(Headers&& other) noexcept {
+    fields_ = std::move(other.fields_);
+    used_ = std::exchange(other.used_, 0);
+    return *this;
+  }
+  ~Headers() = default;
+
   // First value of `name` (lower-case), or nullptr.
   const std::string* find(std::string_view name) const {
-    for (const auto& [n, v] : fields_)
+    for (const auto& [n, v] : *this)
       if (n == name) return &v;
     return nullptr;
   }
@@ -27,25 +50,57 @@ class Headers {
   }
   size_t count(std::string_view name) const {
     size_t n = 0;
-    for (const auto& f : fields_) n += f.first == name;
+    for (const auto& f : *this) n += f.first == name;
     return n;
   }
-  void add(std::string name, std::string value) { fields_.emplace_back(std::move(name), std::move(value)); }
+  void add(std::string name, std::string value) {
+    if (used_ < fields_.size()) {
+      fields_[used_].first = std::move(name);
+      fields_[used_].second = std::move(value);
+    } else {
+      fields_.emplace_back(std::move(name), std::move(value));
+    }
+    ++used_;
+  }
+  // The same as copies, into the memory of fields that were cleared.
+  void add_copy(std::string_view name, std::string_view value) {
+    if (used_ < fields_.size()) {
+      fields_[used_].first.assign(name);
+      fields_[used_].second.assign(value);
+    } else {
+      fields_.emplace_back(name, value);
+    }
+    ++used_;
+  }
   void set(std::string_view name, std::string value) {
-    std::erase_if(fields_, [&](const auto& f) { return f.first == name; });
-    fields_.emplace_back(std::string(name), std::move(value));
+    remove(name);
+    add(std::string(name), std::move(value));
   }
   void reserve(size_t fields) { fields_.reserve(fields); }
-  void clear() { fields_.clear(); }  // keeps the room
-  void remove(std::string_view name) {
-    std::erase_if(fields_, [&](const auto& f) { return f.first == name; });
+  // Keeps the room, and the memory of kKeptFields usual fields for the next ones.
+  void clear() {
+    if (fields_.size() > kKeptFields) fields_.resize(kKeptFields);
+    for (auto& [name, value] : fields_) {
+      if (name.capacity() > kKeptBytes) std::string().swap(name);
+      if (value.capacity() > kKeptBytes) std::string().swap(value);
+    }
+    used_ = 0;
   }
-  auto begin() const { return fields_.begin(); }
-  auto end() const { return fields_.end(); }
-  size_t size() const { return fields_.size(); }
+  void remove(std::string_view name) {
+    const auto last = fields_.begin() + static_cast<ptrdiff_t>(used_);
+    const auto kept = std::remove_if(fields_.begin(), last, [&](const auto& f) { return f.first == name; });
+    used_ = static_cast<size_t>(kept - fields_.begin());
+    fields_.erase(kept, last);
+  }
+  std::vector<Field>::const_iterator begin() const { return fields_.begin(); }
+  std::vector<Field>::const_iterator end() const { return fields_.begin() + static_cast<ptrdiff_t>(used_); }
+  size_t size() const { return used_; }
 
  private:
-  std::vector<std::pair<std::string, std::string>> fields_;
+  static constexpr size_t kKeptFields = 16, kKeptBytes = 128;
+
+  std::vector<Field> fields_;  // behind used_: cleared
+  size_t used_ = 0;
 };
 
 struct Request {
