@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "crypto/checksum.h"
-#include "http/h2_writer.h"
 
 namespace archipel::edge::disk {
 namespace {
@@ -220,7 +219,7 @@ bool read_texts(Reader& in, size_t count_max, std::vector<std::string>& out) {
 
 std::string encode_entry(const Entry& entry) {
   // Whoever adds a field to Entry adds it here, and a version of the record's kind.
-  static_assert(sizeof(Entry) == 344);
+  static_assert(sizeof(Entry) == 352);
   std::string out;
   out.reserve(512 + entry.h1_head.size() * 2 + entry.key.size());
   Writer w(out);
@@ -275,8 +274,7 @@ std::shared_ptr<Entry> decode_entry(ByteView bytes) {
   }
   if (!in.done()) return nullptr;
   // Not on disk: it is quickly made.
-  if (!http::write_stored_h2_head(entry->h2_head, entry->status, entry->headers)) entry->h2_head.clear();
-  entry->h2_head.shrink_to_fit();
+  entry->write_h2_head();
   return entry;
 }
 

@@ -1,5 +1,7 @@
 #include "edge/entry.h"
 
+#include "http/h2_writer.h"
+
 namespace archipel::edge {
 namespace {
 
@@ -22,6 +24,14 @@ size_t beyond(const std::vector<std::string>& texts) {
 }
 
 }  // namespace
+
+void Entry::write_h2_head() {
+  h2_head.clear();
+  h2_own = 0;
+  if (http::write_stored_h2_head(h2_head, status, headers))
+    h2_own = static_cast<uint32_t>(http::write_stored_h2_own(h2_head, status, headers.get("date"), length));
+  h2_head.shrink_to_fit();
+}
 
 size_t Entry::cost() const {
   size_t all = piece(sizeof(Entry) + kControlBlock);

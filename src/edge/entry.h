@@ -43,6 +43,7 @@ struct Entry {
   std::vector<std::string> tags;    // Cache-Tag, Surrogate-Key; lower-case, at most kTagsMax
   std::vector<std::string> groups;  // RFC 9875, of the origin
   int status = 200;
+  uint32_t h2_own = 0;  // see h2_head
   http::Headers
       headers;  // end-to-end fields as they are served; without age, connection, content-length and what the policy took away
   std::optional<uint64_t> length;  // of the whole body; nullopt while it is not known
@@ -53,7 +54,12 @@ struct Entry {
       false;  // the origin serves ranges of it, and it has a strong validator: slices may be fetched one by one
   std::string
       h1_head;  // "HTTP/1.1 200 OK\r\n" and `headers`, serialised once; age, date, connection and the empty line follow
-  std::string h2_head;  // the same for HTTP/2, in HPACK (http/h2_writer.h)
+  std::string
+      h2_head;  // the same for HTTP/2, in HPACK (http/h2_writer.h); then the date, and the length if there is one: the last h2_own bytes
+  // Makes h2_head of the others. After a change of `status`, `headers` or `length`.
+  void write_h2_head();
+  // Without what h2_own counts: for answers of another length or date.
+  std::string_view h2_fields() const { return std::string_view(h2_head).substr(0, h2_head.size() - h2_own); }
   // Bytes that it takes in memory, its slices not included.
   size_t cost() const;
 };

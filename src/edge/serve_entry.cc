@@ -5,7 +5,6 @@
 #include "edge/serve_internal.h"
 #include "http/date.h"
 #include "http/h1_writer.h"
-#include "http/h2_writer.h"
 #include "http/structured_fields.h"
 
 namespace archipel::edge {
@@ -51,9 +50,7 @@ std::vector<std::string> read_groups(const http::Headers& headers) {
 
 void serialise(Entry& entry) {
   entry.h1_head.clear();
-  entry.h2_head.clear();
-  if (!http::write_stored_h2_head(entry.h2_head, entry.status, entry.headers)) entry.h2_head.clear();
-  entry.h2_head.shrink_to_fit();
+  entry.write_h2_head();
   if (!http::write_stored_head(entry.h1_head, entry.status, entry.headers)) entry.h1_head.clear();
   entry.etag = std::string(entry.headers.get("etag"));
   entry.last_modified = parse_date_field(entry.headers, "last-modified", entry.lifetime.received);

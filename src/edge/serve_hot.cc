@@ -75,7 +75,8 @@ bool FrontImpl::prepare_hot(const HotAsk& wanted, Hot& hot) {
               .extra = std::span(hot.extra).first(fields),
               .date = entry.headers.get("date"),
               .length = entry.length,
-              .h2_head = entry.h2_head};
+              .h2_head = entry.h2_head,
+              .h2_own = entry.h2_own};
   if (!wanted.head && *entry.length > 0) {
     if (*entry.length > kSmallBytes) {
       hot.pin = std::make_unique<Pins::Pin>();

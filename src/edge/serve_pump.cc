@@ -117,6 +117,7 @@ io::Task<void> FrontImpl::pump(Landing landing) {
     if (!landing.entry->length) {
       auto known = std::make_shared<Entry>(*landing.entry);
       known->length = received;
+      known->write_h2_head();
       known->ranges = known->status == 200 && serves_ranges(known->headers, received);
       landing.entry = std::move(known);
     }

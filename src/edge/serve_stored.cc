@@ -75,7 +75,7 @@ io::Task<void> FrontImpl::respond(Job& job, Source& source, CacheStatus status, 
                             .extra = {},
                             .date = entry.headers.get("date"),
                             .length = entry.length,
-                            .h2_head = source.headers ? std::string_view{} : entry.h2_head};
+                            .h2_head = source.headers ? std::string_view{} : entry.h2_fields()};
 
   if (entry.status == 200 && is_not_modified(request, validators, now())) {
     const http::Headers fields = not_modified_headers(entry.headers);
@@ -185,7 +185,7 @@ io::Task<void> FrontImpl::respond_parts(Job& job, Source& source, std::vector<ht
             .extra = extra,
             .date = head.date,
             .length = entry.length,
-            .h2_head = entry.h2_head};
+            .h2_head = entry.h2_fields()};
     co_await respond_body(job, source, head, {0, *entry.length - 1}, true);
     co_return;
   }

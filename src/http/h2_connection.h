@@ -83,7 +83,8 @@ class H2Stream final : public Exchange, private H2Turn {
   size_t held_ = 0;  // in H2Memory
 
   // The request.
-  Request request_;
+  std::unique_ptr<Request> request_space_;
+  Request& request_ = *request_space_;
   H2RequestBuilder builder_;
   std::optional<Refusal> refusal_;
   std::optional<uint64_t> length_ = 0;

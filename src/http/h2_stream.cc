@@ -30,12 +30,35 @@ constexpr size_t kSpareStreams = kH2StreamsMax;
 constinit thread_local bool spares_over = false;  // a stream may outlive its thread's other variables
 struct Spares {
   std::vector<void*> all;
+  std::vector<std::unique_ptr<Request>> requests;  // empty, with room for the fields of a usual one
   ~Spares() {
     for (void* memory : all) ::operator delete(memory);
     spares_over = true;
   }
 };
 thread_local Spares spares;
+
+constexpr size_t kKeptTargetBytes = 1024;
+
+std::unique_ptr<Request> take_request() {
+  if (spares_over || spares.requests.empty()) {
+    auto fresh = std::make_unique<Request>();
+    fresh->headers.reserve(kUsualFields);
+    return fresh;
+  }
+  std::unique_ptr<Request> request = std::move(spares.requests.back());
+  spares.requests.pop_back();
+  return request;
+}
+
+void give_request(std::unique_ptr<Request> request) {
+  if (spares_over || spares.requests.size() >= kSpareStreams) return;
+  request->method.clear();
+  request->target.clear();
+  if (request->target.capacity() > kKeptTargetBytes) std::string().swap(request->target);
+  request->headers.clear();
+  spares.requests.push_back(std::move(request));
+}
 
 std::optional<uint64_t> parse_length(std::string_view text) {
   uint64_t value = 0;
@@ -72,6 +95,7 @@ struct H2Stream::Head {
   int status;
   const Headers* headers;
   std::string_view encoded;  // status and headers as write_stored_h2_head() made them; empty: not made yet
+  size_t own = 0;            // its last bytes that are date and content-length
   std::span<const FieldView> extra;
   std::string_view date;  // empty: now
 };
@@ -79,12 +103,12 @@ struct H2Stream::Head {
 H2Stream::H2Stream(H2Connection& connection, uint32_t id)
     : connection_(connection),
       id_(id),
+      request_space_(take_request()),
       builder_(connection.server_.limits, request_),
-      send_window_(connection.first_window_) {
-  request_.headers.reserve(kUsualFields);
-}
+      send_window_(connection.first_window_) {}
 
 H2Stream::~H2Stream() {
+  give_request(std::move(request_space_));
   connection_.held_ -= held_;
   connection_.server_.h2_memory.give(held_);
 }
@@ -186,11 +210,13 @@ Result<void> H2Stream::submit(const Head& head, std::optional<uint64_t> length, 
   static const Headers kNone;
   const Headers& headers = head.headers == nullptr ? kNone : *head.headers;
   std::string_view date = head.date;
-  if (date.empty() && connection_.server_.options.forward_date) date = headers.get("date");
-  if (date.empty()) date = connection_.server_.date();
+  if (head.own == 0) {
+    if (date.empty() && connection_.server_.options.forward_date) date = headers.get("date");
+    if (date.empty()) date = connection_.server_.date();
+  }
   size_t bytes = HpackWriter::kStartBytes + HpackWriter::kStatusBytesMax + head.encoded.size() + date.size() +
                  kDigitsMax + 2 * (HpackWriter::kFieldOverheadMax + 16);
-  bool ok = head.status >= 200 && head.status <= 599 && is_field_value(date);
+  bool ok = head.status >= 200 && head.status <= 599 && (head.own > 0 || is_field_value(date));
   if (head.encoded.empty()) ok = ok && add_bytes(headers, bytes);
   if (!ok || !add_bytes(head.extra, bytes)) return unwritable();
   if (heads_.size() + bytes > kH2HeadBytesMax)
@@ -213,11 +239,13 @@ Result<void> H2Stream::submit(const Head& head, std::optional<uint64_t> length, 
     writer.copy(head.encoded);
   }
   write_fields(writer, head.extra);
-  writer.field("date", date);
-  if (length) {
-    std::array<char, kDigitsMax> digits;
-    const char* end = std::to_chars(digits.data(), digits.data() + digits.size(), *length).ptr;
-    writer.field("content-length", {digits.data(), static_cast<size_t>(end - digits.data())});
+  if (head.own == 0) {
+    writer.field("date", date);
+    if (length) {
+      std::array<char, kDigitsMax> digits;
+      const char* end = std::to_chars(digits.data(), digits.data() + digits.size(), *length).ptr;
+      writer.field("content-length", {digits.data(), static_cast<size_t>(end - digits.data())});
+    }
   }
   connection_.end_head(*this, writer.size(), ends);
   return {};
@@ -296,7 +324,7 @@ io::Task<Result<void>> H2Stream::respond(Response response, std::string body) {
     else if (response.status == 304)
       length.reset();
   }
-  CO_RETURN_IF_ERROR(submit({response.status, &response.headers, {}, {}, {}}, length, true));
+  CO_RETURN_IF_ERROR(submit({response.status, &response.headers, {}, 0, {}, {}}, length, true));
   const std::array<ByteView, 1> parts = {as_bytes(body)};
   if (body_allowed_ && !body.empty()) queue(parts);
   connection_.pump();
@@ -313,7 +341,8 @@ io::Task<Result<void>> H2Stream::respond_stored(const StoredResponse& stored,
   std::optional<uint64_t> length = stored.length;
   if (!length && !(bodyless && size == 0)) length = size;
   CO_RETURN_IF_ERROR(
-      submit({stored.status, stored.headers, stored.h2_head, stored.extra, stored.date}, length, true));
+      submit({stored.status, stored.headers, stored.h2_head, stored.h2_own, stored.extra, stored.date},
+             length, true));
   if (body_allowed_ && length != size) {
     write_error_ = {Code::internal, "the stored body has another length than its head says", {}};
     give_up(H2Error::internal);
@@ -328,12 +357,12 @@ io::Task<Result<void>> H2Stream::respond_stored(const StoredResponse& stored,
 
 io::Task<Result<void>> H2Stream::start(Response response, std::optional<uint64_t> length) {
   if (response.status == 304) length.reset();
-  co_return submit({response.status, &response.headers, {}, {}, {}}, length, false);
+  co_return submit({response.status, &response.headers, {}, 0, {}, {}}, length, false);
 }
 
 io::Task<Result<void>> H2Stream::start_stored(const StoredResponse& stored) {
-  co_return submit({stored.status, stored.headers, stored.h2_head, stored.extra, stored.date}, stored.length,
-                   false);
+  co_return submit({stored.status, stored.headers, stored.h2_head, stored.h2_own, stored.extra, stored.date},
+                   stored.length, false);
 }
 
 io::Task<Result<void>> H2Stream::write(ByteView bytes) {

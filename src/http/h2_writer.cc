@@ -1,6 +1,7 @@
 #include "http/h2_writer.h"
 
 #include <array>
+#include <charconv>
 
 #include "http/h1_parser.h"
 #include "http/hpack_encoder.h"
@@ -63,6 +64,25 @@ bool write_stored_h2_head(std::string& out, int status, const Headers& headers) 
     if (!is_h2_own(name)) writer.short_field(name, value);
   out.resize(before + writer.size());
   return true;
+}
+
+size_t write_stored_h2_own(std::string& out, int status, std::string_view date,
+                           std::optional<uint64_t> length) {
+  constexpr size_t kDigitsMax = 20;
+  constexpr std::string_view kDate = "date", kLength = "content-length";
+  if (status == 204 || status == 205 || status == 304 || date.empty() || !is_field_value(date)) return 0;
+  const size_t before = out.size();
+  out.resize(before + HpackWriter::field_bytes_max(kDate, date) + HpackWriter::field_bytes_max(kLength, {}) +
+             kDigitsMax);
+  HpackWriter writer(reinterpret_cast<uint8_t*>(out.data()) + before);
+  writer.short_field(kDate, date);
+  if (length) {
+    std::array<char, kDigitsMax> digits;
+    const char* end = std::to_chars(digits.data(), digits.data() + digits.size(), *length).ptr;
+    writer.short_field(kLength, {digits.data(), static_cast<size_t>(end - digits.data())});
+  }
+  out.resize(before + writer.size());
+  return writer.size();
 }
 
 }  // namespace archipel::http

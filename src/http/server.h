@@ -30,6 +30,8 @@ struct StoredResponse {
   std::optional<uint64_t> length;
   // Status and `headers` as write_stored_h2_head() made them once; empty: made now.
   std::string_view h2_head = {};
+  // How many bytes at the end of h2_head are `date` and `length` as write_stored_h2_own() made them once; 0: made now.
+  size_t h2_own = 0;
 };
 
 // One request and its response. Lives on one loop until the handler's task finishes.
