@@ -112,7 +112,7 @@ class Listener {
         MUST(h.stream == 0 && payload.size() % 6 == 0 && (!h.has(kH2Ack) || payload.empty()));
         return;
       case H2Frame::ping:
-        MUST(h.stream == 0 && payload.size() == 8 && h.has(kH2Ack));
+        MUST(h.stream == 0 && payload.size() == 8);
         return;
       case H2Frame::goaway:
         MUST(h.stream == 0 && payload.size() == 8);

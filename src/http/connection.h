@@ -24,6 +24,8 @@ namespace archipel::http {
 class Served {
  public:
   virtual ~Served() = default;
+  // The server will drain in a while. Who has a way to say so to its client, says it.
+  virtual void announce_drain() {}
   // The server is draining: end as soon as nothing is under way.
   virtual void drain() = 0;
   // Ends it now; its operations fail.

@@ -14,6 +14,9 @@ metrics::Counter connections{"archipel_http2_connections_total", "Connections th
 metrics::Counter sent_away{"archipel_http2_sent_away_total",
                            "Connections of HTTP/2 that were ended because of what they did"};
 
+// What our PINGs carry; any eight bytes.
+constexpr std::string_view kLeavePing = "leaving.", kFarewellPing = "farewell";
+
 // Resets that a failure on our side, or a client that is merely slow, brings about are not held against it.
 bool is_the_clients_fault(H2Error error) {
   return error != H2Error::none && error != H2Error::internal && error != H2Error::cancel;
@@ -31,13 +34,15 @@ H2Connection::H2Connection(ServerState& server, std::unique_ptr<io::Stream> stre
       peer_(stream_->peer()),
       secure_(stream_->secure()),
       guard_(server.loop.now()),
-      active_at_(server.loop.now()) {
+      active_at_(server.loop.now()),
+      heard_at_(active_at_) {
   server_.connections.insert(this);
 }
 
 H2Connection::~H2Connection() {
   server_.connections.erase(this);
   if (timer_ != 0) server_.loop.cancel(timer_);
+  if (leave_timer_ != 0) server_.loop.cancel(leave_timer_);
 }
 
 // Our half of §3.4.
@@ -63,22 +68,11 @@ io::Task<void> H2Connection::run() {
   if (server_.draining) drain();
   pump();
   bool ended_by_peer = false;
-  while (!broken_ && !over_) {
-    auto readable = co_await stream_->wait_readable(kNoDeadline);
-    ended_by_peer = true;
-    if (!readable) break;
-    Buffer in = server_.pool.take();
-    // What was readable may have been nothing for us, such as a change of TLS keys: that ends no request. tick() ends who is silent.
-    auto got = co_await stream_->read(in.span(), kNoDeadline);
-    const size_t size = got ? *got : 0;
-    if (size > 0) {
-      ended_by_peer = false;
-      received_total().add(static_cast<int64_t>(size));
-      if (!left_) receive(in.view().first(size));
-    }
-    server_.pool.give(std::move(in));
-    if (size == 0) break;
+  while (!broken_ && !over_ && !ended_by_peer) {
+    bool more = co_await hear();
+    ended_by_peer = !more;
   }
+  if (half_closed_ && !broken_ && !over_ && !left_) co_await answer_the_rest();
   // What is still under way has nobody to go to.
   for (const auto& [id, stream] : streams_) {
     stream->reset_ = stream->reset_ || !stream->closed_;
@@ -96,6 +90,50 @@ io::Task<void> H2Connection::run() {
   stream_->close(sent_away_);
   co_await scope_.join();
   streams_.clear();
+}
+
+// Takes in what comes next. False: nothing comes any more.
+io::Task<bool> H2Connection::hear() {
+  auto readable = co_await stream_->wait_readable(kNoDeadline);
+  if (!readable) co_return false;
+  Buffer in = server_.pool.take();
+  // What was readable may have been nothing for us, such as a change of TLS keys: that ends no request. tick() ends who is silent.
+  auto got = co_await stream_->read(in.span(), kNoDeadline);
+  const size_t size = got ? *got : 0;
+  if (size > 0) {
+    received_total().add(static_cast<int64_t>(size));
+    heard_at_ = server_.loop.now();
+    receive(in.view().first(size));
+  }
+  server_.pool.give(std::move(in));
+  half_closed_ = got && size == 0;
+  co_return size > 0;
+}
+
+// The client has ended its side, as one may that has asked for all it wants: what it asked for whole, it gets. As long as that takes, but not longer than a drain would let it.
+io::Task<void> H2Connection::answer_the_rest() {
+  head_since_.reset();
+  std::vector<uint32_t> cut;
+  for (const auto& [id, stream] : streams_)
+    if (!stream->body_ended_) cut.push_back(id);
+  for (uint32_t id : cut) {
+    H2Stream* stream = streams_.find(id);
+    if (stream != nullptr) close_stream(*stream, true);
+  }
+  // Nobody opens a window any more.
+  std::vector<uint32_t> starved;
+  for (const auto& [id, stream] : streams_)
+    if (!stream->closed_ && !stream->flushed() && !stream->waits()) starved.push_back(id);
+  for (uint32_t id : starved) {
+    H2Stream* stream = streams_.find(id);
+    if (stream != nullptr) close_stream(*stream, true);
+  }
+  const Deadline deadline = server_.loop.now() + server_.limits.drain_timeout;
+  pump();
+  while (!broken_ && !over_ && !left_) {
+    bool in_time = co_await progress_.wait(deadline);
+    if (!in_time) break;
+  }
 }
 
 void H2Connection::start_ready() {
@@ -200,26 +238,72 @@ void H2Connection::terminate(H2Error error, const char* why) {
   put_goaway(error);
 }
 
+// §6.8, in two steps: what is on its way to us when the client hears of it is still taken. The second follows when the client has answered a PING behind the first, or does not
+// answer it in time.
 void H2Connection::drain() {
-  if (over_ || std::exchange(leaving_, true)) return;
-  // Streams behind the last that was begun are the client's to repeat elsewhere (§6.8).
-  last_served_ = highest_;
+  if (over_ || left_ || std::exchange(leaving_, true)) return;
+  if (half_closed_ || client_leaves_) return say_last();
+  put_goaway(H2Error::none);
+  put_control(H2Frame::ping, 0, 0, as_bytes(kLeavePing));
+  leave_timer_ = server_.loop.run_at(server_.loop.now() + kH2RoundTripMax, [this] {
+    leave_timer_ = 0;
+    say_last();
+  });
+  pump();
+}
+
+// Streams behind the last that was begun are the client's to repeat elsewhere.
+void H2Connection::say_last() {
+  if (over_ || std::exchange(said_last_, true)) return;
+  last_served_ = std::min(last_served_, highest_);
   put_goaway(H2Error::none);
   pump();
 }
 
-// After a GOAWAY of either side: when the last stream is answered and all is written, the connection ends. What a client had sent before it knew is read and
-// dropped: closing on it would make the kernel send RST, which may destroy the GOAWAY on its way (see read_out()).
-void H2Connection::leave_if_over() {
-  if (broken_ || in_batch_ || left_ || !(leaving_ || client_leaves_)) return;
-  if (!streams_.empty() || handlers_ > 0 || out_used_ > 0 || !control_.empty()) return;
-  left_ = true;
-  stream_->shutdown_write();
-  if (timer_ != 0) server_.loop.cancel(timer_);
-  timer_ = server_.loop.run_at(server_.loop.now() + kLingerTimeout, [this] {
-    timer_ = 0;
+// The client has read all that we sent before the PING.
+void H2Connection::ping_acknowledged(ByteView payload) {
+  if (as_text(payload) == kLeavePing && leaving_) return say_last();
+  if (as_text(payload) != kFarewellPing || !farewell_) return;
+  if (left_)
     stream_->close(false);
+  else
+    farewell_ = false;  // more was sent behind it
+}
+
+// After a GOAWAY of either side: when the last stream is answered and all is written, the connection ends. What a client had sent before it knew is read and
+// dropped: closing on it would make the kernel send RST, which may destroy the GOAWAY on its way (see read_out()). A client that acknowledges a PING behind
+// everything has everything, and need not be waited for any longer.
+void H2Connection::leave_if_over() {
+  if (half_closed_) progress_.notify_all();
+  if (broken_ || in_batch_ || left_ || !(said_last_ || client_leaves_ || half_closed_)) return;
+  if (!streams_.empty() || handlers_ > 0 || writing_ || out_used_ > 0 || !control_.empty()) return;
+  if (!half_closed_ && !std::exchange(farewell_, true)) {
+    put_control(H2Frame::ping, 0, 0, as_bytes(kFarewellPing));
+    return pump();
+  }
+  left_ = true;
+  left_at_ = heard_at_ = server_.loop.now();
+  last_served_ = std::min(last_served_, highest_);
+  stream_->shutdown_write();
+  if (timer_ != 0) server_.loop.cancel(std::exchange(timer_, 0));
+  if (!half_closed_) arm_farewell();
+}
+
+// Who is silent is not waited for; who still sends may be reading a long answer, slowly.
+void H2Connection::arm_farewell() {
+  const TimePoint until = std::min(heard_at_ + kH2FarewellMax, left_at_ + server_.limits.body_timeout);
+  if (until <= server_.loop.now()) return stream_->close(false);
+  timer_ = server_.loop.run_at(until, [this] {
+    timer_ = 0;
+    arm_farewell();
   });
+}
+
+void H2Connection::abort(bool reset) {
+  stream_->close(reset);
+  if (!half_closed_) return;
+  broken_ = true;  // nobody reads, who would see it
+  progress_.notify_all();
 }
 
 void H2Connection::arm() {

@@ -32,6 +32,9 @@ inline constexpr uint32_t kH2ConnectionWindow = 1u << 20;  // of all of them
 inline constexpr size_t kH2HeadBytesMax = 48u << 10;       // of a response
 inline constexpr size_t kH2ControlBytesMax = 32u << 10;    // acknowledgements and the like that wait for room
 inline constexpr size_t kH2SettingsMax = 32;               // in one frame
+// How long a client may take to acknowledge a PING before it counts as one that does not: one that reads, acknowledges at once.
+inline constexpr Duration kH2RoundTripMax = std::chrono::seconds(1);
+inline constexpr Duration kH2FarewellMax = std::chrono::seconds(2);
 
 class H2Connection;
 
@@ -127,8 +130,9 @@ class H2Connection final : public Served {
 
   // Serves requests until the connection ends.
   io::Task<void> run();
+  void announce_drain() override { drain(); }
   void drain() override;
-  void abort(bool reset) override { stream_->close(reset); }
+  void abort(bool reset) override;
 
   // Memory for what is to be sent. 0 at rest.
   size_t held_bytes() const { return out_.size() + sending_.size(); }
@@ -170,7 +174,12 @@ class H2Connection final : public Served {
   void count_reset(H2Error error);
   void send_away(const char* why);
   void terminate(H2Error error, const char* why);
+  io::Task<bool> hear();
+  io::Task<void> answer_the_rest();
+  void say_last();
+  void ping_acknowledged(ByteView payload);
   void leave_if_over();
+  void arm_farewell();
   void tick();
   void arm();
 
@@ -238,11 +247,15 @@ class H2Connection final : public Served {
   bool starved_ = false;                     // streams wait for send_window_
 
   bool in_batch_ = false, writing_ = false, broken_ = false, over_ = false, sent_away_ = false;
-  bool leaving_ = false, client_leaves_ = false;
-  bool left_ = false;  // our side has ended
-  io::Event written_;  // nobody writes any more
-  TimePoint active_at_{};
-  io::Loop::TimerId timer_ = 0;
+  // The end, step by step. leaving_: our first GOAWAY; said_last_: the second, which says what the last stream is; farewell_: a PING behind all that was to be sent; left_: our
+  // side has ended.
+  bool leaving_ = false, said_last_ = false, farewell_ = false, left_ = false;
+  bool client_leaves_ = false;  // it said GOAWAY
+  bool half_closed_ = false;    // it ended its side
+  io::Event written_;           // nobody writes any more
+  io::Event progress_;          // of what a half-closed client is still to get
+  TimePoint active_at_{}, heard_at_{}, left_at_{};
+  io::Loop::TimerId timer_ = 0, leave_timer_ = 0;
 };
 
 }  // namespace archipel::http

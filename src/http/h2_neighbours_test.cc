@@ -132,8 +132,9 @@ TEST(Http2Ends, WhatIsReadableWithoutBytesEndsNoRequest) {
 TEST(Http2Ends, WhatWasOnItsWayBeforeOurGoawayDoesNotDestroyIt) {
   Harness h(wait_then_answer, {}, plain_page, kH2);
   H2Client c(h);
+  c.acknowledges = false;
   h.server->drain();
-  h.loop.settle();
+  h.loop.advance(kH2RoundTripMax);
   c.hear();
   EXPECT_EQ(c.goaway, kNoError);
   EXPECT_TRUE(c.wire().ended());
@@ -143,7 +144,7 @@ TEST(Http2Ends, WhatWasOnItsWayBeforeOurGoawayDoesNotDestroyIt) {
   EXPECT_FALSE(c.wire().was_reset());
   EXPECT_EQ(h.desk.calls, 0);
   // Nobody waits for ever for a client that stays.
-  h.loop.advance(kLingerTimeout);
+  h.loop.advance(kH2FarewellMax);
   c.wire().send("x");
   h.loop.settle();
   EXPECT_EQ(c.wire().unread_by_server(), 1u) << "the server is gone";

@@ -24,7 +24,7 @@ uint8_t* H2Connection::room(size_t bytes) {
 
 void H2Connection::put_control(H2Frame type, uint8_t flags, uint32_t stream, ByteView payload) {
   const size_t size = kH2FrameHeaderBytes + payload.size();
-  if (broken_) return;
+  if (broken_ || left_) return;
   uint8_t* to = control_.empty() ? room(size) : nullptr;
   if (to != nullptr) {
     out_used_ += size;
@@ -121,6 +121,9 @@ void H2Connection::answered(H2Stream& stream) {
 void H2Connection::schedule(H2Stream& stream) {
   if (stream.closed_ || stream.waits() || stream.flushed()) return;
   if (stream.heads_.empty() && stream.pending_ > 0) {
+    // Nobody is there any more who could open a window.
+    if (half_closed_ && (stream.send_window_.left() <= 0 || send_window_.left() <= 0))
+      return close_stream(stream, true);
     if (stream.send_window_.left() <= 0) return;
     if (send_window_.left() <= 0) {
       starved_ = true;

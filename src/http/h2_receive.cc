@@ -347,7 +347,8 @@ H2Error H2Connection::apply_setting(uint16_t id, uint32_t value) {
 
 void H2Connection::on_ping(ByteView payload) {
   if (payload.size() != 8) return terminate(H2Error::frame_size, "PING of another length");
-  if (!reader_.header().has(kH2Ack)) put_control(H2Frame::ping, kH2Ack, 0, payload);
+  if (!reader_.header().has(kH2Ack)) return put_control(H2Frame::ping, kH2Ack, 0, payload);
+  ping_acknowledged(payload);
 }
 
 void H2Connection::on_window_update(ByteView payload) {

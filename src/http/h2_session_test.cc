@@ -278,8 +278,7 @@ TEST(Http2Ends, BehindOurGoawayNothingCountsButTheTable) {
   H2Client c(h);
   c.say(headers_frame(1, request_fields("POST"), kEndHeaders));
   h.server->drain();
-  h.loop.settle();
-  c.hear();
+  c.converse();
   ASSERT_EQ(c.goaway, kNoError);
   const std::string indexed = std::string(1, '\x40') + hpack_int(3, 7, 0) + "x-t" + hpack_int(1, 7, 0) + "1";
   c.say(frame(kHeaders, kEndHeaders, 3, hpack(request_fields("POST")) + indexed) + frame(kData, 0, 3, "x") +
@@ -289,8 +288,7 @@ TEST(Http2Ends, BehindOurGoawayNothingCountsButTheTable) {
   EXPECT_EQ(c.goaway, kNoError) << "trailers of the stream that goes on were decoded";
   h.desk.open = true;
   h.desk.go.notify_all();
-  h.loop.settle();
-  c.hear();
+  c.converse();
   EXPECT_EQ(c.answers[1].body, "POST /k 4:body");
   EXPECT_TRUE(c.wire().ended());
 }

@@ -336,9 +336,8 @@ TEST(Http2, DrainsWithGoaway) {
   H2Client busy(h);
   busy.say(headers_frame(1, request_fields()));
   h.server->drain();
-  h.loop.settle();
-  idle.hear();
-  busy.hear();
+  idle.converse();
+  busy.converse();
   EXPECT_EQ(idle.goaway, kNoError);
   EXPECT_TRUE(idle.wire().ended());
   EXPECT_EQ(busy.goaway, kNoError);
@@ -348,14 +347,10 @@ TEST(Http2, DrainsWithGoaway) {
   EXPECT_EQ(h.desk.calls, 1) << "what comes after GOAWAY is for another server";
   h.desk.open = true;
   h.desk.go.notify_all();
-  h.loop.settle();
-  busy.hear();
+  busy.converse();
   EXPECT_EQ(busy.answers[1].body, "late");
   EXPECT_TRUE(busy.wire().ended());
-  idle.wire().end();
-  busy.wire().end();
-  h.loop.settle();
-  EXPECT_TRUE(h.serving->done());
+  EXPECT_TRUE(h.serving->done()) << "both clients have heard everything";
 }
 
 TEST(Http2, IdleConnectionsEndWithGoaway) {
@@ -366,7 +361,7 @@ TEST(Http2, IdleConnectionsEndWithGoaway) {
   c.hear();
   EXPECT_FALSE(c.goaway);
   h.loop.advance(std::chrono::seconds(60));
-  c.hear();
+  c.converse();
   EXPECT_EQ(c.goaway, kNoError);
   EXPECT_TRUE(c.wire().ended());
 }

@@ -122,6 +122,15 @@ class H2Client {
       heard_.erase(0, 9 + size);
     }
   }
+  // Until neither side has anything to say to the other.
+  void converse() {
+    for (size_t before = SIZE_MAX; before != bytes_heard;) {
+      before = bytes_heard;
+      harness_.loop.settle();
+      hear();
+    }
+    harness_.loop.settle();
+  }
   H2Answer ask(uint32_t stream, const Fields& fields) {
     say(headers_frame(stream, fields));
     return answers[stream];
@@ -133,8 +142,10 @@ class H2Client {
   int acks = 0;
   std::optional<uint32_t> goaway;  // its error
   uint32_t goaway_last = 0;
+  std::vector<uint32_t> goaways;  // the last stream that each names
   size_t bytes_heard = 0;
-  bool acknowledges = true;             // SETTINGS, as soon as they come
+  bool acknowledges = true;             // SETTINGS and PING, as soon as they come
+  std::vector<std::string> pings;       // of the server's own
   std::map<uint32_t, uint64_t> window;  // granted, by stream; 0: the connection
 
  private:
@@ -165,10 +176,13 @@ class H2Client {
     if ((type == kSettings || type == kPing) && (flags & kAck)) ++acks;
     // As RFC 9113 §6.5.3 asks.
     if (type == kSettings && !(flags & kAck) && acknowledges) wire_.send(frame(kSettings, kAck, 0, ""));
+    if (type == kPing && !(flags & kAck)) pings.emplace_back(payload);
+    if (type == kPing && !(flags & kAck) && acknowledges) wire_.send(frame(kPing, kAck, 0, payload));
     if (type == kWindow) window[stream] += read(payload, 4);
     if (type == kGoaway) {
       goaway_last = static_cast<uint32_t>(read(payload, 4));
       goaway = static_cast<uint32_t>(read(payload.substr(4), 4));
+      goaways.push_back(goaway_last);
     }
   }
   Fields inflate(std::string_view block);

@@ -67,28 +67,30 @@ io::Task<void> serve_connection(ServerState& state, std::unique_ptr<io::Stream> 
   open_connections.add(-1);
 }
 
-// Ends the connections, politely or at once. Ending one may resume and destroy others, so each is looked up again.
-void end_connections(ServerState& state, bool politely) {
+// One of them may resume and destroy others, so each is looked up again.
+template <class Do>
+void for_connections(ServerState& state, Do act) {
   std::vector<Served*> all(state.connections.begin(), state.connections.end());
-  for (Served* connection : all) {
-    if (!state.connections.contains(connection)) continue;
-    if (politely)
-      connection->drain();
-    else
-      connection->abort(true);
-  }
+  for (Served* connection : all)
+    if (state.connections.contains(connection)) act(*connection);
+}
+void drain_connections(ServerState& state) {
+  for_connections(state, [](Served& connection) { connection.drain(); });
 }
 
 void begin_drain(const std::shared_ptr<ServerState>& state) {
   if (std::exchange(state->draining, true)) return;
   auto listeners = state->listeners;
   for (io::Listener* listener : listeners) listener->close();
-  if (state->drain_grace() == Duration{0}) end_connections(*state, true);
+  if (state->drain_grace() == Duration{0})
+    drain_connections(*state);
+  else
+    for_connections(*state, [](Served& connection) { connection.announce_drain(); });
   if (state->connections.empty()) return;
   const Deadline last = state->loop.now() + state->limits.drain_timeout;
   auto end_all = [state] {
     state->drain_timer = 0;
-    end_connections(*state, false);
+    for_connections(*state, [](Served& connection) { connection.abort(true); });
   };
   if (state->drain_grace() == Duration{0}) {
     state->drain_timer = state->loop.run_at(last, std::move(end_all));
@@ -96,7 +98,7 @@ void begin_drain(const std::shared_ptr<ServerState>& state) {
   }
   state->drain_timer = state->loop.run_at(state->loop.now() + state->drain_grace(), [state, last, end_all] {
     state->drain_timer = state->loop.run_at(last, end_all);
-    end_connections(*state, true);
+    drain_connections(*state);
   });
 }
 
