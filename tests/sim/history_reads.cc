@@ -20,6 +20,7 @@ io::Task<void> History::get(Op op, std::shared_ptr<Process> p) {
   Result<store::Store::Opened> opened = co_await p->store().get(name, key, range, conditions);
   std::string bytes;
   std::optional<Error> broken;
+  if (opened && op.pause.count() > 0) co_await io::sleep_until(world_.loop.now() + op.pause);
   if (opened && p->alive()) {
     for (;;) {
       Result<Buffer> piece = co_await opened->reader->read();

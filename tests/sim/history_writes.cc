@@ -8,20 +8,24 @@ namespace {
 // A body in memory that arrives in pieces, and may break off.
 class Body final : public store::BodySource {
  public:
-  Body(const std::string& bytes, size_t piece, bool breaks) : bytes_(bytes), piece_(piece), breaks_(breaks) {}
+  Body(const std::string& bytes, size_t piece, const Op& op)
+      : bytes_(bytes), piece_(piece), pause_(op.pause), breaks_(op.flag) {}
   io::Task<Result<size_t>> read(MutableBytes out) override {
     size_t size = std::min({out.size(), piece_, bytes_.size() - at_});
     if (breaks_ && (size == 0 || at_ + size > bytes_.size() / 2))
       co_return fail(Code::invalid, "the body does not match its checksum", "BadDigest");
     std::copy_n(bytes_.begin() + static_cast<std::ptrdiff_t>(at_), size, out.begin());
     at_ += size;
-    if (at_ < bytes_.size()) co_await io::sleep_until(io::Loop::current()->now());
+    Duration wait{};
+    if (at_ >= bytes_.size() / 2) wait = std::exchange(pause_, wait);
+    if (at_ < bytes_.size() || wait.count() > 0) co_await io::sleep_until(io::Loop::current()->now() + wait);
     co_return size;
   }
 
  private:
   const std::string& bytes_;
   const size_t piece_;
+  Duration pause_;
   const bool breaks_;
   size_t at_ = 0;
 };
@@ -125,6 +129,7 @@ io::Task<void> History::put(Op op, std::shared_ptr<Process> p) {
   request.bucket = name;
   request.key = key;
   request.metadata["op"] = std::to_string(op.number);
+  if (plan_.metadata_bytes > 0) request.metadata["long"] = std::string(plan_.metadata_bytes, 'm');
   if (op.salt % 2 == 0) request.length = bytes.size();
   Event event;
   event.kind = Event::Kind::write;
@@ -152,7 +157,7 @@ io::Task<void> History::put(Op op, std::shared_ptr<Process> p) {
   const Moment from = oracle_.tick();
   Register& past = oracle_.key(name, key);
   Oracle::Ref ref = begin(past, event, op, from, p->number());
-  Body body(bytes, 1 + static_cast<size_t>(op.salt >> 8) % 200'000, op.flag);
+  Body body(bytes, 1 + static_cast<size_t>(op.salt >> 8) % 200'000, op);
   Result<store::ObjectInfo> done = co_await p->store().put(std::move(request), body);
   if (!p->alive()) {
     count(op, 3);

@@ -189,6 +189,20 @@ void add_old_dir(uint64_t seed, Plan& plan, size_t ops) {
   if (used) plan.happenings.push_back(copy);
 }
 
+// Clients that are slow in the middle of something: epochs close and collectors run while they hold what they have begun. With dice of its own.
+void add_pauses(uint64_t seed, Plan& plan) {
+  Dice dice(seed ^ 0x51'0e'c11e'47u);
+  for (Op& op : plan.ops) {
+    const bool body = op.kind == Op::Kind::put && op.size > 0;
+    const bool large = body && op.size > kSmallMax;
+    if (!large && !body && op.kind != Op::Kind::get) continue;
+    if (!dice.chance(1, large ? 2 : 16)) continue;
+    op.pause =
+        dice.chance(1, 3) ? dice.between(seconds(2), seconds(40)) : dice.between(milliseconds(1), seconds(2));
+  }
+  if (dice.chance(1, 4)) plan.metadata_bytes = 1500;
+}
+
 // With dice of its own, so that what else happens under a seed does not depend on it.
 Placed make_placed(uint64_t seed, erasure::Code journal) {
   Dice dice(seed ^ 0xb0d1e5'0f'c1a55e5u);
@@ -329,6 +343,7 @@ Plan make_plan(uint64_t seed, size_t ops) {
     add(step);
   }
   add_old_dir(seed, plan, ops);
+  add_pauses(seed, plan);
   // Stable without the library's temporary buffer.
   std::vector<Happening> sorted;
   for (const Happening& h : plan.happenings) {

@@ -39,6 +39,7 @@ struct Op {
   uint32_t size = 0;  // put: bytes of the body; list: keys of a page
   uint64_t salt = 0;  // what else there is to choose
   Duration think{};   // before it
+  Duration pause{};   // put: in the middle of the body; get: before its bytes are read
 };
 inline constexpr size_t kOpKinds = 8;
 std::string to_string(Op::Kind kind);
@@ -101,6 +102,7 @@ struct Plan {
   bool liar_wiped = false;  // the liar loses everything before the last audit
   bool slow_soft = false;   // long soft deadlines: commits wait for everybody
   uint64_t extent_plain = 0;
+  size_t metadata_bytes = 0;  // of every put: many make the view longer than a chunk of a snapshot
   // What takes hours or days in production, so that it happens within a history.
   Duration collect_every{}, grace{}, delete_again{}, truncation_delay{}, compact_every{};
   uint64_t snapshot_commits = 0, slot_commits = 0;
