@@ -449,6 +449,27 @@ SCRUB_TEST(PatrolsOnceInItsTimeAndGoesOnWhereItWas) {
   co_await scrub.end();
 }
 
+SCRUB_TEST(PatrolsAgainWhenTheClockWasSetBack) {
+  ScrubRig scrub(rig);
+  Objects objects = co_await fill(rig, {70'000});
+  scrub.patrol = true;
+  scrub.files = index::open_dir_files(rig.dir);
+  co_await scrub.begin();
+  auto gets = [&] { return rig.islands[0]->counts().gets; };
+  for (int round = 0; round < 2000 && gets() == 0; ++round)
+    co_await io::sleep_until(io::Loop::current()->now() + kTick);
+  co_await io::sleep_until(io::Loop::current()->now() + kTick * 20);
+  co_await scrub.end();
+  // It was years ahead.
+  const uint64_t before = gets();
+  rig.clock.wall_ms -= std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::days(1000)).count();
+  co_await scrub.begin();
+  for (int round = 0; round < 2000 && gets() == before; ++round)
+    co_await io::sleep_until(io::Loop::current()->now() + kTick);
+  EXPECT_GT(gets(), before);
+  co_await scrub.end();
+}
+
 TEST(RepairRecords, SurviveTheirEncodingAndRefuseOthers) {
   ExceptionRecord exception{77, {0b101, {0, 2, 300}}};
   auto back = decode_exception(encode(exception));
