@@ -28,7 +28,9 @@ def _program(name):
 class Browser:
     """One headless Chromium with a profile of its own. Use as a context."""
 
-    def __init__(self):
+    def __init__(self, insecure=False):
+        """insecure: certificates that nobody has signed are believed."""
+        self.insecure = insecure
         self.chromium, driver = _program("chromium"), _program("chromedriver")
         self.directory = tempfile.TemporaryDirectory(prefix="archipel-browser-")
         port = gateway.free_port()
@@ -67,7 +69,7 @@ class Browser:
         arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--no-first-run",
                      "--force-color-profile=srgb", "--disable-background-networking", f"--user-data-dir={self.directory.name}/profile"]
         options = {"binary": self.chromium, "args": arguments}
-        wanted = {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}}
+        wanted = {"capabilities": {"alwaysMatch": {"browserName": "chrome", "acceptInsecureCerts": self.insecure, "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}}
         try:
             self.session = self._call("POST", "/session", wanted)["sessionId"]
         except RuntimeError as error:
