@@ -13,6 +13,7 @@ Example: bench/edge_shows.py purge --objects 1000000
 """
 import argparse
 import asyncio
+import atexit
 import http.client
 import json
 import pathlib
@@ -97,6 +98,7 @@ class Edge:
         """Returns how long it took until connections were accepted."""
         begun = time.monotonic()
         self.process = subprocess.Popen([self.program, "edge", "--config", str(self.file)], stdout=subprocess.PIPE)
+        atexit.register(self.process.kill)  # however this ends; one that has ended already is left alone
         line = self.process.stdout.readline()
         if not line:
             sys.exit("the edge did not start; its reason stands above")
@@ -295,7 +297,7 @@ def purge(program, directory, given):
 
 def kill(program, directory, given):
     with Origin(directory) as origin:
-        edge = Edge(program, directory, origin, f'memory = "32M"\ndisk = "tier"\ndisk_size = "{given.mib * 2}M"')
+        edge = Edge(program, directory, origin, f'memory = "32M"\ndisk = "tier"\ndisk_size = "{max(64, given.mib * 2)}M"')
         count = given.mib * 16
 
         def path(i):
