@@ -27,6 +27,22 @@ TEST(Committer, WhatIsCommittedCanBeRead) {
   with_rig("read", what_is_committed_can_be_read);
 }
 
+// What a crash of the process leaves is what it had written when the client heard of it.
+io::Task<void> the_head_tells_what_was_answered(Rig& rig) {
+  CO_ASSERT_TRUE(co_await rig.start());
+  for (uint64_t seq = 1; seq <= 3; ++seq) {
+    CO_ASSERT_TRUE(co_await rig.put("a", std::to_string(seq)));
+    auto head = HeadFile::open(rig.dir, *rig.keys);
+    CO_ASSERT_TRUE(head.has_value() && (*head)->found().has_value());
+    EXPECT_EQ((*head)->found()->position.seq, seq);
+    EXPECT_TRUE((*head)->found()->exact);
+    EXPECT_FALSE((*head)->found()->clean);
+  }
+}
+TEST(Committer, HasWrittenTheHeadWhenItAnswers) {
+  with_rig("head", the_head_tells_what_was_answered);
+}
+
 io::Task<void> small_bodies_come_back(Rig& rig) {
   CO_ASSERT_TRUE(co_await rig.start());
   io::TaskScope scope;

@@ -239,6 +239,35 @@ TEST(Recovery, AnAdoptedCommitIsCompletedOnAllIslands) {
   with_rig("complete", adopted_is_completed);
 }
 
+// An opening that landed on too few islands for anybody to have been served is what the next one builds on: it is on w islands first.
+io::Task<void> a_parent_is_completed(Rig& rig) {
+  auto holders = [&rig](uint64_t epoch) {
+    int count = 0;
+    for (const auto& island : rig.islands)
+      count += static_cast<int>(island->blobs().contains(extent::open_name(*rig.keys, island->id(), epoch)));
+    return count;
+  };
+  CO_ASSERT_TRUE(co_await rig.start());
+  CO_ASSERT_TRUE(co_await rig.put("a", "1"));
+  co_await rig.stop();
+  uint64_t parent = 0;
+  for (int stored = 1; stored < 60 && parent == 0; ++stored) {
+    rig.freeze_after(stored);
+    const bool started = co_await rig.start();
+    if (started) co_await rig.stop();
+    rig.thaw();
+    for (uint64_t epoch = 2; epoch < 60; ++epoch)
+      if (holders(epoch) > 0 && holders(epoch) < rig.options.ack.w) parent = epoch;
+  }
+  CO_ASSERT_TRUE(parent != 0);
+  CO_ASSERT_TRUE(co_await rig.start());
+  EXPECT_GE(holders(parent), rig.options.ack.w);
+  EXPECT_EQ(rig.visible(), (Rows{{"a", "1"}}));
+}
+TEST(Recovery, AnOpeningIsCompletedBeforeAnythingBuildsOnIt) {
+  with_rig("parent", a_parent_is_completed);
+}
+
 io::Task<void> lying_islands(Rig& rig) {
   CO_ASSERT_TRUE(co_await rig.start());
   for (int i = 0; i < 20; ++i)

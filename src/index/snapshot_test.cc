@@ -331,7 +331,8 @@ TEST(SnapshotStart, ASlotThatIsAheadOfAllIslandsIsARollback) {
 }
 
 // A view from an old backup, whose place in the journal has been deleted since.
-io::Task<void> old_index(Rig& rig) {
+// `stays`: the commit that the old view is as of was not deleted with those after it, since bodies in it are live.
+io::Task<void> old_index_where(Rig& rig, bool stays) {
   rig.snapshots = on_demand();
   CO_ASSERT_TRUE(co_await rig.start());
   CO_ASSERT_TRUE(co_await rig.put("a", "1"));
@@ -349,7 +350,17 @@ io::Task<void> old_index(Rig& rig) {
     CO_ASSERT_TRUE(co_await fill(rig, "b" + std::to_string(round), 12));
     CO_ASSERT_TRUE(co_await snapshot(rig));
   }
+  const auto whole = rig.stored();
   EXPECT_GT(truncate(rig), 0u);
+  if (stays) {
+    Result<std::optional<Applied>> at = read_applied(*backup->snapshot());
+    CO_ASSERT_TRUE(at.has_value() && at->has_value());
+    for (size_t i = 0; i < rig.islands.size(); ++i) {
+      const std::string name =
+          extent::commit_blob_name(*rig.keys, rig.islands[i]->id(), (*at)->epoch, (*at)->open, (*at)->seq);
+      rig.islands[i]->blobs()[name] = whole[i].at(name);
+    }
+  }
   const Rows before = rig.visible();
   co_await rig.stop();
   rig.memory = backup;
@@ -357,8 +368,17 @@ io::Task<void> old_index(Rig& rig) {
   EXPECT_EQ(rig.journal.snapshot, 3u);
   EXPECT_EQ(rig.visible(), before);
 }
+io::Task<void> old_index(Rig& rig) {
+  return old_index_where(rig, false);
+}
+io::Task<void> old_index_at_a_live_commit(Rig& rig) {
+  return old_index_where(rig, true);
+}
 TEST(SnapshotStart, AnIndexOlderThanTheJournalsBeginningIsReplaced) {
   with_rig("oldindex", old_index);
+}
+TEST(SnapshotStart, AnOldIndexIsReplacedThoughItsOwnCommitIsStillThere) {
+  with_rig("oldlive", old_index_at_a_live_commit);
 }
 
 // Killed after every number of writes to islands, from before a snapshot to after its head slot.
