@@ -18,7 +18,7 @@ import extents
 import journal
 import snapshots
 import view
-from crypto import NONCE_0, Keyring, blake2b, hkdf
+from crypto import NONCE_0, Keyring, blake2b, hkdf, hmac256
 from fields import Fields, Report, Unreadable, sized, u8, u16, u32, u64, xor
 from islands import Island
 
@@ -108,6 +108,23 @@ def check_journal(realm):
         check(blake2b(reader.read(section, 0, section.length)) == commit.section_digest, "the section's digest")
         reader.close()
     return journal.Position(1, opened.random_bits, 1, commit.hash)
+
+
+def check_lease(realm):
+    told = realm.told["files"]["lease"]
+    island = next(one for one in realm.all if one.id == told["island"])
+    check(island.name(b"lease") == told["name"], "the lease's name")
+    data = (realm.files / "lease").read_bytes()
+    mask = hkdf(realm.keyring.sub_key("names/" + island.id), data[:16], b"archipel/1 lease mask", 128)
+    body = xor(data[16:], mask)
+    lease = Fields(body, "the lease")
+    check(lease.raw(16) == b"archipel/1 lease" and lease.raw(16) == realm.keyring.realm, "the lease's realm")
+    check(lease.u64() == told["epoch"], "the lease's epoch")
+    lease.raw(16)
+    check(lease.u64() == told["counter"] and lease.u8() in (0, 1), "the lease's counter")
+    check(lease.raw(31) == bytes(31), "the lease's zeros")
+    check(lease.raw(32) == hmac256(realm.keyring.sub_key("head"), island.id.encode() + body[:96]), "the lease's MAC")
+    lease.end()
 
 
 def check_snapshot(realm, position):
@@ -210,6 +227,7 @@ def main():
             if "cell_bytes" in entry:
                 check_extent(realm, name, entry)
         position = check_journal(realm)
+        check_lease(realm)
         check_snapshot(realm, position)
         check_chain(realm, position)
         check_view(realm)
