@@ -287,6 +287,71 @@ TEST_F(Lies, ADamagedMarkerIsNamedByTheStart) {
   run(get_all);
 }
 
+// Islands that pool what they have. More than one liar is beyond f = 1, but what can be verified is still never wrong.
+
+constexpr size_t kFriend = 1;
+
+TEST_F(Lies, ABlobThatAnotherIslandHasIsNamed) {
+  begin();
+  size_t swapped = 0;
+  for (auto& [name, bytes] : liar().blobs()) {
+    for (const auto& [other, lent] : world_.places[kFriend]->blobs()) {
+      if (lent.size() != bytes.size()) continue;
+      bytes = lent;
+      ++swapped;
+      break;
+    }
+  }
+  ASSERT_GT(swapped, size_t{kObjects});
+  run(get_all);
+  run(scrub);
+  expect_only_liar_lacks(true);
+  expect_only_liar_named();
+}
+
+TEST_F(Lies, TwoThatFlipBytesTogetherAreBothNamed) {
+  begin();
+  for (size_t i : {kLiar, kFriend}) world_.places[i]->set(Fault::flip, 1000);
+  run(get_all);
+  run(scrub);
+  EXPECT_EQ(named_, (std::set<std::string>{liar_id(), world_.places[kFriend]->id()}));
+}
+
+TEST_F(Lies, TwoThatConfirmAndKeepNothingTogetherLoseNothing) {
+  run(start);
+  for (size_t i : {kLiar, kFriend}) world_.places[i]->set(Fault::forget, 1000);
+  run(put_all);
+  for (size_t i : {kLiar, kFriend}) world_.places[i]->stop_lying();
+  run(get_all);
+  run(scrub);
+  for (size_t i = 0; i < report_.islands.size(); ++i)
+    EXPECT_EQ(report_.islands[i].missing > 0, i == kLiar || i == kFriend) << i;
+  EXPECT_TRUE(report_.whole());
+}
+
+TEST_F(Lies, TwoThatAreSetBackTogetherHideNothingFromAStartWithoutDir) {
+  run(start);
+  for (size_t i : {kLiar, kFriend}) world_.places[i]->remember();
+  run(put_all);
+  for (size_t i : {kLiar, kFriend}) world_.places[i]->roll_back();
+  run([](Lies& self) { return stop(self); });
+  world_.disk.lose_all();
+  run(start);
+  run(get_all);
+}
+
+TEST_F(Lies, AClockSetBackByYearsChangesNoAnswer) {
+  begin();
+  world_.clock.step(-std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::days(3650)).count());
+  run(get_all);
+  run(put_all);
+  run(restart);
+  run(get_all);
+  run(scrub);
+  EXPECT_TRUE(report_.whole());
+  EXPECT_EQ(named_, std::set<std::string>{});
+}
+
 TEST_F(Lies, AnInventedNameInAListingIsNeverBelieved) {
   begin();
   liar().set(Fault::invent, 1000);
