@@ -1,4 +1,5 @@
-// The ordered-map twin of the Kv, for tests and simulation: snapshots are whole copies, shared until the next write.
+// The ordered-map twin of the Kv, for tests and simulation: a write copies the whole map, if somebody holds a snapshot of it.
+#include <atomic>
 #include <map>
 #include <mutex>
 
@@ -9,20 +10,28 @@ namespace {
 
 using Map = std::map<std::string, std::string, std::less<>>;
 
+struct State {
+  Map map;
+  mutable std::atomic<int> snapshots{0};  // that somebody holds
+};
+
 class MapSnapshot final : public Snapshot {
  public:
-  explicit MapSnapshot(std::shared_ptr<const Map> map) : map_(std::move(map)) {}
+  explicit MapSnapshot(std::shared_ptr<const State> state) : state_(std::move(state)) { ++state_->snapshots; }
+  ~MapSnapshot() override { state_->snapshots.fetch_sub(1, std::memory_order_release); }
+  MapSnapshot(const MapSnapshot&) = delete;
+  MapSnapshot& operator=(const MapSnapshot&) = delete;
 
   Result<std::optional<std::string>> get(std::string_view key) const override {
-    auto found = map_->find(key);
-    if (found == map_->end()) return std::nullopt;
+    auto found = state_->map.find(key);
+    if (found == state_->map.end()) return std::nullopt;
     return found->second;
   }
 
   Result<void> scan(std::string_view from, std::string_view to, const Visitor& visit) const override {
-    auto at = map_->lower_bound(from);
+    auto at = state_->map.lower_bound(from);
     std::string seek_to;
-    while (at != map_->end() && (to.empty() || at->first < to)) {
+    while (at != state_->map.end() && (to.empty() || at->first < to)) {
       seek_to.clear();
       if (!visit(at->first, at->second, &seek_to)) break;
       if (seek_to.empty()) {
@@ -30,39 +39,41 @@ class MapSnapshot final : public Snapshot {
         continue;
       }
       if (seek_to <= at->first) return fail(Code::internal, "a scan was asked to go back to an earlier key");
-      at = map_->lower_bound(seek_to);
+      at = state_->map.lower_bound(seek_to);
     }
     return {};
   }
 
  private:
-  std::shared_ptr<const Map> map_;
+  std::shared_ptr<const State> state_;
 };
 
 class MapKv final : public Kv {
  public:
   std::shared_ptr<const Snapshot> snapshot() const override {
     std::lock_guard lock(mutex_);
-    shared_ = true;
-    return std::make_shared<MapSnapshot>(map_);
+    return std::make_shared<MapSnapshot>(state_);
   }
 
   std::optional<Result<Found>> try_get(std::string_view key) const override {
     std::lock_guard lock(mutex_);
-    auto found = map_->find(key);
-    if (found == map_->end()) return Found{};
+    auto found = state_->map.find(key);
+    if (found == state_->map.end()) return Found{};
     return Found(found->second);
   }
 
   Result<void> write(const std::vector<Mutation>& mutations) override {
     std::lock_guard lock(mutex_);
-    // Copy on write, only if a snapshot was taken of the old state.
-    if (std::exchange(shared_, false)) map_ = std::make_shared<Map>(*map_);
+    if (state_->snapshots.load(std::memory_order_acquire) > 0) {
+      auto copy = std::make_shared<State>();
+      copy->map = state_->map;
+      state_ = std::move(copy);
+    }
     for (const Mutation& mutation : mutations) {
       if (mutation.value) {
-        (*map_)[mutation.key] = *mutation.value;
+        state_->map[mutation.key] = *mutation.value;
       } else {
-        map_->erase(mutation.key);
+        state_->map.erase(mutation.key);
       }
     }
     return {};
@@ -70,8 +81,7 @@ class MapKv final : public Kv {
 
  private:
   mutable std::mutex mutex_;
-  std::shared_ptr<Map> map_ = std::make_shared<Map>();
-  mutable bool shared_ = false;
+  std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 
 // Bounded by what fits in memory anyway: the twins' views.
