@@ -435,6 +435,13 @@ TEST(TtlRules, FirstThatMatchesDecidesAndPrivateStaysPrivate) {
   EXPECT_EQ(rule("/img/a", 200, fields({{"content-type", "text/html"}})), "");
   EXPECT_EQ(rule("/img/a", 200, fields({{"content-type", "image/png"}, {"cache-control", "private"}})), "");
   EXPECT_EQ(rule("/img/a", 200, fields({{"content-type", "image/png"}, {"set-cookie", "a=b"}})), "");
+  for (const char* said :
+       {"private=\"x-user\"", "max-age=5, no-cache=\"set-cookie\"", "Private", "no-store=1"})
+    EXPECT_EQ(rule("/img/a", 200, fields({{"content-type", "image/png"}, {"cache-control", said}})), "")
+        << said;
+  for (const char* said : {"private", "no-store", "no-cache", "max-age=60, private"})
+    EXPECT_EQ(rule("/img/a", 200, fields({{"content-type", "image/png"}, {"cdn-cache-control", said}})), "")
+        << "what it says to caches of this kind: " << said;
   EXPECT_EQ(rule("/force/a", 200, fields({{"cache-control", "no-store"}})), "max-age=60");
   EXPECT_EQ(rule("/force/a", 500, {}), "");
   EXPECT_EQ(rule("/never/a", 200, {}), "no-store");

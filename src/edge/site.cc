@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "edge/compress.h"
+#include "edge/directives.h"
 #include "edge/gate.h"
 #include "edge/hop.h"
 #include "edge/peers.h"
@@ -55,6 +56,12 @@ bool is_poison(std::string_view name) {
 bool is_forwarding(std::string_view name) {
   return name.starts_with("x-forwarded-") || name == "forwarded" || name == "x-real-ip" ||
          name == "true-client-ip" || name == "x-client-ip";
+}
+
+// Is it, or are fields of it, for one client alone, or to be asked about each time? A rule about how long it lasts does not know those fields.
+bool keeps_to_itself(const Directives& said) {
+  return said.no_store || said.is_private || said.no_cache || !said.private_fields.empty() ||
+         !said.no_cache_fields.empty();
 }
 
 // RFC 9110 §15.1.
@@ -224,12 +231,9 @@ void PolicySite::apply_ttl(const http::Request& request, int status, http::Heade
     if (!fits || !glob_matches(rule.path, request.path()) ||
         !type_matches(rule.type, headers.get("content-type")))
       continue;
-    bool forbidden = false;
-    for (const auto& [name, value] : headers)
-      if (name == "cache-control")
-        forbidden = forbidden || http::list_contains(value, "no-store") ||
-                    http::list_contains(value, "private") || http::list_contains(value, "no-cache");
-    forbidden = forbidden || headers.find("set-cookie") != nullptr;
+    const bool forbidden = keeps_to_itself(parse_cache_control(headers)) ||
+                           keeps_to_itself(read_instructions(headers, policy_.cache.targeted).directives) ||
+                           headers.find("set-cookie") != nullptr;
     if (forbidden && !rule.override_) return;
     headers.add(std::string(kTtlField),
                 rule.ttl_ms == 0 ? "no-store" : "max-age=" + std::to_string(rule.ttl_ms / 1000));
