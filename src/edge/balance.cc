@@ -22,12 +22,13 @@ class PlacedFetch final : public Fetch {
   UnixMs requested() const override { return inner_->requested(); }
   UnixMs received() const override { return inner_->received(); }
   std::string_view origin() const override { return inner_->origin(); }
+  bool over() const override { return inner_->over(); }
   std::unique_ptr<io::Stream> take_stream() override { return inner_->take_stream(); }
   io::Task<Result<size_t>> read(MutableBytes out) override {
     auto got = co_await inner_->read(out);
     if (!got && got.error().code != Code::cancelled && place_)
       place_->core().failed_later(place_->origin(), io::Loop::current()->now());
-    if (!got || *got == 0) place_.reset();
+    if (!got || *got == 0 || inner_->over()) place_.reset();
     co_return got;
   }
 

@@ -68,6 +68,7 @@ class EditedFetch final : public Fetch {
   UnixMs received() const override { return inner_->received(); }
   std::unique_ptr<io::Stream> take_stream() override { return inner_->take_stream(); }
   std::string_view origin() const override { return inner_->origin(); }
+  bool over() const override { return !compressed_ && inner_->over(); }
   std::optional<Duration> keep_max() const override { return inner_->keep_max(); }
 
   io::Task<Result<size_t>> read(MutableBytes out) override {

@@ -189,12 +189,14 @@ class OriginFetch final : public Fetch {
   UnixMs requested() const override { return requested_; }
   UnixMs received() const override { return received_; }
   std::string_view origin() const override { return state_->origin.url; }
+  bool over() const override { return !counted_; }
   io::Task<Result<size_t>> read(MutableBytes out) override {
     http::Client* client = this->client();
     if (client == nullptr) co_return size_t{0};
     auto got = co_await client->read_body(
         out, std::min(whole_, state_->loop.now() + state_->policy.response_timeout));
-    if (got && *got == 0) leave();
+    // Not when its reader comes for more: slow readers must not hold origins that have said all.
+    if (got && client->over()) leave();
     co_return got;
   }
   // The stream counts as a connection for as long as this object lives.

@@ -28,6 +28,24 @@ std::optional<uint64_t> content_length(const http::Headers& headers) {
   return out;
 }
 
+// The end of a body that waits here for its client, and no longer at the origin.
+class HeldBody {
+ public:
+  explicit HeldBody(ReaderMemory& memory) : memory_(memory) {}
+  HeldBody(const HeldBody&) = delete;
+  ~HeldBody() { memory_.give(bytes_); }
+  // False: there is no room for it.
+  bool take(uint64_t bytes) {
+    if (!memory_.take(bytes)) return false;
+    bytes_ += bytes;
+    return true;
+  }
+
+ private:
+  ReaderMemory& memory_;
+  uint64_t bytes_ = 0;
+};
+
 }  // namespace
 
 io::Task<void> Forwarding::interim(int status, const http::Headers& headers) {
@@ -124,11 +142,15 @@ io::Task<void> FrontImpl::serve_direct(Job& job, Fetch& fetch, http::Headers hea
   auto started = co_await job.exchange.start_stored(head);
   if (!started) co_return;
   Buffer buffer(shared_->memory->full() ? kSmallBytes : kCopyBytes);
+  HeldBody held(*shared_->memory);
   for (;;) {
     auto got = co_await fetch.read(buffer.span());
     if (!got) co_return;  // reset: what is short must not look whole
     if (*got == 0) break;
     job.served.origin_bytes += *got;
+    // The origin is done with it: what waits for the client from here on is the edge's memory.
+    if (fetch.over() && held.take(*got) && *got <= buffer.size() / 2)
+      buffer = Buffer::copy_of(buffer.view().first(*got));
     auto written = co_await job.exchange.write(buffer.view().first(*got));
     if (!written) co_return;
     job.served.body_bytes += *got;

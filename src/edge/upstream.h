@@ -56,6 +56,8 @@ class Fetch {
   virtual io::Task<Result<size_t>> read(MutableBytes out) = 0;  // 0 at the end; a body cut short is an error
   virtual std::unique_ptr<io::Stream> take_stream() = 0;        // after 101
   virtual std::string_view origin() const = 0;                  // which one answered, for logs
+  // All of it was read, and who sent it is free: known without waiting, even before read() returns 0.
+  virtual bool over() const { return false; }
   // How long the response may be kept at most: what another edge owns is borrowed. Zero: it is not stored. nullopt: as it says itself.
   virtual std::optional<Duration> keep_max() const { return std::nullopt; }
 };
@@ -75,6 +77,7 @@ class MarkedFetch : public Fetch {
   io::Task<Result<size_t>> read(MutableBytes out) override { return inner_->read(out); }
   std::unique_ptr<io::Stream> take_stream() override { return inner_->take_stream(); }
   std::string_view origin() const override { return inner_->origin(); }
+  bool over() const override { return inner_->over(); }
   std::optional<Duration> keep_max() const override { return inner_->keep_max(); }
 
  private:

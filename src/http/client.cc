@@ -64,6 +64,7 @@ class H1Client final : public Client {
   io::Task<Result<ResponseHead>> receive_head(Deadline deadline) override;
   io::Task<Result<size_t>> read_body(MutableBytes out, Deadline deadline) override;
   const Headers& trailers() const override { return body_.trailers(); }
+  bool over() const override { return phase_ == Phase::over; }
   bool reusable() const override {
     return phase_ == Phase::over && sent_whole_ && keep_alive_ && !broken_ && in_.empty();
   }

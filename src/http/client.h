@@ -55,6 +55,8 @@ class Client {
   virtual io::Task<Result<size_t>> read_body(MutableBytes out, Deadline deadline) = 0;
   virtual const Headers& trailers() const = 0;  // after the end
 
+  // The response was read whole: known without waiting, even before read_body() returns 0.
+  virtual bool over() const = 0;
   // The response was read whole, and both sides keep the connection.
   virtual bool reusable() const = 0;
   // The server has not closed it, nor said anything unasked, while it was kept.
