@@ -118,6 +118,23 @@ class Http2(AttackCase):
             client.socket.close()
         self.finish(self.edge, "HTTP/2 bomb", connections=64 + 40, more=16 * MIB)  # H2Memory::kBudgetBytesMin
 
+    def test_origins_are_not_held_by_clients_that_read_nothing(self):
+        """1,200 small answers that cannot be stored, to clients that take no byte: the origin, which takes 100 requests at once, is free for others."""
+        self.edge = self.new_edge(site(self.origin, more="[site.balance]\nrequests = 100\n"), tls=True)
+        clients = []
+        for _ in range(12):
+            client = H2(self.edge.tls_address, struct.pack(">HI", 4, 0))
+            self.addCleanup(client.socket.close)
+            for first in range(1, 200, 20):
+                client.send(b"".join(H2.frame(1, 5, stream, self.block()) for stream in range(first, first + 20, 2)))
+                self.assertEqual(client.answers(range(first, first + 20, 2)), [200] * 10)
+            clients.append(client)
+        for i in range(20):
+            self.assertEqual(self.edge.get(f"/{i}").body, b"hello")
+        for client in clients:
+            client.socket.close()
+        self.finish(self.edge, "origins held by HTTP/2 clients that read nothing", connections=64, readers=True)
+
 
 if __name__ == "__main__":
     unittest.main()

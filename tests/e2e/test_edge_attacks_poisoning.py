@@ -51,6 +51,11 @@ class Poisoning(AttackCase):
         self.assertIn(b" 400 ", edge.raw(b"GET / HTTP/1.1\r\nHost: h\r\nHost: other\r\n\r\n")[:20])
         absolute = edge.raw(b"GET http://other/host HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
         self.assertTrue(absolute.endswith(b"other /host"), absolute)
+        # Absolute, with the shortest of paths (CVE-2026-34475): the origin is asked in origin form, and for what is in the key.
+        for target in ("/", "/?x"):
+            for absolute in (f"http://h{target}", f"HTTP://h{target.replace('/', '', 1)}", f"https://h{target}"):
+                self.assertTrue(edge.raw(f"GET {absolute} HTTP/1.1\r\nHost: evil\r\nConnection: close\r\n\r\n".encode()).endswith(f"h {target}".encode()), absolute)
+        self.assertEqual({r[1] for r in origin.seen() if not r[1].startswith("/")}, set())
         self.finish(edge, "cache key confusion", stores=True)
 
     def test_parameter_cloaking(self):
@@ -142,6 +147,15 @@ class Poisoning(AttackCase):
                                               ([("cache-control", "max-age=60"), ("cache-control", "private")], {}), ([("cache-control", 'max-age=60, PRIVATE')], {})]):
             origin.answer = lambda r, headers=headers: (200, headers, str(next(count)).encode())
             self.assertNotEqual(edge.get(f"/{i}", asked).body, edge.get(f"/{i}").body, headers)
+        # A rule about how long things last is none about whose they are.
+        ruled = self.new_edge(site(origin, more='[[site.ttl]]\npath = "/*"\nttl = "1h"\n'))
+        for i, headers in enumerate([[("cdn-cache-control", "private")], [("cdn-cache-control", "no-store"), ("cache-control", "max-age=60")], [("cache-control", 'private="x-user"'), ("x-user", "him")],
+                                     [("cache-control", "max-age=60, private")], [("set-cookie", "s=1")]]):
+            origin.answer = lambda r, headers=headers: (200, headers, str(next(count)).encode())
+            self.assertNotEqual(ruled.get(f"/ruled{i}").body, ruled.get(f"/ruled{i}").body, headers)
+        origin.answer = lambda r: (200, [], str(next(count)).encode())
+        self.assertEqual(ruled.get("/ruled").body, ruled.get("/ruled").body)
+        self.finish(ruled, "responses for one client, under a rule", stores=True)
         self.finish(edge, "responses for one client", stores=True)
 
     def test_vary_explosion(self):

@@ -11,11 +11,12 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import unittest
 
 import gateway
 from edge_attack import H2, MINUTE, NO_STORE, AttackCase
-from test_edge import site
+from test_edge import SITE, site
 
 
 class Smuggling(AttackCase):
@@ -45,6 +46,8 @@ class Smuggling(AttackCase):
             yield post(b"Transfer-Encoding: chunked\r\n", size + b"\r\nhello\r\n0\r\n\r\n" + hidden)
         yield post(b"Transfer-Encoding: chunked\r\n", b"5\r\nhelloXX0\r\n\r\n" + hidden)
         yield post(b"Transfer-Encoding: chunked\r\n", b"5\nhello\n0\n\n" + hidden)
+        yield post(b"Transfer-Encoding: chunked\r\n", b"5;a\rb\r\nhello\r\n0\r\n\r\n" + hidden)
+        yield post(b"Transfer-Encoding: chunked\r\n", b'5;a="\r\nhello\r\n0\r\n\r\n"' + hidden)
         yield post(b"Transfer-Encoding: chunked\r\n", b"5;a\n5\r\nhello\r\n0\r\n\r\n" + hidden)
         yield post(b"Transfer-Encoding: chunked\r\n", b"0\r\nX: y\n\r\n" + hidden)
         yield post(b"Transfer-Encoding: chunked\r\n", b"0\r\n0\r\n\r\n" + hidden, b"HTTP/1.0")
@@ -273,6 +276,33 @@ hosts:
         self.assertEqual([edge.get(f"/long{i}").body for i in range(4)], [b"good"] * 4)
         self.finish(edge, "response splitting, origins that lie")
 
+    def test_origin_that_speaks_in_clear_before_tls(self):
+        """Somebody between the edge and an https origin answers in clear, before the handshake (CVE-2026-1642): nobody believes him."""
+        def inject(listener):
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 4\r\n\r\nevil")
+                    try:
+                        connection.settimeout(30)
+                        while connection.recv(4096):
+                            pass
+                    except OSError:
+                        pass
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        threading.Thread(target=inject, args=(listener,), daemon=True).start()
+        edge = self.new_edge(SITE.format(f'"https://127.0.0.1:{listener.getsockname()[1]}"'))
+        for i in range(10):
+            answer = edge.get(f"/{i % 2}")
+            self.assertIn(answer.status, (502, 503))
+            self.assertNotIn(b"evil", answer.body)
+        listener.shutdown(socket.SHUT_RDWR)
+        self.finish(edge, "an origin's answer in clear, before TLS")
+
     def test_cache_hit_without_draining_the_body(self):
         origin = self.new_origin()
         edge = self.new_edge(site(origin))
@@ -285,6 +315,9 @@ hosts:
         # Nor where the body is announced only, and larger than the edge would read for nothing: no answer, and no request, is made of it.
         large = b"GET /cached HTTP/1.1\r\nHost: h\r\nContent-Length: 2000000\r\n\r\n" + body * 40_000
         self.assertLessEqual(edge.raw(large + self.GET).count(b"HTTP/1.1 "), 1)
+        # What the edge answers by itself, before anybody has looked at the body.
+        traced = b"TRACE /cached HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        self.assertEqual(edge.raw(traced + self.GET).count(b"HTTP/1.1 "), 2)
         chunked = b"GET /cached HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n"
         self.assertEqual(edge.raw(chunked + self.GET).count(b"HTTP/1.1 200"), 2)
         self.assertEqual(origin.seen("/smuggled"), [])
