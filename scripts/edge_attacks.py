@@ -88,6 +88,7 @@ INTRODUCTION = """# Attacks on the edge
 What is known to be tried against caches and proxies, and what comes of it here. Each attack has tests that are named after it; those of `tests/e2e` run against a process, over
 sockets. *Memory* is the process's resident set at its highest, and in brackets how much of it came during the attack, of how much its limits allow, from the last run of a build
 with sanitizers (which about doubles it); the tests fail if it is more. `scripts/edge_attacks.py` makes this page and checks it: a test that is gone or renamed fails `./dev test`.
+`tests/e2e/mutants/` has a hole for each defence, made by hand: with it the attack succeeds, and its test says so (`./dev soak --only defences`).
 
 | attack | what stops it | limit that holds | tests | memory |
 |---|---|---|---|---|

@@ -73,6 +73,8 @@ def parts(minutes):
              r"histories in|violation|VIOLATION|CRASH"),
         Part("mutants", "every hand-made mutant of the real code must be killed", ["sim archipel_sim"],
              [[sys.executable, "tests/sim/mutants.py"]], r"killed|surviv|apply"),
+        Part("defences", "every hand-made hole in the edge must be found by its attack", ["test archipel"],
+             [[sys.executable, "tests/e2e/mutants.py"]], r"killed|SURVIVED|APPLY"),
         Part("model", "the protocol model in larger scopes", [], [[sys.executable, "tests/model/test_model.py", "--long", str(model_seconds)]], r"."),
         Part("attacks", f"the adversary suite, {factor} times the programs", ["sim adversary_test"],
              [[ADVERSARY, "--gtest_brief=1", "--gtest_filter=-Flips.*"]], r"attacks|rollbacks|pairs:|PASSED|FAILED", adversary),
