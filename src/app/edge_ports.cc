@@ -18,8 +18,9 @@ Result<EdgeAddresses> listen_for_edge(Ports& ports, edge::Node& node, const edge
     ASSIGN_OR_RETURN(out.https, ports.listen(sites, *config.tls_listen, std::move(tls), "https"));
   }
   if (!config.admin_listen.empty()) {
-    const Ports::Service admin =
-        ports.add(node.admin_handler(), config.limits, http::plain_page, Ports::Where::home_loop);
+    // As a proxy's, because it is handed over, too: who has just connected is answered, though a successor takes the port over at that moment.
+    const Ports::Service admin = ports.add(node.admin_handler(), config.limits, http::plain_page,
+                                           Ports::Where::home_loop, {.forward_date = true});
     ASSIGN_OR_RETURN(out.admin, ports.listen(admin, config.admin_listen, nullptr, "admin"));
   }
   return out;

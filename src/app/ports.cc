@@ -6,11 +6,12 @@ Ports::~Ports() {
   CHECK(serving_ == 0);
 }
 
-Ports::Service Ports::add(http::Handler handler, http::Limits limits, http::MakePage page, Where where) {
+Ports::Service Ports::add(http::Handler handler, http::Limits limits, http::MakePage page, Where where,
+                          http::ServerOptions options) {
   std::vector<Door>& doors = services_.emplace_back();
   for (io::Loop* loop : loops_) {
     doors.emplace_back().loop = loop;
-    doors.back().server = http::make_server(*loop, handler, limits, system_clock(), page);
+    doors.back().server = http::make_server(*loop, handler, limits, system_clock(), page, options);
     if (where == Where::home_loop) break;
   }
   return services_.size() - 1;

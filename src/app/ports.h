@@ -26,7 +26,7 @@ class Ports {
   enum class Where : uint8_t { every_loop, home_loop };
   // One server a loop for all addresses of the service: limits.connections_max is of each of them.
   Service add(http::Handler handler, http::Limits limits, http::MakePage page = http::plain_page,
-              Where where = Where::every_loop);
+              Where where = Where::every_loop, http::ServerOptions options = {});
   // A handler for each loop, and what it speaks besides HTTP/1.1.
   using Handlers = std::function<http::Handler(size_t loop)>;
   Service add(const Handlers& handlers, http::Limits limits, http::MakePage page,

@@ -348,7 +348,18 @@ class HandOver(EdgeCase):
             except OSError as error:
                 failures.append(repr(error))
             counts.append(count)
-        clients = [threading.Thread(target=load, args=(i % 2 == 0,)) for i in range(6)]
+
+        def scrape():
+            """As monitoring does, without a pause: the admin port is handed over, too."""
+            count = 0
+            try:
+                while not done.is_set():
+                    self.assertEqual(edge.admin("/healthz", token=False).status, 200)
+                    count += 1
+            except (OSError, http.client.HTTPException, AssertionError) as error:
+                failures.append(f"the admin port: {error!r}")
+            counts.append(count)
+        clients = [threading.Thread(target=load, args=(i % 2 == 0,)) for i in range(6)] + [threading.Thread(target=scrape)]
         for client in clients:
             client.start()
         try:
