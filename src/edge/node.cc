@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <unordered_map>
 
 #include "base/json.h"
 #include "base/log.h"
@@ -27,28 +28,13 @@ std::string version_of(const http::Request& request) {
                                     : fmt::format("HTTP/{}", request.major_version);
 }
 
-// What the site's upstream was made from is the same: its connections are kept.
-std::shared_ptr<Upstream> same_upstream(const Snapshot* old, const SitePolicy& policy) {
-  if (old == nullptr) return nullptr;
-  for (const auto& site : old->sites.all())
-    if (site->policy().origin == policy.origin && site->policy().name == policy.name)
-      return site->shared_upstream();
-  return nullptr;
-}
-
-// What the site had until now: what it knows about its origins outlives a change of the list.
-const Balancer* balancer_before(const Snapshot* old, const std::string& name) {
-  if (old == nullptr) return nullptr;
-  for (const auto& site : old->sites.all())
-    if (site->name() == name) return dynamic_cast<const Balancer*>(site->shared_upstream().get());
-  return nullptr;
-}
-
-std::shared_ptr<SiteStats> same_stats(const Snapshot* old, const std::string& name) {
-  if (old != nullptr)
-    for (const auto& site : old->sites.all())
-      if (site->name() == name) return site->stats();
-  return std::make_shared<SiteStats>();
+// The sites until now, by name: what is known of one outlives its changes. Views: of `old`.
+using Before = std::unordered_map<std::string_view, const PolicySite*>;
+Before by_name(const Snapshot* old) {
+  Before out;
+  if (old == nullptr) return out;
+  for (const auto& site : old->sites.all()) out.emplace(site->name(), site.get());
+  return out;
 }
 
 bool needs_client(const SitePolicy& policy) {
@@ -174,8 +160,13 @@ Result<void> Node::apply(const Config& config) {
   if (!config.geo_database.empty()) {
     ASSIGN_OR_RETURN(fresh->geo, open_geo(config.geo_database));
   }
+  const Before sites_before = by_name(newest_.get());
   for (const SitePolicy& policy : config.sites) {
-    std::shared_ptr<Upstream> upstream = same_upstream(newest_.get(), policy);
+    const auto found = sites_before.find(policy.name);
+    const PolicySite* before = found == sites_before.end() ? nullptr : found->second;
+    // What its upstream was made from is the same: its connections are kept.
+    std::shared_ptr<Upstream> upstream;
+    if (before != nullptr && before->policy().origin == policy.origin) upstream = before->shared_upstream();
     if (upstream == nullptr && policy.origin.local) {
       if (parts_.local == nullptr)
         return fail(Code::invalid, "site '" + policy.name + "': nothing local is here");
@@ -183,9 +174,13 @@ Result<void> Node::apply(const Config& config) {
     }
     if (upstream == nullptr)
       upstream =
-          std::make_shared<Balancer>(policy.origin, balancing, balancer_before(newest_.get(), policy.name));
-    fresh->sites.add(std::make_shared<PolicySite>(policy, fresh->proxy, std::move(upstream),
-                                                  same_stats(newest_.get(), policy.name), fresh->peers));
+          // What it knows about its origins outlives a change of their list.
+          std::make_shared<Balancer>(
+              policy.origin, balancing,
+              before == nullptr ? nullptr : dynamic_cast<const Balancer*>(before->shared_upstream().get()));
+    fresh->sites.add(std::make_shared<PolicySite>(
+        policy, fresh->proxy, std::move(upstream),
+        before == nullptr ? std::make_shared<SiteStats>() : before->stats(), fresh->peers));
   }
   // What can fail comes first.
   if (access_log_ == nullptr) {

@@ -267,16 +267,19 @@ void PolicySite::edit_response(const http::Request& request, int status, http::H
 
 void SiteTable::add(std::shared_ptr<const PolicySite> site) {
   const size_t index = sites_.size();
+  // Where it belongs at once: ten thousand sites are no ten thousand sorts.
+  auto put = [index](std::vector<std::pair<std::string, size_t>>& table, std::string host) {
+    std::pair<std::string, size_t> entry(std::move(host), index);
+    table.insert(std::ranges::upper_bound(table, entry), std::move(entry));
+  };
   for (const std::string& host : site->policy().hosts) {
     if (host == "*")
       any_ = index;
     else if (host.starts_with("*."))
-      suffixes_.emplace_back(host.substr(1), index);
+      put(suffixes_, host.substr(1));
     else
-      exact_.emplace_back(host, index);
+      put(exact_, host);
   }
-  std::ranges::sort(exact_);
-  std::ranges::sort(suffixes_);
   sites_.push_back(std::move(site));
 }
 
