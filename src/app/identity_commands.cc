@@ -157,9 +157,9 @@ void add_role_commands(CLI::App& app, Builder& b, IdentityCommand& command) {
   CLI::App* role =
       b.group(&app, "role", "roles: what temporary keys may do, and who may ask for them (AssumeRole)",
               "archipel role list --account alice --dir archipel-demo");
-  CLI::App* put =
-      b.leaf(role, "add", "make a role, or replace it", "role put",
-             "archipel role add reader --trust trust.json --policy policy.json --dir archipel-demo");
+  CLI::App* put = b.leaf(
+      role, "add", "make a role, or replace it", "role put",
+      "archipel role add reader --account alice --trust trust.json --policy policy.json --dir archipel-demo");
   b.field(put, "NAME", "name", "the role's name")->required();
   put->add_option("--trust", command.trust_file,
                   "who may assume it: a policy with Principal and sts:AssumeRole")
