@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "app/config.h"
 #include "app/edge_check.h"
 #include "app/edge_process.h"
 #include "app/json.h"
@@ -99,6 +100,17 @@ io::Task<Result<Answer>> ask(std::string address, std::string token, std::string
   co_return answer;
 }
 
+// Whom orders go to: the edge whose file it is, or the one inside the gateway whose file it is.
+Result<edge::Config> read_config_for_orders(const std::string& file) {
+  auto own = edge::load_config(file);
+  if (own) return own;
+  auto gateway = load_config(file);
+  if (!gateway) return own;
+  if (!gateway->edge)
+    return fail(Code::invalid, file + " is a gateway's, and has no edge inside: it has no [edge.listen]");
+  return std::move(*gateway->edge);
+}
+
 // A tag may be of one site alone.
 int kinds_of_purge(const EdgeCommand& command) {
   return int{!command.url.empty()} + int{!command.prefix.empty()} +
@@ -185,7 +197,9 @@ void add_orders(CLI::App* edge, EdgeCommand& command) {
     return one;
   };
   auto config = [&](CLI::App* one) {
-    one->add_option("--config", command.config, "the running edge's TOML file")->required();
+    one->add_option("--config", command.config,
+                    "the TOML file of the edge that runs, or of the gateway that it runs in")
+        ->required();
   };
   auto* purge = order("purge", "make stored responses not be used any more, at once",
                       "archipel edge purge --config edge.toml --url https://www.example.org/a.css");
@@ -232,9 +246,12 @@ int run_edge_command(const EdgeCommand& command) {
     fmt::print(stderr, "archipel: --config is required; see archipel edge --help\n");
     return 2;
   }
+  if (!command.order.empty()) {
+    auto running = read_config_for_orders(command.config);
+    return running ? give_order(command, *running) : failed(running.error());
+  }
   auto config = edge::load_config(command.config);
   if (!config) return failed(config.error());
-  if (!command.order.empty()) return give_order(command, *config);
   if (command.check) return check(*config);
   auto outcome = run_edge(std::move(*config), command.take_over, print_ready);
   return outcome ? 0 : failed(outcome.error());

@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import signal
+import subprocess
 import tempfile
 import threading
 import urllib.parse
@@ -340,6 +341,14 @@ class InGateway(base.Case):
             return response.status, response.read()
         self.assertEqual(json.loads(admin("GET", "/sites")[1])["sites"][0]["name"], "websites")
         self.assertEqual(admin("POST", "/purge", json.dumps({"site": "websites"}))[0], 200)
+        # The command line finds it by the gateway's file, once that says where it is.
+        config = self.cloud.dir / "archipel.toml"
+        config.write_text(config.read_text().replace('[edge.admin]\nlisten = "127.0.0.1:0"', f'[edge.admin]\nlisten = "{where.netloc}"'))
+        self.assertEqual(self.page("/")[2], False)
+        self.assertEqual(self.page("/")[2], True)
+        order = subprocess.run([str(gateway.binary), "edge", "purge", "--config", str(config), "--site", "websites"], capture_output=True, text=True)
+        self.assertEqual(order.returncode, 0, order)
+        self.assertEqual(self.page("/")[2], False)
         self.assertEqual(self.page("/film")[2], False)
         config = self.cloud.dir / "archipel.toml"
         config.write_text(config.read_text() + '[[edge.site]]\nname = "all"\nhosts = ["*"]\norigins = ["local"]\n[edge.site.headers]\nresponse_set = ["x-edge: yes"]\n')
