@@ -67,7 +67,7 @@ class Clients(base.Case):
         self.assertIn("Application protocol: h2", run.stdout)
         self.assertIn(f"{REQUESTS} succeeded, 0 failed, 0 errored, 0 timeout", run.stdout)
         self.assertIn(f"status codes: {REQUESTS} 2xx", run.stdout)
-        run = tools.run([tools.program("wrk"), "-c", 8, "-t", 1, "-d", 1, self.url + "/style.css"])
+        run = tools.run([tools.program("wrk"), "-c", 8, "-t", 1, "-d", 4, "--timeout", "60s", self.url + "/style.css"])
         self.assertRegex(run.stdout, r"[1-9]\d* requests in")
         self.assertIsNone(re.search("Non-2xx|Socket errors", run.stdout), run.stdout)
         self.assertLessEqual(len(self.origin.seen("/style.css")), 2)
