@@ -239,6 +239,27 @@ TEST(Recovery, AnAdoptedCommitIsCompletedOnAllIslands) {
   with_rig("complete", adopted_is_completed);
 }
 
+// A start that is killed after it has read the tail must not leave behind a view that takes for acknowledged what it was about to adopt.
+io::Task<void> adopted_is_not_shown_early(Rig& rig) {
+  CO_ASSERT_TRUE(co_await rig.start());
+  CO_ASSERT_TRUE(co_await rig.put("a", "1"));
+  for (size_t i = 3; i < 6; ++i) rig.islands[i]->down();
+  EXPECT_FALSE(co_await rig.put("b", "2"));
+  co_await rig.stop();
+  rig.thaw();
+  rig.freeze_after(1);
+  EXPECT_FALSE(co_await rig.start());
+  Result<std::optional<std::string>> shown = rig.memory->snapshot()->get("b");
+  CO_ASSERT_TRUE(shown.has_value());
+  EXPECT_FALSE(shown->has_value());
+  rig.thaw();
+  CO_ASSERT_TRUE(co_await rig.start());
+  EXPECT_EQ(rig.visible(), (Rows{{"a", "1"}, {"b", "2"}}));
+}
+TEST(Recovery, WhatIsAdoptedIsShownWhenTheEpochIsOpenAndNotBefore) {
+  with_rig("early", adopted_is_not_shown_early);
+}
+
 // An opening that landed on too few islands for anybody to have been served is what the next one builds on: it is on w islands first.
 io::Task<void> a_parent_is_completed(Rig& rig) {
   auto holders = [&rig](uint64_t epoch) {
