@@ -13,6 +13,7 @@
 #include "http/h1_writer.h"
 #include "http/h2_memory.h"
 #include "http/input.h"
+#include "http/now.h"
 #include "http/patience.h"
 #include "http/prefixed_stream.h"
 #include "http/server.h"
@@ -57,6 +58,7 @@ struct ServerState {
   BufferPool pool;
   BufferPool h2_pool{kH2Spares, kH2OutBytes};  // what HTTP/2 connections write from
   H2Memory h2_memory{limits};                  // what their requests hold
+  AnswerNow answer_now;                        // may be empty
   bool draining = false;
   // After drain(), connections without a request are kept so long by a proxy, for what a client may just be sending: it is answered, and ends the
   // connection. A successor has taken over meanwhile, and no client sees a reset. Others close at once.

@@ -143,13 +143,14 @@ void H2Connection::start_ready() {
     if (stream == nullptr) continue;
     ++handlers_;
     stream->started_ = true;
-    scope_.spawn(serve(*stream));
+    serve(*stream);
   }
   ready.clear();
   if (ready_.empty()) ready_ = std::move(ready);  // keeps the room
 }
 
-io::Task<void> H2Connection::serve(H2Stream& stream) {
+// `stream` may go with this: what is answered at once needs no task.
+void H2Connection::serve(H2Stream& stream) {
   H2RequestBuilder& builder = stream.builder_;
   stream.refusal_ = builder.finish();
   stream.request_.peer = peer_;
@@ -157,17 +158,29 @@ io::Task<void> H2Connection::serve(H2Stream& stream) {
   stream.length_ = builder.content_length();
   if (stream.body_ended_ && !stream.length_) stream.length_ = stream.body_.size();
   stream.continue_pending_ = builder.expect_continue() && !stream.body_ended_;
-  if (stream.refusal_) {
-    refused_total(*stream.refusal_).add();
-    const RefusalInfo& why = info(*stream.refusal_);
-    Page page = server_.make_page(why.status, why.text);
-    auto answered = co_await stream.respond(std::move(page.response), std::move(page.body));
-    if (!answered) stream.write_error_ = answered.error();
+  if (stream.refusal_) return scope_.spawn(refuse(stream));
+  requests_total().add();
+  std::optional<io::Task<void>> rest;
+  if (server_.answer_now && stream.body_ended_ && stream.length_ == 0u && server_.answer_now(stream, rest)) {
+    if (!rest) return finished(stream);
   } else {
-    requests_total().add();
-    io::Task<void> handling = server_.handler(stream);
-    co_await std::move(handling);
+    rest.emplace(server_.handler(stream));
   }
+  scope_.spawn(see_through(stream, *std::move(rest)));
+}
+
+io::Task<void> H2Connection::refuse(H2Stream& stream) {
+  refused_total(*stream.refusal_).add();
+  const RefusalInfo& why = info(*stream.refusal_);
+  Page page = server_.make_page(why.status, why.text);
+  auto answered = co_await stream.respond(std::move(page.response), std::move(page.body));
+  if (!answered) stream.write_error_ = answered.error();
+  if (stream.phase_ != H2Stream::Phase::complete) co_await stream.settle();
+  finished(stream);
+}
+
+io::Task<void> H2Connection::see_through(H2Stream& stream, io::Task<void> handling) {
+  co_await std::move(handling);
   if (stream.phase_ != H2Stream::Phase::complete) co_await stream.settle();
   finished(stream);
 }
@@ -182,7 +195,8 @@ void H2Connection::finished(H2Stream& stream) {
     streams_.erase(stream.id_);
   else  // The answer is complete and nobody reads the rest of the request (RFC 9113 §8.1), or there is none.
     reset_stream(stream, stream.end_sent_ ? H2Error::none : H2Error::internal);
-  pump();
+  // Behind a batch there is one for all.
+  if (!in_batch_) pump();
 }
 
 // The stream is over for the protocol. It goes with this unless its handler runs.

@@ -17,6 +17,7 @@
 #include "http/h2_schedule.h"
 #include "http/h2_streams.h"
 #include "http/hpack_decoder.h"
+#include "http/now.h"
 #include "http/patience.h"
 #include "http/server.h"
 #include "io/sync.h"
@@ -39,7 +40,7 @@ inline constexpr Duration kH2FarewellMax = std::chrono::seconds(2);
 class H2Connection;
 
 // One request and its response.
-class H2Stream final : public Exchange, private H2Turn {
+class H2Stream final : public NowExchange, private H2Turn {
  public:
   H2Stream(H2Connection& connection, uint32_t id);
   ~H2Stream() override;
@@ -58,6 +59,9 @@ class H2Stream final : public Exchange, private H2Turn {
   io::Task<Result<void>> respond_stored(const StoredResponse& stored,
                                         std::span<const ByteView> body) override;
   io::Task<Result<void>> start_stored(const StoredResponse& stored) override;
+  // Whole or not at all: what finds no room at once is respond_stored()'s.
+  Now respond_stored_now(const StoredResponse& stored, ByteView body) override;
+  io::Task<Result<void>> finish_stored() override;
   io::Task<Result<void>> interim(int status, Headers headers) override;
   void end_now() override;
   bool responded() const override { return phase_ != Phase::waiting; }
@@ -166,7 +170,9 @@ class H2Connection final : public Served {
   // The life of requests and of the connection: h2_connection.cc
   void greet();
   void start_ready();
-  io::Task<void> serve(H2Stream& stream);
+  void serve(H2Stream& stream);
+  io::Task<void> refuse(H2Stream& stream);
+  io::Task<void> see_through(H2Stream& stream, io::Task<void> handling);
   void finished(H2Stream& stream);
   void close_stream(H2Stream& stream, bool reset);
   void reset_stream(H2Stream& stream, H2Error error);
@@ -195,6 +201,7 @@ class H2Connection final : public Served {
   void release(H2Stream& stream, size_t bytes);
   void schedule(H2Stream& stream);
   bool put_data(H2Stream& stream);
+  bool put_whole(H2Stream& stream, const StoredResponse& stored, ByteView body);
   bool send_of(H2Stream& stream);
   void frame();
   void pump();

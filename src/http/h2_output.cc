@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "http/h2_connection.h"
+#include "http/hpack_encoder.h"
 #include "http/tallies.h"
 
 namespace archipel::http {
@@ -156,6 +157,46 @@ bool H2Connection::put_data(H2Stream& stream) {
   out_used_ += kH2FrameHeaderBytes + size;
   guard_.data_sent();
   if (end) answered(stream);
+  return true;
+}
+
+// A stored response as one run of frames, if all of it may go now and nobody else has a turn before it. False: nothing has happened.
+bool H2Connection::put_whole(H2Stream& stream, const StoredResponse& stored, ByteView body) {
+  const int64_t window = std::min(stream.send_window_.left(), send_window_.left());
+  if (broken_ || over_ || !control_.empty() || schedule_.first() != nullptr ||
+      static_cast<int64_t>(body.size()) > window)
+    return false;
+  size_t head = HpackWriter::kStartBytes + stored.h2_head.size();
+  for (const FieldView& field : stored.extra) head += HpackWriter::field_bytes_max(field.name, field.value);
+  const size_t frames = 1 + (body.size() + kH2FrameBytesMax - 1) / kH2FrameBytesMax;
+  const size_t all = frames * kH2FrameHeaderBytes + head + body.size();
+  if (head > kH2FrameBytesMax || all > kH2OutBytes) return false;
+  uint8_t* to = room(all);
+  if (to == nullptr && !writing_) {
+    // Those before it leave, and take up no room any more.
+    scope_.spawn(write_out());
+    to = broken_ ? nullptr : room(all);
+  }
+  if (to == nullptr) return false;
+  HpackWriter writer(to + kH2FrameHeaderBytes);
+  writer.start();
+  writer.copy(stored.h2_head);
+  for (const FieldView& field : stored.extra) writer.field(field.name, field.value);
+  const uint8_t ends = body.empty() ? kH2EndStream : 0;
+  write_h2_header(to, writer.size(), H2Frame::headers, ends | kH2EndHeaders, stream.id_);
+  to += kH2FrameHeaderBytes + writer.size();
+  stream.send_window_.use(body.size());
+  send_window_.use(body.size());
+  while (!body.empty()) {
+    const ByteView piece = body.first(std::min(body.size(), kH2FrameBytesMax));
+    body = body.subspan(piece.size());
+    write_h2_header(to, piece.size(), H2Frame::data, body.empty() ? kH2EndStream : 0, stream.id_);
+    std::memcpy(to + kH2FrameHeaderBytes, piece.data(), piece.size());
+    to += kH2FrameHeaderBytes + piece.size();
+    guard_.data_sent();
+  }
+  out_used_ = static_cast<size_t>(to - out_.data());
+  answered(stream);
   return true;
 }
 

@@ -355,6 +355,25 @@ io::Task<Result<void>> H2Stream::respond_stored(const StoredResponse& stored,
   co_return {};
 }
 
+NowExchange::Now H2Stream::respond_stored_now(const StoredResponse& stored, ByteView body) {
+  CHECK(phase_ == Phase::waiting);
+  const bool head_only = request_.method == "HEAD";
+  // h2_own says that the length is in the head.
+  const bool usual = stored.h2_own > 0 && stored.length && (head_only || *stored.length == body.size()) &&
+                     stored.status != 304;
+  if (head_only) body = {};
+  if (!usual || closed_ || !heads_.empty() || !connection_.put_whole(*this, stored, body)) return Now::no;
+  last_ = true;
+  phase_ = Phase::complete;
+  if (!connection_.in_batch_) connection_.pump();
+  return Now::whole;
+}
+
+// Nothing is ever begun and not whole.
+io::Task<Result<void>> H2Stream::finish_stored() {
+  co_return fail(Code::internal, "there is no rest of a stored response");
+}
+
 io::Task<Result<void>> H2Stream::start(Response response, std::optional<uint64_t> length) {
   if (response.status == 304) length.reset();
   co_return submit({response.status, &response.headers, {}, 0, {}, {}}, length, false);

@@ -131,6 +131,8 @@ class HttpServer final : public Server {
     if (s.drain_timer != 0) s.loop.cancel(std::exchange(s.drain_timer, 0));
   }
 
+  void answer_now_with(AnswerNow answer) { state_->answer_now = std::move(answer); }
+
   void drain() override {
     state_->loop.post([state = state_] { begin_drain(state); });
   }
@@ -147,6 +149,11 @@ Page plain_page(int status, std::string_view why) {
   page.response.headers.add("content-type", "text/plain; charset=utf-8");
   page.body = std::string(why) + "\n";
   return page;
+}
+
+// make_server() makes no other.
+void answer_now_with(Server& server, AnswerNow answer) {
+  static_cast<HttpServer&>(server).answer_now_with(std::move(answer));
 }
 
 std::unique_ptr<Server> make_server(io::Loop& loop, Handler handler, Limits limits, Clock& clock,
