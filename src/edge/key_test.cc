@@ -129,5 +129,17 @@ TEST(Vary, NamesOfAResponse) {
   EXPECT_FALSE(vary_names(many));
 }
 
+// Each length: where a string grows, some libraries' resize_and_overwrite() tells of more room than was asked for.
+TEST(Key, AHostOfAnyLengthIsItselfAndNoMore) {
+  for (size_t size = 1; size <= 100; ++size) {
+    http::Request request;
+    request.target = "/";
+    request.headers.add("host", std::string(size, 'A'));
+    EXPECT_EQ(keyed_host(request), std::string(size, 'a'));
+    EXPECT_EQ(request_origin(request), "http://" + std::string(size, 'a'));
+    EXPECT_EQ(primary_key("s", request, {}), "s\nhttp://" + std::string(size, 'a') + "/");
+  }
+}
+
 }  // namespace
 }  // namespace archipel::edge
