@@ -45,7 +45,7 @@ def verdict(tree, tests):
         return True, "never ended"
     failed = re.findall(r"^FAIL +(\S+)", done.stdout, re.MULTILINE)
     if failed:
-        return True, ", ".join(name.rpartition(".")[2] for name in failed)
+        return True, ", ".join(dict.fromkeys(name.rpartition(".")[2] for name in failed))
     last = done.stdout.strip().splitlines()[-1] if done.stdout.strip() else "nothing was printed"
     return False, last
 
