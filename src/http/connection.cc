@@ -61,14 +61,16 @@ void Connection::abort(bool reset) {
 }
 
 io::Task<void> Connection::run() {
+  std::optional<Deadline> rests_until;
   for (;;) {
     ending_ = Ending::close;
     if (in_.empty()) {
       rest();
       const Duration patience = server_.draining ? server_.drain_grace() : server_.limits.idle_timeout;
       if (patience == Duration{0}) break;
+      if (!rests_until) rests_until = server_.loop.now() + patience;
       idle_ = true;
-      auto readable = co_await stream_->wait_readable(server_.loop.now() + patience);
+      auto readable = co_await stream_->wait_readable(*rests_until);
       idle_ = false;
       if (!readable) break;
     }
@@ -76,6 +78,9 @@ io::Task<void> Connection::run() {
     space_->parser.reset();
     // Usually the whole head is there, and nothing has to be waited for.
     Heard heard = in_.empty() ? read_now() : parse_input();
+    // New keys of TLS are no request: it rests on, with nothing held, and no longer than it would have.
+    if (heard == Heard::more && in_.empty() && !stream_->holds_part()) continue;
+    rests_until.reset();
     if (heard == Heard::more) heard = co_await read_head();
     if (heard == Heard::refused) co_await refuse(space_->parser.refusal());
     if (heard != Heard::head) break;

@@ -47,7 +47,13 @@ inline constexpr size_t kH2Spares = 16;           // such buffers that nobody ne
 struct ServerState {
   ServerState(io::Loop& l, Handler h, const Limits& lim, Clock& c, MakePage page = plain_page,
               const ServerOptions& o = {})
-      : loop(l), handler(std::move(h)), limits(lim), clock(c), make_page(std::move(page)), options(o) {}
+      : loop(l),
+        handler(std::move(h)),
+        limits(lim),
+        clock(c),
+        make_page(std::move(page)),
+        options(o),
+        places(o.places != nullptr ? o.places : std::make_shared<Places>(lim.connections_max)) {}
 
   io::Loop& loop;
   const Handler handler;
@@ -55,6 +61,7 @@ struct ServerState {
   Clock& clock;
   const MakePage make_page;
   const ServerOptions options;
+  const std::shared_ptr<Places> places;
   BufferPool pool;
   BufferPool h2_pool{kH2Spares, kH2OutBytes};  // what HTTP/2 connections write from
   H2Memory h2_memory{limits};                  // what their requests hold

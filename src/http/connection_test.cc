@@ -39,6 +39,82 @@ TEST(Connection, HoldsNoBufferWhileIdle) {
   EXPECT_TRUE(state.connections.empty());
 }
 
+// A connection whose layer below has things of its own to say: bytes "k" come to nobody, and "p" is a part of something.
+class LayeredStream final : public io::Stream {
+ public:
+  explicit LayeredStream(std::unique_ptr<io::Stream> inner) : inner_(std::move(inner)) {}
+  io::Task<Result<void>> wait_readable(Deadline deadline) override { return inner_->wait_readable(deadline); }
+  io::Task<Result<size_t>> read(MutableBytes out, Deadline deadline) override {
+    return inner_->read(out, deadline);
+  }
+  io::Task<Result<void>> write(std::span<const ByteView> parts, Deadline deadline) override {
+    return inner_->write(parts, deadline);
+  }
+  std::optional<Result<size_t>> try_read(MutableBytes out) override {
+    part_ = false;
+    auto got = inner_->try_read(out);
+    if (!got || !*got || **got != 1 || (out[0] != 'k' && out[0] != 'p')) return got;
+    part_ = out[0] == 'p';
+    return std::nullopt;
+  }
+  bool holds_part() const override { return part_; }
+  void shutdown_write() override { inner_->shutdown_write(); }
+  void close(bool reset) override { inner_->close(reset); }
+  std::string peer() const override { return inner_->peer(); }
+
+ private:
+  const std::unique_ptr<io::Stream> inner_;
+  bool part_ = false;
+};
+
+TEST(Connection, RestsOnWhenTheLayerBelowSpokeForItself) {
+  testing::ManualLoop loop;
+  testing::FakeClock clock;
+  const Limits limits;
+  ServerState state(loop, answer, limits, clock);
+  testing::Client c;
+  state.scope.spawn(serve(state, std::make_unique<LayeredStream>(std::make_unique<testing::PipeStream>(
+                                     c.to_server, c.from_server, c.trace, SIZE_MAX))));
+  auto get = [&] {
+    c.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    loop.settle();
+    return c.take().ends_with("\r\n\r\nok");
+  };
+  EXPECT_TRUE(get());
+  for (int i = 0; i < 3; ++i) {
+    loop.advance(limits.header_timeout + std::chrono::seconds(1));
+    c.send("k");
+    loop.settle();
+    EXPECT_EQ(state.pool.spares(), 1u) << "it holds a buffer";
+  }
+  EXPECT_FALSE(c.ended());
+  EXPECT_TRUE(get());
+  // What it says does not lengthen the rest, either.
+  for (int i = 0; i < 4; ++i) {
+    loop.advance(limits.idle_timeout / 4 - std::chrono::seconds(1));
+    c.send("k");
+    loop.settle();
+    EXPECT_FALSE(c.ended());
+  }
+  loop.advance(std::chrono::seconds(5));
+  EXPECT_TRUE(c.ended());
+}
+
+TEST(Connection, WaitsNoLongerForTheRestOfARecordThanForThatOfAHead) {
+  testing::ManualLoop loop;
+  testing::FakeClock clock;
+  const Limits limits;
+  ServerState state(loop, answer, limits, clock);
+  testing::Client c;
+  state.scope.spawn(serve(state, std::make_unique<LayeredStream>(std::make_unique<testing::PipeStream>(
+                                     c.to_server, c.from_server, c.trace, SIZE_MAX))));
+  c.send("p");
+  loop.advance(limits.header_timeout - std::chrono::seconds(1));
+  EXPECT_FALSE(c.ended());
+  loop.advance(std::chrono::seconds(2));
+  EXPECT_TRUE(c.ended());
+}
+
 TEST(BufferPool, KeepsABoundedNumberOfItsOwnSize) {
   BufferPool pool;
   std::vector<Buffer> taken;

@@ -194,7 +194,7 @@ class H2Client {
   std::string heard_;
 };
 
-inline constexpr ServerOptions kH2{.h2_in_clear = true};
+inline const ServerOptions kH2{.h2_in_clear = true};
 
 // `size` bytes of the path's first letter: "/a/1000".
 inline io::Task<void> letters(Exchange& e, Desk& d) {

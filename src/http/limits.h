@@ -21,7 +21,8 @@ struct Limits {
   uint32_t body_rate_min = 1024;
   Duration body_rate_grace = std::chrono::seconds(60);
   Duration drain_timeout = std::chrono::seconds(30);  // after drain(): requests under way may finish
-  int connections_max = 10'000;                       // per server; more are accepted and closed at once
+  int connections_max =
+      10'000;  // per server, or of all that share Places; more are accepted and closed at once
 };
 
 inline constexpr size_t kMethodBytesMax = 32;           // longer methods: 501

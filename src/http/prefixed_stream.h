@@ -18,6 +18,7 @@ class PrefixedStream final : public io::Stream {
   io::Task<Result<size_t>> read(MutableBytes out, Deadline deadline) override;
   io::Task<Result<void>> write(std::span<const ByteView> parts, Deadline deadline) override;
   std::optional<Result<size_t>> try_read(MutableBytes out) override;
+  bool holds_part() const override { return taken_ < prefix_.size() || inner_->holds_part(); }
   size_t try_write(ByteView bytes) override { return inner_->try_write(bytes); }
   void shutdown_write() override { inner_->shutdown_write(); }
   void close(bool reset) override { inner_->close(reset); }

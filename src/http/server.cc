@@ -52,6 +52,7 @@ io::Task<Spoken> listen_to(ServerState& state, std::unique_ptr<io::Stream>& stre
   co_return http_2 ? Spoken::http_2 : Spoken::http_1;
 }
 
+// Has a place, and gives it back.
 io::Task<void> serve_connection(ServerState& state, std::unique_ptr<io::Stream> stream) {
   open_connections.add(1);
   Spoken spoken = Spoken::http_1;
@@ -65,6 +66,7 @@ io::Task<void> serve_connection(ServerState& state, std::unique_ptr<io::Stream> 
     co_await connection.run();
   }
   open_connections.add(-1);
+  state.places->give();
 }
 
 // One of them may resume and destroy others, so each is looked up again.
@@ -119,7 +121,7 @@ class HttpServer final : public Server {
       auto stream = co_await listener.accept();
       if (!stream) break;
       accepted_total.add();
-      if (s.draining || s.connections.size() >= static_cast<size_t>(s.limits.connections_max)) {
+      if (s.draining || !s.places->take()) {
         if (!s.draining) over_limit_total.add();
         (*stream)->close();
         continue;

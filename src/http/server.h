@@ -1,6 +1,7 @@
 // Server: HTTP/1.1 and HTTP/2 over io::Stream. The handler sees an Exchange; the server owns connections, limits, keep-alive, pipelining, draining.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -87,12 +88,32 @@ struct Page {
 using MakePage = std::function<Page(int status, std::string_view why)>;
 Page plain_page(int status, std::string_view why);
 
+// How many connections may be open at a time: of one server, or of several that share it, on as many loops. Any thread; asked when a connection
+// begins and when it ends, never in between.
+class Places {
+ public:
+  explicit Places(int max) : max_(max) {}
+  bool take() {
+    if (taken_.fetch_add(1, std::memory_order_relaxed) < max_) return true;
+    give();
+    return false;
+  }
+  void give() { taken_.fetch_sub(1, std::memory_order_relaxed); }
+  int taken() const { return taken_.load(std::memory_order_relaxed); }
+
+ private:
+  const int max_;
+  std::atomic<int> taken_{0};
+};
+
 struct ServerOptions {
   bool h2 =
       false;  // HTTP/2 over TLS, where the listener offers it (TlsListenerOptions) and the client chooses it
   bool h2_in_clear = false;  // HTTP/2 without TLS, for clients that begin with it (RFC 9113 §3.3)
   bool forward_date =
       false;  // a `date` among a response's headers is kept, as a proxy must (RFC 9110 §6.6.1); else it is ignored
+  // Shared with other servers; null: limits.connections_max of its own.
+  std::shared_ptr<Places> places = nullptr;
 };
 
 class Server {

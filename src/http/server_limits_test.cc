@@ -186,6 +186,44 @@ TEST(Server, TooManyConnectionsAreClosedAtOnce) {
   EXPECT_EQ(h.talk(next, kGet), ok("GET /k 0:"));
 }
 
+TEST(Server, ServersThatSharePlacesCloseWhatIsTooManyOfAllOfThem) {
+  testing::ManualLoop loop;
+  testing::FakeClock clock;
+  Desk desk;
+  ServerOptions options;
+  options.places = std::make_shared<Places>(3);
+  const Handler handler = [&desk](Exchange& e) { return echo(e, desk); };
+  testing::PipeListener listeners[2];
+  std::vector<std::unique_ptr<Server>> servers;
+  std::vector<io::Task<void>> serving;
+  for (auto& listener : listeners) {
+    servers.push_back(make_server(loop, handler, {}, clock, plain_page, options));
+    serving.push_back(servers.back()->serve(listener));
+  }
+  auto connect = [&](size_t to) {
+    Client client = listeners[to].connect(SIZE_MAX);
+    loop.settle();
+    return client;
+  };
+  auto is_served = [&](Client& client) {
+    client.send(kGet);
+    loop.settle();
+    return client.take() == ok("GET /k 0:");
+  };
+  Client a = connect(0), b = connect(0), c = connect(0);
+  EXPECT_TRUE(is_served(c)) << "all of them may be on one loop";
+  EXPECT_TRUE(connect(1).ended());
+  a.end();
+  loop.settle();
+  Client d = connect(1);
+  EXPECT_TRUE(is_served(d));
+  EXPECT_TRUE(connect(0).ended());
+  EXPECT_EQ(options.places->taken(), 3) << "who is sent away has no place";
+  for (auto& server : servers) server->drain();
+  loop.advance(seconds(1));
+  EXPECT_EQ(options.places->taken(), 0);
+}
+
 // --- drain -----------------------------------------------------------------------------------------------------------------
 
 io::Task<void> wait_then_answer(Exchange& e, Desk& d) {

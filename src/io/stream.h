@@ -33,6 +33,9 @@ class Stream {
   virtual size_t try_write(ByteView /*bytes*/) { return 0; }
   // The same for several, in order, in one system call.
   virtual size_t try_write_parts(std::span<const ByteView> /*parts*/) { return 0; }
+  // After a try_read() that had nothing to give: something has come that is not whole yet, such as a part of a TLS record, and more must follow. False: what made the stream
+  // readable was for itself alone (keys of TLS that change). A stream that cannot tell says true.
+  virtual bool holds_part() const { return true; }
   // Ends our side; the peer reads to its end and then sees EOF.
   virtual void shutdown_write() = 0;
   // Ends both sides at once; waiting operations return cancelled. `reset` sends RST, so that a short body is never taken as complete.

@@ -150,6 +150,11 @@ bool Link::has_more() const {
   return ended || !opened.empty() || TlsRecords::whole(in.view());
 }
 
+bool Link::holds_part() const {
+  if (!in.empty() || !parked.empty() || blocked || phase != Phase::open) return true;
+  return ssl && SSL_has_pending(ssl.get()) == 1;
+}
+
 void Link::park() {
   if (in.empty() || !opened.empty()) return;
   parked = Buffer::copy_of(in.view());

@@ -144,6 +144,8 @@ struct Link {
 
   // Something can be read without the connection: half a record is nothing.
   bool has_more() const;
+  // Some of a record is here.
+  bool holds_part() const;
 
   // Of `records` alone (tls_link.cc).
   // OpenSSL has shaken hands: if it can, it goes.

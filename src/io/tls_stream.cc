@@ -389,6 +389,7 @@ class TlsStream final : public Stream {
     return write_all(link_, parts, deadline);
   }
   std::optional<Result<size_t>> try_read(MutableBytes out) override { return read_now(*link_, out); }
+  bool holds_part() const override { return link_->holds_part(); }
   size_t try_write(ByteView bytes) override {
     const std::array<ByteView, 1> parts = {bytes};
     return write_now(*link_, parts);

@@ -173,6 +173,42 @@ TEST(Tls, KeepsToTheRecordsThatAClientHasRoomFor) {
   });
 }
 
+// Says of each turn of the connection what it brought: "n" nothing, "p" a part, "d" bytes; until "end".
+Task<void> tell_what_came(std::unique_ptr<Stream> stream) {
+  std::array<uint8_t, 100> buffer;
+  for (std::string got; got != "end";) {
+    Result<void> readable = co_await stream->wait_readable(in(kLong));
+    if (!readable) co_return;
+    auto now = stream->try_read(buffer);
+    if (now && (!*now || **now == 0)) co_return;
+    if (now) got = as_text(ByteView(buffer).first(**now));
+    const std::string_view word = now ? "d" : stream->holds_part() ? "p" : "n";
+    std::array<ByteView, 1> parts = {as_bytes(word)};
+    Result<void> told = co_await stream->write(parts, in(kLong));
+    if (!told) co_return;
+  }
+}
+
+TEST(Tls, AKeyUpdateIsNothingForTheReaderAndHalfARecordIsAPart) {
+  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION})
+    with_server(tell_what_came, [version](Rig& rig) {
+      TlsClient client(rig.address, {.version = version});
+      ASSERT_TRUE(client.ok());
+      EXPECT_TRUE(client.send("x"));
+      EXPECT_EQ(client.read(1), "d");
+      for (int i = 0; version == TLS1_3_VERSION && i < 3; ++i) {
+        EXPECT_EQ(SSL_key_update(client.ssl(), SSL_KEY_UPDATE_REQUESTED), 1);
+        EXPECT_EQ(SSL_do_handshake(client.ssl()), 1);
+        EXPECT_EQ(client.read(1), "n");
+      }
+      const std::string record = client.seal("end");
+      EXPECT_TRUE(client.send_raw(record.substr(0, 9)));
+      EXPECT_EQ(client.read(1), "p");
+      EXPECT_TRUE(client.send_raw(record.substr(9)));
+      EXPECT_EQ(client.read(1), "d");
+    });
+}
+
 TEST(Tls, AFloodOfKeyUpdatesEndsTheConnection) {
   with_server(echo, [](Rig& rig) {
     TlsClient client(rig.address, {.version = TLS1_3_VERSION});
