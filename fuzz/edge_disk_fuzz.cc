@@ -3,6 +3,7 @@
 #include "crypto/checksum.h"
 #include "edge/disk_format.h"
 #include "edge/purge_log.h"
+#include "edge/told_log.h"
 #include "fuzz_support.h"
 
 using namespace archipel;
@@ -60,7 +61,29 @@ void purge_log(ByteView bytes) {
   MUST(snapshot->forgotten_hard <= snapshot->latest && snapshot->forgotten_soft <= snapshot->latest);
   for (const Purge& purge : snapshot->purges) MUST(purge.number > 0 && purge.number <= snapshot->latest);
   std::optional<PurgeBook::Snapshot> again = decode_purge_log(as_bytes(encode_purge_log({}, *snapshot)), {});
-  MUST(again && again->purges == snapshot->purges && again->latest == snapshot->latest);
+  MUST(again && again->purges == snapshot->purges && again->latest == snapshot->latest &&
+       again->heard == snapshot->heard);
+}
+
+void told_log(ByteView bytes) {
+  // As a file: a head made right, then records each with their checksums.
+  const size_t earlier = bytes.size() > 9 ? bytes[9] % (PurgesHeard::kEarlierMax + 2) : 0;
+  const size_t head = 32 + earlier * 32;
+  std::string first(as_text(bytes.first(std::min(bytes.size(), head))));
+  if (first.size() > 9) first[9] = static_cast<char>(earlier);
+  std::string whole = sealed(as_bytes(first), head + 4);
+  uint64_t number = Reader(std::string_view(whole).substr(24)).u64();
+  for (ByteView rest = bytes.subspan(std::min(bytes.size(), head)); !rest.empty();) {
+    const size_t size = std::min<size_t>(rest[0], rest.size());
+    if (size == 255) whole += "cut";
+    told::append_record(whole, ++number, as_text(rest.first(size)));
+    rest = rest.subspan(std::max<size_t>(size, 1));
+  }
+  auto state = told::decode(as_bytes(whole));
+  if (!state) return;
+  MUST(state->was.size() <= PurgesHeard::kEarlierMax && state->latest() >= state->before);
+  auto again = told::decode(as_bytes(told::encode(*state)));
+  MUST(again && *again == *state);
 }
 
 }  // namespace
@@ -68,7 +91,7 @@ void purge_log(ByteView bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const ByteView bytes(data + 1, size - 1);
-  switch (data[0] % 5) {
+  switch (data[0] % 6) {
     case 0:
       record_header(bytes);
       break;
@@ -82,8 +105,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       if (auto variants = disk::decode_variants(bytes))
         MUST(disk::encode_variants(*variants) == as_text(bytes));
       break;
-    default:
+    case 4:
       purge_log(bytes);
+      break;
+    default:
+      if (auto state = told::decode(bytes)) MUST(state->was.size() <= PurgesHeard::kEarlierMax);
+      told_log(bytes);
   }
   return 0;
 }

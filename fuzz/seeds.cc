@@ -2,6 +2,7 @@
 
 #include "edge/disk_format.h"
 #include "edge/purge_log.h"
+#include "edge/told_log.h"
 #include "extent/work_item.h"
 #include "fuzz_support.h"
 #include "index/record.h"
@@ -277,8 +278,13 @@ std::map<std::pair<std::string, std::string>, std::string> seeds() {
   edge_disk("variants") = for_decoder(3, edge::disk::encode_variants({"key", {{"accept-encoding"}, {}}}));
   edge::PurgeBook book{edge::HashSecret{}};
   book.add(edge::PurgeScope::prefix, {}, "site\nhttp://host:80/dir", true);
+  book.set_heard({{3, 4, 5}});
   const std::string log = edge::encode_purge_log({}, book.snapshot());
-  edge_disk("purges") = for_decoder(4, log.substr(0, 60) + log.substr(64, 36));
+  edge_disk("purges") = for_decoder(4, log.substr(0, 60) + log.substr(64, 36) + log.substr(104, 36));
+  edge::told::State told;
+  told.id = 7;
+  told.was = {{3, 4, 5, 6}};
+  edge_disk("told") = for_decoder(5, edge::told::encode(told).substr(0, 64) + std::string(30, '\x0a'));
   return out;
 }
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "base/json.h"
@@ -76,6 +77,7 @@ std::string format_access(const AccessRecord& r, bool json) {
 struct AccessLog::File {
   int fd = -1;
   bool owned = false;
+  bool torn = false;  // it ends in the middle of a line; one worker at a time
   ~File() {
     if (owned && fd >= 0) ::close(fd);
   }
@@ -159,20 +161,30 @@ void AccessLog::write_all(const std::string& lines, uint64_t count) {
     file = file_;
   }
   std::string_view rest = lines;
+  int error = 0;
+  // What a full disk cut off is a line of its own: the next one must not become part of it.
+  bool begun = file != nullptr && !file->torn;
   while (file != nullptr && !rest.empty()) {
-    ssize_t n = ::write(file->fd, rest.data(), rest.size());
+    const std::string_view next = begun ? rest : "\n";
+    const ssize_t n = ::write(file->fd, next.data(), next.size());
     if (n < 0 && errno == EINTR) continue;
+    error = n < 0 ? errno : EIO;
     if (n <= 0) break;
-    rest.remove_prefix(static_cast<size_t>(n));
+    if (begun) rest.remove_prefix(static_cast<size_t>(n));
+    begun = true;
   }
+  if (begun) file->torn = !rest.empty() && rest.size() < lines.size() && rest.data()[-1] != '\n';
   if (rest.empty()) {
     written_.fetch_add(count, std::memory_order_relaxed);
     failing_ = false;
     return;
   }
-  dropped_.fetch_add(count, std::memory_order_relaxed);
+  // A line has one '\n', its end.
+  const auto lost = std::min(count, static_cast<uint64_t>(std::ranges::count(rest, '\n')));
+  written_.fetch_add(count - lost, std::memory_order_relaxed);
+  dropped_.fetch_add(lost, std::memory_order_relaxed);
   if (file != nullptr && !failing_.exchange(true))
-    log::error("access_log.not_written", {{"reason", std::string_view(strerror(errno))}});
+    log::error("access_log.not_written", {{"reason", std::string_view(strerror(error))}});
 }
 
 io::Task<void> AccessLog::close() {

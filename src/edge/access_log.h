@@ -44,6 +44,7 @@ class AccessLog {
   Result<void> open();
   // The file anew: for those who rotate it. A file that cannot be opened leaves the old one in use.
   Result<void> reopen(const AccessLogConfig& config);
+  Result<void> reopen() { return reopen(AccessLogConfig(config_)); }
   bool on() const { return on_; }
 
   // On the loop with that number. Never waits.

@@ -136,6 +136,9 @@ Result<void> load_peers(TomlTable& t, const std::string& base, PeerPolicy& polic
   ASSIGN_OR_RETURN(policy.list, edges(t, "list"));
   ASSIGN_OR_RETURN(policy.shield, edges(t, "shield"));
   ASSIGN_OR_RETURN(policy.purge, edges(t, "purge"));
+  RETURN_IF_ERROR(t.text("log", policy.log_dir));
+  if (!policy.log_dir.empty())
+    policy.log_dir = (std::filesystem::path(base) / policy.log_dir).lexically_normal().string();
   if (!policy.list.empty() || !policy.self.empty()) {
     auto self = parse_origin(policy.self);
     if (!self)

@@ -245,6 +245,12 @@ class CacheImpl final : public Cache, public ReuseSink, public std::enable_share
       add_soon(PurgeScope::tag, site, tag, soft);
   }
 
+  void keep_heard(const std::vector<HeardMark>& heard) override {
+    for (const Purge& line : book_->set_heard(heard))
+      if (journal_ != nullptr) journal_->write_soon(line);
+  }
+  std::vector<HeardMark> heard() const override { return book_->heard(); }
+
   CacheStats stats() const override {
     CacheStats out;
     memory_.add_to(out);

@@ -20,6 +20,7 @@
 #include "base/random.h"
 #include "base/result.h"
 #include "edge/entry.h"
+#include "edge/purges_heard.h"
 #include "io/task.h"
 #include "io/workers.h"
 
@@ -103,6 +104,11 @@ class Cache {
   virtual void invalidate(std::string_view text) = 0;
   // purge_tag(), or without a tag purge_site(), in the same way. `tag` in lower case.
   virtual void invalidate_all(std::string_view site, std::string_view tag, bool soft) = 0;
+
+  // How far other edges were heard (purges_heard.h): kept with the purges, so that it is known after a restart if and only if all that they told is. What is said
+  // must be in effect here, and the tasks of its purges ended. Does not wait for the disk.
+  virtual void keep_heard(const std::vector<HeardMark>& heard) = 0;
+  virtual std::vector<HeardMark> heard() const = 0;
 
   virtual CacheStats stats() const = 0;
   // Hands the disk tier's directory to another process: what is held back is written, then nothing is read from it, written to it or locked in it any

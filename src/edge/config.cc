@@ -297,6 +297,8 @@ struct Loader {
     RETURN_IF_ERROR(section(root, "limits", [&](TomlTable& t) { return limits(t); }));
     RETURN_IF_ERROR(section(root, "proxy", [&](TomlTable& t) { return proxy(t); }));
     RETURN_IF_ERROR(section(root, "peers", [&](TomlTable& t) { return load_peers(t, base, config.peers); }));
+    if (config.peers.log_dir.empty() && !config.cache.disk_dir.empty())
+      config.peers.log_dir = config.cache.disk_dir + "/peers";
     ASSIGN_OR_RETURN(auto sites, take_tables(root, "site", kSitesMax));
     for (const TomlValue* value : sites) {
       TomlTable table(file, *value, inner ? "[[edge.site]]" : "[[site]]");

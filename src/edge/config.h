@@ -15,8 +15,8 @@
 //   [proxy]    name = "archipel" (in Via and Cache-Status), trust = ["10.0.0.0/8"]: peers whose X-Forwarded-* are believed; take_over = DIR: where
 //              edge.sock lies, through which a successor gets the listening sockets; geo_database = FILE (MaxMind's format)
 //   [peers]    self = "http://10.0.0.1:8002", list = [URL]: edges that share the cache, each the owner of some keys; shield = [URL]: edges that are
-//              asked instead of the origins; purge = [URL]: further ones that are told what is purged here; token_file = FILE (0600), the same on
-//              all; interval, hot_requests, hot_time
+//              asked instead of the origins; purge = [URL]: further ones that are told what is purged here; log = DIR: where what they have
+//              yet to hear is kept ("peers" in [cache] disk, if there is one); token_file = FILE (0600), the same on all; interval, hot_requests, hot_time
 //   [[site]]   name, hosts, origins = ["http://10.0.0.1:8000"], host_header, https_only, connect_timeout, response_timeout, origin_connections,
 //              origin_idle, origin_idle_timeout, ca_file
 //     [site.balance]    algorithm = ewma|round-robin|least-requests|hash, weights = [3, 1], hash_bound, decay, slow_start, requests, queue,

@@ -129,19 +129,51 @@ TEST(EdgeDiskFormat, EntryIsGolden) {
 }
 
 TEST(EdgeDiskFormat, LogOfPurgesIsGolden) {
-  PurgeBook::Snapshot snapshot{7, 2, 1, {{6, PurgeScope::prefix, true, 20, {0x11, 0x22}}}};
+  PurgeBook::Snapshot snapshot{7, 2, 1, {{6, PurgeScope::prefix, true, 20, {0x11, 0x22}}}, {{0x33, 0x44, 9}}};
   const std::string log = encode_purge_log(cache_id(), snapshot);
   EXPECT_EQ(hex_of(log),
-            "415243484544475001a0a1a2a3a4a5a6a7a8a9aaabacadaeaf00000000000000"
-            "07000000000000000200000000000000010000000000000000000000af344a16"
+            "415243484544475002a0a1a2a3a4a5a6a7a8a9aaabacadaeaf00000000000000"
+            "07000000000000000200000000000000010000000000000000000000466b2119"
             "0000000000000006020100000000001400000000000000110000000000000022"
-            "00000000621ee59a");
+            "00000000621ee59a0000000000000009060000000000000000000000000000330000000000"
+            "00004400000000ebb4eed7");
   auto read = decode_purge_log(as_bytes(log), cache_id());
   ASSERT_TRUE(read.has_value());
   EXPECT_EQ(read->purges, snapshot.purges);
   EXPECT_EQ(read->latest, 7u);
   EXPECT_EQ(read->forgotten_hard, 2u);
   EXPECT_EQ(read->forgotten_soft, 1u);
+  EXPECT_EQ(read->heard, snapshot.heard);
+}
+
+TEST(EdgeDiskFormat, ALogOfPurgesOfTheVersionBeforeIsRead) {
+  const std::optional<std::string> log = unhex(
+      "415243484544475001a0a1a2a3a4a5a6a7a8a9aaabacadaeaf00000000000000"
+      "07000000000000000200000000000000010000000000000000000000af344a16"
+      "0000000000000006020100000000001400000000000000110000000000000022"
+      "00000000621ee59a");
+  auto read = decode_purge_log(as_bytes(*log), cache_id());
+  ASSERT_TRUE(read.has_value());
+  EXPECT_EQ(read->purges, (std::vector<Purge>{{6, PurgeScope::prefix, true, 20, {0x11, 0x22}}}));
+  EXPECT_TRUE(read->heard.empty());
+}
+
+TEST(EdgeDiskFormat, WhatWasHeardLastCounts) {
+  PurgeBook book{HashSecret{}};
+  std::string log = encode_purge_log(cache_id(), book.snapshot());
+  auto set = [&](const std::vector<HeardMark>& heard) {
+    for (const Purge& line : book.set_heard(heard)) append_purge(log, line);
+  };
+  set({{1, 9, 5}, {2, 8, 1}});
+  set({{1, 9, 5}, {2, 8, 1}});
+  const size_t before = log.size();
+  set({{1, 9, 6}, {3, 7, 1}});
+  EXPECT_EQ(log.size() - before, 3 * 40u) << "what has changed, and no more";
+  auto read = decode_purge_log(as_bytes(log), cache_id());
+  ASSERT_TRUE(read.has_value());
+  EXPECT_EQ(read->heard, (std::vector<HeardMark>{{1, 9, 6}, {3, 7, 1}}));
+  EXPECT_EQ(read->latest, 0u) << "numbers of other edges are none of ours";
+  EXPECT_TRUE(read->purges.empty());
 }
 
 TEST(EdgeDiskFormat, NothingFlippedIsAccepted) {

@@ -12,7 +12,8 @@ namespace {
 constexpr const char* kIdentity = "identity";
 constexpr std::string_view kIdentityMagic = "ARCHEDGI";
 // What may lie in a directory that was not used yet.
-constexpr std::array<std::string_view, 4> kHarmless = {"lock", "identity.new", "purges.new", "lost+found"};
+constexpr std::array<std::string_view, 5> kHarmless = {"lock", "identity.new", "purges.new", "lost+found",
+                                                       "peers"};
 
 }  // namespace
 

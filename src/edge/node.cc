@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/text_file.h"
+#include "edge/disk_files.h"
 #include "edge/exchange_view.h"
 #include "edge/gate.h"
 #include "edge/pass.h"
@@ -103,7 +104,10 @@ Node::Node(NodeParts parts)
               .clock = parts_.clock,
               .random = parts_.random,
               .purge = [this](const PurgeOrder& order) { return begin_purge(order); },
-              .purge_all = [this] { return begin_purge_all(); }}),
+              .purge_all = [this] { return begin_purge_all(); },
+              .heard = parts_.cache.heard(),
+              .keep_heard = [this](std::vector<HeardMark> heard) { parts_.cache.keep_heard(heard); },
+              .workers = &parts_.workers}),
       shared_(make_shared_state(parts_.cache, parts_.clock, parts_.random,
                                 [this](const PurgeOrder& order) { relay_.tell(order); })) {
   for (size_t i = 0; i < parts_.loops.size(); ++i) {
@@ -193,6 +197,7 @@ Result<void> Node::apply(const Config& config) {
     RETURN_IF_ERROR(read_token(config.admin_token_file));
     RETURN_IF_ERROR(access_log_->reopen(config.access));
   }
+  if (config.peers.somebody() && !config.peers.log_dir.empty() && !relay_.keeps()) keep_what_is_told(config);
   relay_.use(config.peers);
   set_reader_memory(*shared_, config.reader_bytes);
   {
@@ -209,6 +214,15 @@ Result<void> Node::apply(const Config& config) {
       core->loop->post([core = core.get(), fresh = newest_] { core->snapshot = fresh; });
   }
   return {};
+}
+
+void Node::keep_what_is_told(const Config& config) {
+  auto files = open_disk_files(config.peers.log_dir);
+  if (files)
+    relay_.keep_in(std::move(*files));
+  else
+    log::error("edge.purges.log_unused",
+               {{"where", config.peers.log_dir}, {"reason", files.error().message}});
 }
 
 http::Handler Node::handler(size_t loop) {

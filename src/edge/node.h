@@ -41,6 +41,8 @@ struct NodeParts {
   Clock& clock;
   Random& random;
   std::function<void()> drain;  // POST /drain asks for it; home loop
+  // Of the process, for /metrics; null: none.
+  std::function<std::string()> process_metrics = nullptr;
   // The upstream of sites whose origin is local; null: there can be none.
   std::function<std::shared_ptr<Upstream>(Background&)> local = nullptr;
 };
@@ -65,6 +67,9 @@ class Node {
   // Builds what the configuration describes, and serves by it from then on. Blocks on files (countries, token, log). Home loop, or before loops run.
   Result<void> apply(const Config& config);
 
+  // The access log's file anew, as it was configured: for who rotates it. Blocks. Home loop.
+  Result<void> reopen_log() { return access_log_->reopen(); }
+
   http::Handler handler(size_t loop);
   http::Handler admin_handler();
   // An error page in the edge's own words.
@@ -76,6 +81,8 @@ class Node {
   void set_ready(bool ready) { ready_ = ready; }
   // Requests under way that may invalidate what is stored. Any thread.
   int changing() const { return changing_.load(std::memory_order_acquire); }
+  // What other edges have yet to hear is a successor's to keep. Blocks; any thread.
+  void release_purges() { relay_.release(); }
   io::Task<void> close();  // home loop; after the servers have ended
 
  private:
@@ -87,6 +94,7 @@ class Node {
                                     std::shared_ptr<const PolicySite> site, Account& account);
   io::Task<Served> serve(Core& core, http::Exchange& exchange, std::shared_ptr<const PolicySite> site);
   void tell(Core& core, const http::Request& request, const Account& account);
+  void keep_what_is_told(const Config& config);
   Result<void> read_token(const std::string& path);
 
   // node_purge.cc

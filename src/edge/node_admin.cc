@@ -159,8 +159,9 @@ std::string Node::metrics_text() const {
       fmt::format("archipel_edge_access_log_lines_total{{state=\"written\"}} {}\n", access_log_->written());
   log +=
       fmt::format("archipel_edge_access_log_lines_total{{state=\"dropped\"}} {}\n", access_log_->dropped());
-  return metrics::expose() + requests + ratios + bytes + origins + active + latencies + balance.text() +
-         edge::metrics_text(parts_.cache.stats()) + relay_.metrics_text() + readers + log;
+  const std::string process = parts_.process_metrics ? parts_.process_metrics() : "";
+  return process + metrics::expose() + requests + ratios + bytes + origins + active + latencies +
+         balance.text() + edge::metrics_text(parts_.cache.stats()) + relay_.metrics_text() + readers + log;
 }
 
 io::Task<void> Node::handle_admin(Node* node, http::Exchange& exchange) {

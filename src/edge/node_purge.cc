@@ -70,17 +70,19 @@ Result<std::vector<Step>> steps_of_url(const SiteTable& sites, const PurgeOrder&
   return out;
 }
 
-Result<std::vector<Step>> steps_of(const SiteTable& sites, const PurgeOrder& order) {
+// An operator hears of a site that is not here; another edge means it for those who have it, and what is stored of it from a time when it was here goes.
+Result<std::vector<Step>> steps_of(const SiteTable& sites, const PurgeOrder& order, bool from_edge) {
   if (!order.key.empty()) return std::vector<Step>{{PurgeScope::key, {}, order.key}};
   if (!order.group.empty()) return std::vector<Step>{{PurgeScope::group, order.origin, order.group}};
   const bool known =
       std::ranges::any_of(sites.all(), [&](const auto& site) { return site->name() == order.site; });
-  if (!order.site.empty() && !known)
+  if (!order.site.empty() && !known && !from_edge)
     return fail(Code::not_found,
                 fmt::format("there is no site '{}' here; GET /sites lists them", order.site));
   if (order.tag.empty() && !order.site.empty()) return std::vector<Step>{{PurgeScope::site, {}, order.site}};
   if (order.tag.empty()) return steps_of_url(sites, order);
   std::vector<Step> out;
+  if (!order.site.empty() && !known) out.push_back({PurgeScope::tag, order.site, lower_case(order.tag)});
   for (const auto& site : sites.all())
     if (order.site.empty() || site->name() == order.site)
       out.push_back({PurgeScope::tag, site->name(), lower_case(order.tag)});
@@ -98,6 +100,7 @@ io::Task<Result<void>> begin(Cache& cache, Step step, bool soft) {
     case PurgeScope::group:
       return cache.purge_group(std::move(step.within), std::move(step.text));
     case PurgeScope::site:
+    case PurgeScope::heard:  // no step
       break;
   }
   return cache.purge_site(std::move(step.text), soft);
@@ -142,7 +145,7 @@ io::Task<Result<std::string>> read_all(http::Exchange& exchange, size_t bytes_ma
 }  // namespace
 
 Result<PurgeRelay::Purging> Node::begin_purge(const PurgeOrder& order) {
-  ASSIGN_OR_RETURN(std::vector<Step> steps, steps_of(newest_->sites, order));
+  ASSIGN_OR_RETURN(std::vector<Step> steps, steps_of(newest_->sites, order, true));
   return begin_all(parts_.cache, std::move(steps), order.soft);
 }
 
@@ -168,7 +171,7 @@ io::Task<Result<std::string>> Node::purge(Node* node, http::Exchange& exchange) 
   auto json = co_await read_all(exchange, kOrderBytesMax);
   if (!json) co_return fail(json.error());
   CO_ASSIGN_OR_RETURN(const PurgeOrder order, parse_purge_order(*json, false));
-  CO_ASSIGN_OR_RETURN(std::vector<Step> steps, steps_of(node->newest_->sites, order));
+  CO_ASSIGN_OR_RETURN(std::vector<Step> steps, steps_of(node->newest_->sites, order, false));
   // Told first: who asks another edge from now on says that it must know.
   const uint64_t number = node->relay_.tell(order);
   PurgeRelay::Purging purging = begin_all(node->parts_.cache, std::move(steps), order.soft);
@@ -179,7 +182,13 @@ io::Task<Result<std::string>> Node::purge(Node* node, http::Exchange& exchange) 
   }
   log::info("edge.purged", {{"kind", kind_of(order)}, {"soft", order.soft ? "true" : "false"}});
   std::vector<PurgeRelay::Told> told;
-  if (number != 0) told = co_await node->relay_.told(number, io::Loop::current()->now() + kToldMax);
+  if (number != 0) {
+    auto kept = co_await node->relay_.kept(number);
+    told = co_await node->relay_.told(number, io::Loop::current()->now() + kToldMax);
+    // Who has it needs nobody to remember it.
+    auto has_it = [](const PurgeRelay::Told& one) { return one.state == PurgeRelay::State::purged; };
+    durable = durable && (kept.has_value() || std::ranges::all_of(told, has_it));
+  }
   co_return answer_of(order, durable, told);
 }
 

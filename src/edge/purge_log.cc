@@ -1,6 +1,7 @@
 #include "edge/purge_log.h"
 
 #include <algorithm>
+#include <map>
 
 #include "crypto/checksum.h"
 
@@ -8,7 +9,7 @@ namespace archipel::edge {
 namespace {
 
 constexpr std::string_view kMagic = "ARCHEDGP";
-constexpr uint8_t kVersion = 1;
+constexpr uint8_t kVersion = 2, kVersionWithoutHeard = 1;
 constexpr size_t kHeaderBytes = 64, kPurgeBytes = 40, kCrcBytes = 4;
 
 void seal(std::string& out, size_t from, size_t bytes) {
@@ -30,7 +31,7 @@ std::optional<Purge> decode_purge(ByteView bytes) {
   Purge out;
   out.number = in.u64();
   const uint8_t scope = in.u8(), soft = in.u8();
-  if (in.u16() != 0 || scope < 1 || scope > static_cast<uint8_t>(PurgeScope::site) || soft > 1)
+  if (in.u16() != 0 || scope < 1 || scope > static_cast<uint8_t>(PurgeScope::heard) || soft > 1)
     return std::nullopt;
   out.scope = static_cast<PurgeScope>(scope);
   out.soft = soft == 1;
@@ -58,13 +59,16 @@ std::string encode_purge_log(const disk::CacheId& id, const PurgeBook::Snapshot&
   Writer(out).u64(snapshot.latest).u64(snapshot.forgotten_hard).u64(snapshot.forgotten_soft);
   seal(out, 0, kHeaderBytes);
   for (const Purge& purge : snapshot.purges) append_purge(out, purge);
+  for (const HeardMark& mark : snapshot.heard) append_purge(out, heard_line(mark, false));
   return out;
 }
 
 std::optional<PurgeBook::Snapshot> decode_purge_log(ByteView bytes, const disk::CacheId& id) {
   if (bytes.size() < kHeaderBytes || !is_sealed(bytes.first(kHeaderBytes))) return std::nullopt;
   Reader in(bytes);
-  if (as_text(in.raw(kMagic.size())) != kMagic || in.u8() != kVersion) return std::nullopt;
+  const bool ours = as_text(in.raw(kMagic.size())) == kMagic;
+  const uint8_t version = in.u8();
+  if (!ours || (version != kVersion && version != kVersionWithoutHeard)) return std::nullopt;
   if (!std::ranges::equal(in.raw(id.size()), id)) return std::nullopt;
   PurgeBook::Snapshot out;
   out.latest = in.u64();
@@ -72,6 +76,7 @@ std::optional<PurgeBook::Snapshot> decode_purge_log(ByteView bytes, const disk::
   out.forgotten_soft = in.u64();
   if (!std::ranges::all_of(bytes.subspan(57, 3), [](uint8_t b) { return b == 0; })) return std::nullopt;
   if (std::max(out.forgotten_hard, out.forgotten_soft) > out.latest) return std::nullopt;
+  std::map<uint64_t, HeardMark> heard;
   bool ended = false;
   for (ByteView rest = bytes.subspan(kHeaderBytes); rest.size() >= kPurgeBytes;
        rest = rest.subspan(kPurgeBytes)) {
@@ -79,8 +84,15 @@ std::optional<PurgeBook::Snapshot> decode_purge_log(ByteView bytes, const disk::
     if (!purge) ended = true;
     // Whole records after a broken one: it was no cut end.
     if (purge && ended) return std::nullopt;
-    if (purge) out.purges.push_back(*purge);
+    if (!purge) continue;
+    if (purge->scope != PurgeScope::heard)
+      out.purges.push_back(*purge);
+    else if (purge->soft)
+      heard.erase(purge->what.high);
+    else
+      heard[purge->what.high] = {purge->what.high, purge->what.low, purge->number};
   }
+  for (const auto& [start, mark] : heard) out.heard.push_back(mark);
   for (const Purge& purge : out.purges) out.latest = std::max(out.latest, purge.number);
   return out;
 }

@@ -1,11 +1,9 @@
 #include "edge/purge_relay.h"
 
 #include <fmt/format.h>
-#include <simdjson.h>
 
 #include <algorithm>
 
-#include "base/json.h"
 #include "base/log.h"
 #include "edge/peers.h"
 #include "edge/text_body.h"
@@ -21,45 +19,6 @@ OriginPolicy pool_policy() {
   out.response_timeout = PurgeRelay::kAnswerMax;
   out.connections_max = 2;
   out.idle_max = 1;
-  return out;
-}
-
-std::optional<uint64_t> heard_in(std::string_view json) {
-  simdjson::dom::parser parser;
-  simdjson::padded_string padded(json);
-  simdjson::dom::object object;
-  uint64_t heard = 0;
-  if (parser.parse(padded).get(object) != simdjson::SUCCESS ||
-      object["heard"].get(heard) != simdjson::SUCCESS)
-    return std::nullopt;
-  return heard;
-}
-
-// A batch as it came; its orders each as JSON.
-struct Incoming {
-  PurgesHeard::Batch batch;
-  std::vector<std::string> records;
-};
-std::optional<Incoming> parse_batch(std::string_view json) {
-  simdjson::dom::parser parser;
-  simdjson::padded_string padded(json);
-  simdjson::dom::object object;
-  if (parser.parse(padded).get(object) != simdjson::SUCCESS) return std::nullopt;
-  Incoming out;
-  std::string_view name, id;
-  simdjson::dom::array records;
-  if (object["edge"].get(name) != simdjson::SUCCESS || object["id"].get(id) != simdjson::SUCCESS ||
-      object["first"].get(out.batch.first) != simdjson::SUCCESS ||
-      object["lost"].get(out.batch.lost) != simdjson::SUCCESS ||
-      object["records"].get(records) != simdjson::SUCCESS)
-    return std::nullopt;
-  const std::optional<std::string> bytes = unhex(id);
-  if (!bytes || bytes->size() != 8 || out.batch.first == 0 || out.batch.first > UINT64_MAX / 2)
-    return std::nullopt;
-  for (const char c : *bytes) out.batch.id = out.batch.id << 8 | static_cast<uint8_t>(c);
-  out.batch.name = name;
-  for (const simdjson::dom::element record : records) out.records.push_back(simdjson::minify(record));
-  out.batch.count = out.records.size();
   return out;
 }
 
@@ -83,13 +42,17 @@ struct PurgeRelay::Target {
   Attempt* attempt = nullptr;  // under way
 };
 
-PurgeRelay::PurgeRelay(Parts parts) : parts_(std::move(parts)), id_(parts_.random.u64()), heard_(id_) {}
+PurgeRelay::PurgeRelay(Parts parts) : parts_(std::move(parts)), log_(parts_.random) {
+  heard_.set_own(log_.id(), {});
+  heard_.restore(parts_.heard, parts_.clock.now());
+  kept_heard_ = heard_.marks();
+}
 
 PurgeRelay::~PurgeRelay() = default;
 
 void PurgeRelay::use(const PeerPolicy& policy) {
   token_ = policy.token;
-  name_ = policy.self.empty() ? fmt::format("{:016x}", id_) : policy.self;
+  name_ = policy.self.empty() ? fmt::format("{:016x}", log_.id()) : policy.self;
   std::vector<std::shared_ptr<Target>> fresh;
   for (const auto* list : {&policy.list, &policy.shield, &policy.purge}) {
     for (const OriginAddress& address : *list) {
@@ -116,26 +79,51 @@ void PurgeRelay::use(const PeerPolicy& policy) {
 
 void PurgeRelay::start() {
   running_ = true;
+  if (awaited_ != nullptr) scope_.spawn(attach_often(this, awaited_));
   for (const auto& target : targets_) scope_.spawn(serve(this, target));
+}
+
+void PurgeRelay::keep_in(std::shared_ptr<DiskFiles> files) {
+  CHECK(parts_.workers != nullptr);
+  if (std::exchange(keeps_, true)) return;
+  const Result<void> attached = log_.attach(files, *parts_.workers);
+  take_log_over(attached, files->where());
+  if (attached || attached.error().code != Code::exists) return;
+  awaited_ = std::move(files);
+  if (running_) scope_.spawn(attach_often(this, awaited_));
+}
+
+void PurgeRelay::take_log_over(const Result<void>& attached, const std::string& where) {
+  heard_.set_own(log_.id(), log_.was());
+  if (!attached && attached.error().code != Code::exists)
+    log::error("edge.purges.log_unused", {{"where", where}, {"reason", attached.error().message}});
+  if (attached && running_) changed_.notify_all();
+}
+
+io::Task<void> PurgeRelay::attach_often(PurgeRelay* self, std::shared_ptr<DiskFiles> files) {
+  while (!self->closing_) {
+    const TimePoint again = self->parts_.home.now() + kAttachInterval;
+    while (!self->closing_ && self->parts_.home.now() < again) {
+      [[maybe_unused]] const bool rang = co_await self->changed_.wait(again);
+    }
+    auto attached = co_await self->parts_.workers->run(
+        [self, &files] { return self->log_.attach(files, *self->parts_.workers); });
+    self->take_log_over(attached, files->where());
+    if (attached || attached.error().code != Code::exists) co_return;
+  }
 }
 
 uint64_t PurgeRelay::tell(const PurgeOrder& order) {
   if (!anybody_.load(std::memory_order_relaxed)) return 0;
-  std::string json = purge_order_json(order);
-  uint64_t number = 0;
-  {
-    std::lock_guard lock(mutex_);
-    log_bytes_ += json.size();
-    log_.push_back(std::move(json));
-    number = latest_.load(std::memory_order_relaxed) + 1;
-    latest_.store(number, std::memory_order_release);
-    while (log_.size() > kLogRecordsMax || (log_bytes_ > kLogBytesMax && log_.size() > 1)) {
-      log_bytes_ -= log_.front().size();
-      log_.pop_front();
-    }
-  }
+  const uint64_t number = log_.add(purge_order_json(order));
   wake();
   return number;
+}
+
+io::Task<Result<void>> PurgeRelay::kept(uint64_t number) {
+  if (parts_.workers == nullptr) co_return fail(Code::unavailable, "it is kept in memory alone");
+  Result<void> done = co_await parts_.workers->run([this, number] { return log_.sync(number); });
+  co_return done;
 }
 
 // Many tell at once: one posting is enough.
@@ -164,7 +152,7 @@ io::Task<std::vector<PurgeRelay::Told>> PurgeRelay::told(uint64_t number, Deadli
 io::Task<void> PurgeRelay::serve(PurgeRelay* self, std::shared_ptr<Target> target) {
   io::Loop& loop = self->parts_.home;
   while (!target->gone) {
-    const bool behind = target->heard < self->latest_.load(std::memory_order_acquire);
+    const bool behind = target->heard < self->log_.latest();
     const bool hopeless = target->unreachable || loop.now() >= self->close_at_;
     if (self->closing_ && (!behind || hopeless)) co_return;
     const TimePoint beat = target->said_at + kBeat;
@@ -176,7 +164,7 @@ io::Task<void> PurgeRelay::serve(PurgeRelay* self, std::shared_ptr<Target> targe
     target->said_at = loop.now();
     if (heard) {
       // A number that is not ours to have been heard is another start's.
-      target->heard = std::min(*heard, self->latest_.load(std::memory_order_acquire));
+      target->heard = std::min(*heard, self->log_.latest());
       target->greeted = true;
       target->failing_since.reset();
       target->pause = kPauseMin;
@@ -206,23 +194,21 @@ void PurgeRelay::failed(Target& target, const Error& error) {
 }
 
 std::string PurgeRelay::batch_for(const Target& target) const {
-  std::lock_guard lock(mutex_);
-  const uint64_t latest = latest_.load(std::memory_order_relaxed), oldest = latest + 1 - log_.size();
   // Before it has said what it heard, it is only asked.
-  uint64_t first = target.greeted ? target.heard + 1 : latest + 1;
-  const bool lost = first < oldest;
-  first = std::max(first, oldest);
-  JsonWriter name;
-  name.text(name_);
-  std::string out = fmt::format("{{\"edge\":{},\"id\":\"{:016x}\",\"first\":{},\"lost\":{},\"records\":[",
-                                name.str(), id_, first, lost);
-  size_t count = 0;
-  for (uint64_t number = first; number <= latest && count < kBatchRecordsMax; ++number, ++count) {
-    const std::string& record = log_[number - oldest];
-    if (count > 0 && out.size() + record.size() > kBatchBytesMax) break;
-    out += (count > 0 ? "," : "") + record;
+  const uint64_t after = target.greeted ? target.heard : log_.latest();
+  const ToldLog::Run run = log_.read(after, kBatchRecordsMax, kBatchBytesMax);
+  PurgesHeard::Batch head;
+  head.name = name_;
+  head.id = log_.id();
+  head.first = run.first;
+  head.lost = run.lost;
+  head.was = log_.was();
+  std::string out = purge_batch_begin(head);
+  for (const std::string& record : run.records) {
+    if (!out.ends_with('[')) out += ',';
+    out += record;
   }
-  return out + "]}";
+  return out.append(kPurgeBatchEnd);
 }
 
 io::Task<Result<uint64_t>> PurgeRelay::say(Target& target) {
@@ -249,7 +235,7 @@ io::Task<Result<uint64_t>> PurgeRelay::say(Target& target) {
     if (*got == 0) break;
     text += as_text(buffer.view().first(*got));
   }
-  const std::optional<uint64_t> heard = answer->status() == 200 ? heard_in(text) : std::nullopt;
+  const std::optional<uint64_t> heard = answer->status() == 200 ? parse_heard(text) : std::nullopt;
   if (!heard)
     co_return fail(Code::io, fmt::format("it answered {} to what was purged; do all edges have the same "
                                          "[peers] token, and this version?",
@@ -260,20 +246,18 @@ io::Task<Result<uint64_t>> PurgeRelay::say(Target& target) {
 // --- being told -----------------------------------------------------------------------------------------------------------------
 
 io::Task<Result<std::string>> PurgeRelay::take(std::string body) {
-  std::optional<Incoming> in = parse_batch(body);
-  if (!in) co_return fail(Code::invalid, "that is no list of what was purged");
+  CO_ASSIGN_OR_RETURN(const PurgeBatch in, parse_purge_batch(body));
   if (closing_) co_return fail(Code::unavailable, "this edge is draining");
-  const PurgesHeard::Verdict verdict = heard_.begin(in->batch, parts_.home.now());
+  const PurgesHeard::Verdict verdict = heard_.begin(in.head, parts_.home.now());
   Purging purging;
   if (verdict.drop) {
     ++dropped_;
-    log::warn("edge.purges.missed", {{"from", in->batch.name}, {"done", "all that was stored is let go"}});
+    log::warn("edge.purges.missed", {{"from", in.head.name}, {"done", "all that was stored is let go"}});
     purging = parts_.purge_all();
   }
   if (verdict.apply) {
-    for (size_t i = verdict.skip; i < in->records.size(); ++i) {
-      auto order = parse_purge_order(in->records[i], true);
-      auto begun = order ? parts_.purge(*order) : fail(order.error());
+    for (size_t i = verdict.skip; i < in.orders.size(); ++i) {
+      auto begun = in.orders[i] ? parts_.purge(*in.orders[i]) : fail(in.orders[i].error());
       // A site that is not here has nothing stored here.
       begun ? ++taken_ : ++refused_;
       if (!begun) log::debug("edge.purges.not_for_us", {{"reason", begun.error().message}});
@@ -281,21 +265,29 @@ io::Task<Result<std::string>> PurgeRelay::take(std::string body) {
         for (auto& task : *begun) purging.push_back(std::move(task));
     }
     // They hold from here on.
-    heard_.applied(in->batch.id, in->batch.first + in->batch.count - 1);
+    heard_.applied(in.head.id, in.head.first + in.head.count - 1);
   }
-  for (auto& task : purging) {
-    [[maybe_unused]] auto durable = co_await std::move(task);
-  }
-  co_return fmt::format("{{\"heard\":{}}}", heard_.heard(in->batch.id));
+  io::Task<void> finishing = finish(this, std::move(purging));
+  co_await std::move(finishing);
+  co_return heard_json(heard_.heard(in.head.id));
+}
+
+// Behind all the purges that it stands for: who finds it after a restart finds them, too. So not while one of them is still on its way to the disk.
+void PurgeRelay::keep_heard() {
+  if (parts_.keep_heard == nullptr || purging_ > 0) return;
+  std::vector<HeardMark> marks = heard_.marks();
+  if (marks == kept_heard_) return;
+  kept_heard_ = marks;
+  parts_.keep_heard(std::move(marks));
 }
 
 std::string PurgeRelay::need() const {
-  return heard_.need(latest_.load(std::memory_order_acquire), parts_.clock.now());
+  return heard_.need(log_.latest(), parts_.clock.now());
 }
 
 bool PurgeRelay::fulfils(std::string_view need) {
   std::vector<PurgesHeard::Missed> missed;
-  const bool all = heard_.fulfils(need, latest_.load(std::memory_order_acquire), parts_.clock.now(), missed);
+  const bool all = heard_.fulfils(need, log_.latest(), parts_.clock.now(), missed);
   for (const PurgesHeard::Missed& one : missed) parts_.home.post([this, one] { drop_missed(one); });
   return all;
 }
@@ -307,14 +299,17 @@ void PurgeRelay::drop_missed(PurgesHeard::Missed missed) {
   log::warn("edge.purges.missed", {{"from", fmt::format("{:016x}", missed.id)},
                                    {"done", "all that was stored is let go"},
                                    {"advice", "edges of one ring need the same shield and purge lists"}});
-  scope_.spawn(finish(parts_.purge_all()));
+  scope_.spawn(finish(this, parts_.purge_all()));
   heard_.adopt(missed, parts_.clock.now());
 }
 
-io::Task<void> PurgeRelay::finish(Purging purging) {
+io::Task<void> PurgeRelay::finish(PurgeRelay* self, Purging purging) {
+  ++self->purging_;
   for (auto& task : purging) {
     [[maybe_unused]] auto durable = co_await std::move(task);
   }
+  --self->purging_;
+  self->keep_heard();
 }
 
 std::string PurgeRelay::metrics_text() const {
@@ -332,7 +327,7 @@ std::string PurgeRelay::metrics_text() const {
       "# TYPE archipel_edge_peer_purges_pending gauge\n";
   for (const auto& target : targets_)
     out += fmt::format("archipel_edge_peer_purges_pending{{edge=\"{}\"}} {}\n", target->address.url,
-                       latest_.load() - target->heard);
+                       log_.latest() - target->heard);
   return out;
 }
 
@@ -346,6 +341,13 @@ io::Task<void> PurgeRelay::close() {
   });
   co_await scope_.join();
   parts_.home.cancel(late);
+  if (parts_.workers != nullptr) {
+    auto let_go = [this] {
+      log_.release();
+      return true;
+    };
+    [[maybe_unused]] const bool released = co_await parts_.workers->run(let_go);
+  }
   targets_.clear();
 }
 

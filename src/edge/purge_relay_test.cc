@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "edge/disk_files_test_util.h"
 #include "edge/origins_test_util.h"
 #include "edge/peers.h"
 
@@ -10,6 +11,11 @@ namespace {
 
 using namespace std::chrono_literals;
 using testing::LoopClock;
+
+class NowWorkers final : public io::Workers {
+ public:
+  void submit(io::Callback job) override { job(); }
+};
 
 // Edges of one ring, in memory and under virtual time, behind real HTTP connections.
 class World final : public Connector {
@@ -20,6 +26,9 @@ class World final : public Connector {
     std::vector<std::string> purged;  // URLs; "*": everything
     bool dead = false;
     int posts = 0;
+    std::shared_ptr<FakeDisk> disk;  // of what it tells; null: none
+    std::vector<HeardMark> marks;    // on its disk, as it were
+    bool keeps_marks = false;
     std::unique_ptr<http::testing::PipeListener> listener;
     std::vector<http::testing::Client> connections;
     std::unique_ptr<http::Server> server;
@@ -51,7 +60,13 @@ class World final : public Connector {
                           [&node] {
                             node.purged.push_back("*");
                             return PurgeRelay::Purging{};
-                          }});
+                          },
+                          node.marks,
+                          [&node](std::vector<HeardMark> marks) {
+                            if (node.keeps_marks) node.marks = std::move(marks);
+                          },
+                          &workers});
+    if (node.disk) node.relay->keep_in(node.disk->files());
     PeerPolicy policy;
     policy.self = "http://" + host + ":80";
     policy.token = "0123456789abcdef";
@@ -88,6 +103,28 @@ class World final : public Connector {
     node.connections.clear();
   }
 
+  // kill -9: what its disk has is what it had, and nobody hears of it any more.
+  void crash(const std::string& host) {
+    EdgeNode& node = nodes_.at(host);
+    if (node.disk) node.disk->kill();
+    node.keeps_marks = false;
+    end(host);
+    node.purged.clear();
+  }
+  void begin_with_disk(const std::string& host) {
+    EdgeNode& node = nodes_.at(host);
+    if (!node.disk) node.disk = std::make_shared<FakeDisk>();
+    if (node.relay) end(host);
+    node.keeps_marks = true;
+    begin(host);
+    loop.advance(2 * PurgeRelay::kBeat);
+  }
+  bool kept(const std::string& host, uint64_t number) {
+    auto task = nodes_.at(host).relay->kept(number);
+    loop.settle();
+    return task.take().has_value();
+  }
+
   uint64_t tell(const std::string& host, const std::string& url) {
     PurgeOrder order;
     order.url = url;
@@ -114,6 +151,7 @@ class World final : public Connector {
 
   http::testing::ManualLoop loop;
   LoopClock clock{loop};
+  NowWorkers workers;
   std::unique_ptr<Random> random = seeded_random(7);
 
  private:
@@ -236,6 +274,122 @@ TEST(PurgeRelay, WhatNobodyTellsAnyMoreIsLetGoAfterAWhile) {
   w.loop.advance(1ms);
   EXPECT_EQ(w["c"].purged, Urls{"*"});
   EXPECT_TRUE(w["c"].relay->fulfils(need));
+}
+
+TEST(PurgeRelay, WhatIsPendingOutlivesItsSender) {
+  World w({"a", "b", "c"});
+  w.begin_with_disk("a");
+  w.tell("a", "http://www/1");
+  w.loop.advance(1s);
+  w.kill("c");
+  const uint64_t number = w.tell("a", "http://www/2");
+  EXPECT_TRUE(w.kept("a", number));
+  w.loop.advance(1s);
+  w.crash("a");
+  w["c"].dead = false;
+  w.begin_with_disk("a");
+  EXPECT_EQ(w["c"].purged, (Urls{"http://www/1", "http://www/2"}));
+  EXPECT_EQ(w["b"].purged, (Urls{"http://www/1", "http://www/2"})) << "who has heard is not told again";
+  const uint64_t next = w.tell("a", "http://www/3");
+  EXPECT_EQ(next, number + 1);
+  w.loop.advance(1s);
+  EXPECT_EQ(w["c"].purged.back(), "http://www/3");
+  for (const char* from : {"a", "b", "c"})
+    for (const char* to : {"a", "b", "c"})
+      EXPECT_TRUE(w[to].relay->fulfils(w[from].relay->need())) << from << to << w[from].relay->need();
+}
+
+TEST(PurgeRelay, WithoutADirectoryWhatIsPendingIsNotKept) {
+  World w({"a", "b"});
+  EXPECT_FALSE(w.kept("a", w.tell("a", "http://www/1")));
+}
+
+TEST(PurgeRelay, OneThatWasStartedAnewAndKnowsWhatItHeardIsNotToldAgain) {
+  World w({"a", "b"});
+  w.begin_with_disk("b");
+  for (int i = 0; i < 3; ++i) w.tell("a", "http://www/1");
+  w.loop.advance(1s);
+  w.kill("b");
+  w.tell("a", "http://www/2");
+  w.crash("b");
+  w.begin_with_disk("b");
+  EXPECT_EQ(w["b"].purged, Urls{"http://www/2"});
+  // Nor does it let everything go when the log does not reach back to the first any more.
+  for (size_t i = 0; i < PurgeRelay::kLogRecordsMax + 10; ++i) {
+    w.tell("a", "http://www/x");
+    if (i % 1000 == 0) w.loop.advance(1s);
+  }
+  w.loop.advance(10s);
+  w.crash("b");
+  w.begin_with_disk("b");
+  EXPECT_TRUE(w["b"].purged.empty());
+}
+
+TEST(PurgeRelay, BothMayBeStartedAnewAtOnce) {
+  World w({"a", "b"});
+  w.begin_with_disk("a");
+  w.begin_with_disk("b");
+  w["b"].purged.clear();
+  w.tell("a", "http://www/1");
+  w.loop.advance(1s);
+  w.kill("b");
+  w.tell("a", "http://www/2");
+  w.crash("b");
+  w.crash("a");
+  w.begin_with_disk("a");
+  w.crash("a");
+  w.begin_with_disk("a");
+  w.begin_with_disk("b");
+  EXPECT_EQ(w["b"].purged, Urls{"http://www/2"});
+}
+
+TEST(PurgeRelay, ADamagedLogOfWhatWasToldMakesTheOthersLetGo) {
+  World w({"a", "b"});
+  w.begin_with_disk("a");
+  for (int i = 0; i < 5; ++i) w.tell("a", "http://www/1");
+  w.loop.advance(1s);
+  w.crash("a");
+  std::string& bytes = w["a"].disk->contents[ToldLog::kName];
+  bytes[bytes.size() / 2] ^= 1;
+  w["b"].purged.clear();
+  w.begin_with_disk("a");
+  EXPECT_EQ(w["b"].purged, Urls{"*"});
+}
+
+TEST(PurgeRelay, WhatIsHeardIsKeptOnlyOnceItIsOnTheDiskItself) {
+  World w({"a"});
+  io::Event written;
+  std::vector<std::vector<HeardMark>> kept;
+  auto slow = [](io::Event* until) -> io::Task<Result<void>> {
+    co_await until->wait();
+    co_return Result<void>();
+  };
+  PurgeRelay relay({w.loop,
+                    w,
+                    w.clock,
+                    *w.random,
+                    [&](const PurgeOrder&) -> Result<PurgeRelay::Purging> {
+                      PurgeRelay::Purging out;
+                      out.push_back(slow(&written));
+                      return out;
+                    },
+                    [] { return PurgeRelay::Purging{}; },
+                    {},
+                    [&](std::vector<HeardMark> marks) { kept.push_back(std::move(marks)); },
+                    &w.workers});
+  auto first = relay.take(
+      R"({"edge":"x","id":"0000000000000001","first":1,"lost":false,"records":[{"url":"http://www/1"}]})");
+  auto second = relay.take(R"({"edge":"y","id":"0000000000000002","first":3,"lost":true,"records":[]})");
+  w.loop.settle();
+  EXPECT_TRUE(second.done());
+  EXPECT_TRUE(kept.empty()) << "the first is not on the disk yet, and the second's mark would say that it is";
+  written.notify_all();
+  w.loop.settle();
+  EXPECT_TRUE(first.done());
+  ASSERT_EQ(kept.size(), 1u);
+  EXPECT_EQ(kept[0].at(0).number, 1u);
+  auto closing = relay.close();
+  w.loop.advance(10s);
 }
 
 TEST(PurgeRelay, WhatIsForNoSiteOfItsIsNoObstacle) {

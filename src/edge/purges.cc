@@ -30,6 +30,10 @@ std::string_view origin_of(std::string_view key_text) {
   return rest.substr(0, rest.find('/', host + 3));
 }
 
+Purge heard_line(const HeardMark& mark, bool over) {
+  return {mark.number, PurgeScope::heard, over, 0, {mark.id, mark.edge}};
+}
+
 Key PurgeBook::name_of(PurgeScope scope, std::string_view scope_text, std::string_view text) const {
   std::string whole;
   whole.reserve(scope_text.size() + text.size() + 12);
@@ -153,7 +157,8 @@ size_t PurgeBook::size() const {
 
 PurgeBook::Snapshot PurgeBook::snapshot() const {
   std::shared_lock lock(mutex_);
-  Snapshot out{latest(), forgotten_.hard, forgotten_.soft, {}};
+  Snapshot out{latest(), forgotten_.hard, forgotten_.soft, {}, {}};
+  for (const auto& [id, mark] : heard_) out.heard.push_back(mark);
   out.purges.reserve(records_.size());
   for (const auto& [name, record] : records_)
     for (bool soft : {false, true}) {
@@ -175,6 +180,31 @@ void PurgeBook::restore(const Snapshot& snapshot) {
     latest = std::max(latest, purge.number);
   }
   latest_.store(latest, std::memory_order_release);
+  for (const HeardMark& mark : snapshot.heard) {
+    HeardMark& mine = heard_.try_emplace(mark.id, mark).first->second;
+    mine.number = std::max(mine.number, mark.number);
+  }
+}
+
+std::vector<Purge> PurgeBook::set_heard(const std::vector<HeardMark>& heard) {
+  std::vector<Purge> changes;
+  std::map<uint64_t, HeardMark> fresh;
+  for (const HeardMark& mark : heard) fresh.emplace(mark.id, mark);
+  std::unique_lock lock(mutex_);
+  for (const auto& [id, mark] : heard_)
+    if (!fresh.contains(id)) changes.push_back(heard_line(mark, true));
+  for (const auto& [id, mark] : fresh)
+    if (auto known = heard_.find(id); known == heard_.end() || known->second != mark)
+      changes.push_back(heard_line(mark, false));
+  heard_ = std::move(fresh);
+  return changes;
+}
+
+std::vector<HeardMark> PurgeBook::heard() const {
+  std::shared_lock lock(mutex_);
+  std::vector<HeardMark> out;
+  for (const auto& [id, mark] : heard_) out.push_back(mark);
+  return out;
 }
 
 void PurgeBook::repeat(const Purge& purge) {

@@ -15,10 +15,12 @@
 
 #include "edge/entry.h"
 #include "edge/key.h"
+#include "edge/purges_heard.h"
 
 namespace archipel::edge {
 
-enum class PurgeScope : uint8_t { key = 1, prefix = 2, tag = 3, group = 4, site = 5 };
+// heard: no purge, but a line of the log between them: how far another edge was heard (HeardMark); soft: it is of no use any more.
+enum class PurgeScope : uint8_t { key = 1, prefix = 2, tag = 3, group = 4, site = 5, heard = 6 };
 
 // One purge, as the log keeps it: the text is there as its hash only.
 struct Purge {
@@ -29,6 +31,8 @@ struct Purge {
   Key what;                   // PurgeBook::name_of()
   bool operator==(const Purge&) const = default;
 };
+
+Purge heard_line(const HeardMark& mark, bool over);
 
 enum class Verdict : uint8_t { clean, soft, hard };
 
@@ -59,11 +63,15 @@ class PurgeBook {
   // For the log: all that is kept, and the numbers up to which was forgotten; and the way back, before others use the book.
   struct Snapshot {
     uint64_t latest = 0, forgotten_hard = 0, forgotten_soft = 0;
-    std::vector<Purge> purges;  // by number
+    std::vector<Purge> purges;     // by number
+    std::vector<HeardMark> heard;  // by id
   };
   Snapshot snapshot() const;
   void restore(const Snapshot& snapshot);
   void raise_latest(uint64_t number);
+  // How far other edges were heard: all that they told is in the book. What has changed, as lines for the log.
+  std::vector<Purge> set_heard(const std::vector<HeardMark>& heard);
+  std::vector<HeardMark> heard() const;
   // A purge of another book over the same secret, as one that is made now.
   void repeat(const Purge& purge);
 
@@ -92,6 +100,7 @@ class PurgeBook {
   std::unordered_map<Key, Record, HashOfKey> records_;
   std::map<uint32_t, size_t> prefix_lengths_;  // how many records have it
   size_t of_scope_[6] = {};
+  std::map<uint64_t, HeardMark> heard_;  // by id
   Marks forgotten_;
 };
 
