@@ -51,6 +51,11 @@ Result<void> check_places(const edge::Config& config) {
     RETURN_IF_ERROR(usable(config.access.path, Kind::file, "[log] access: the file"));
   if (!config.cache.disk_dir.empty())
     RETURN_IF_ERROR(usable(config.cache.disk_dir, Kind::directory, "[cache] disk: the directory"));
+  // The one in the disk tier's directory is made with that.
+  const std::string& told = config.peers.log_dir;
+  if (!told.empty() && config.peers.somebody() &&
+      std::filesystem::path(told).parent_path() != config.cache.disk_dir)
+    RETURN_IF_ERROR(usable(told, Kind::directory, "[peers] log: the directory"));
   if (!config.take_over_dir.empty())
     RETURN_IF_ERROR(usable(config.take_over_dir, Kind::directory, "[proxy] take_over: the directory"));
   return {};
@@ -82,6 +87,7 @@ Result<void> check_edge(const edge::Config& config) {
   // The rest is a node's to say. It makes no file: its log is off, and its cache in memory.
   edge::Config quiet = config;
   quiet.access.path.clear();
+  quiet.peers.log_dir.clear();
   quiet.cache.disk_dir.clear();
   quiet.cache.disk_bytes = 0;
   const std::shared_ptr<edge::Cache> cache =

@@ -1,15 +1,11 @@
 #include "app/edge_ports.h"
 
-#include <algorithm>
-
 namespace archipel::app {
 
 Result<EdgeAddresses> listen_for_edge(Ports& ports, edge::Node& node, const edge::Config& config,
-                                      size_t loops, std::shared_ptr<io::TlsContext> tls) {
+                                      std::shared_ptr<io::TlsContext> tls) {
   EdgeAddresses out;
-  http::Limits limits = config.limits;
-  limits.connections_max = std::max(1, limits.connections_max / static_cast<int>(loops));
-  const Ports::Service sites = ports.add([&node](size_t loop) { return node.handler(loop); }, limits,
+  const Ports::Service sites = ports.add([&node](size_t loop) { return node.handler(loop); }, config.limits,
                                          edge::Node::page, {.h2 = true, .forward_date = true});
   if (!config.listen.empty()) {
     ASSIGN_OR_RETURN(out.http, ports.listen(sites, config.listen, nullptr, "http"));

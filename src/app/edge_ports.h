@@ -16,10 +16,11 @@ struct EdgeAddresses {
   std::string http, https, admin;  // with their real ports; empty: none
 };
 
-// Home loop. The sockets are named "http", "https" and "admin", for a successor. `node` outlives the ports; `loops`: how many they have, among which
-// config.limits.connections_max is divided; `tls`: needed if the config has a TLS address. Errors: as Ports::listen.
+// Home loop. The sockets are named "http", "https" and "admin", for a successor. `node` outlives the ports. config.limits.connections_max is of its
+// sites, in clear text and over TLS together; the admin API has as many of its own, so that a crowd locks no operator out. `tls`: needed if the config has a TLS
+// address. Errors: as Ports::listen.
 Result<EdgeAddresses> listen_for_edge(Ports& ports, edge::Node& node, const edge::Config& config,
-                                      size_t loops, std::shared_ptr<io::TlsContext> tls);
+                                      std::shared_ptr<io::TlsContext> tls);
 
 // The certificates that the configuration names, for TlsFiles.
 std::vector<TlsConfig> tls_tables(const edge::Config& config);

@@ -13,8 +13,10 @@
 #include "app/origin_connector.h"
 #include "app/private_file.h"
 #include "app/process.h"
+#include "app/service_manager.h"
 #include "app/tls_files.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "edge/node.h"
 #include "http/server.h"
 #include "io/hand_over.h"
@@ -26,13 +28,42 @@
 namespace archipel::app {
 namespace {
 
-// The disk tier, files, the log. Most of them wait for the disk, which does more the more it is asked at a time.
 // Until a predecessor has let the disk tier go.
 constexpr Duration kAttachInterval = std::chrono::milliseconds(100);
 constexpr Duration kReleaseInterval = std::chrono::milliseconds(20);
 constexpr Duration kChildInterval = std::chrono::milliseconds(200);
 
+// The disk tier, files, the log. Most of them wait for the disk, which does more the more it is asked at a time.
 constexpr int kWorkerThreads = 16;
+
+metrics::Gauge last_reload_good{"archipel_config_last_reload_successful",
+                                "1: the configuration that was read last is in use; 0: it was refused"};
+metrics::Gauge last_reload_at{"archipel_config_last_reload_success_timestamp_seconds",
+                              "When a configuration was last taken into use, in Unix time"};
+
+// What has changed and takes a restart, by name.
+std::string needs_restart(const edge::Config& old, const edge::Config& fresh) {
+  std::string out;
+  auto check = [&out](std::string_view name, bool same) {
+    if (!same) out += (out.empty() ? "" : ", ") + std::string(name);
+  };
+  const http::Limits &was = old.limits, &is = fresh.limits;
+  const edge::CacheConfig &had = old.cache, &has = fresh.cache;
+  check("listen", fresh.listen == old.listen && fresh.tls_listen == old.tls_listen);
+  check("admin.listen", fresh.admin_listen == old.admin_listen);
+  check("limits.threads", fresh.threads == old.threads);
+  check("limits.connections", is.connections_max == was.connections_max);
+  check("limits.rate_table", fresh.rate_clients_max == old.rate_clients_max);
+  check("limits.upload_bytes_per_second_min", is.body_rate_min == was.body_rate_min);
+  check("timeouts in limits",
+        is.header_timeout == was.header_timeout && is.idle_timeout == was.idle_timeout &&
+            is.body_timeout == was.body_timeout && is.drain_timeout == was.drain_timeout);
+  check("cache", has.memory_bytes == had.memory_bytes && has.disk_dir == had.disk_dir &&
+                     has.disk_bytes == had.disk_bytes &&
+                     has.disk_write_bytes_per_s == had.disk_write_bytes_per_s);
+  check("proxy.take_over", fresh.take_over_dir == old.take_over_dir);
+  return out;
+}
 
 class EdgeProcess {
  public:
@@ -58,6 +89,8 @@ class EdgeProcess {
   void on_signal(int signal);
   void stop();
   static io::Task<void> reload(EdgeProcess* process);
+  Result<void> use(edge::Config fresh);
+  void refuse(const Error& error);
 
   io::Loop& home() { return *cores_.front().loop; }
 
@@ -82,7 +115,7 @@ class EdgeProcess {
   const std::string program_ = this_program();
 
   // Home loop.
-  bool stop_ = false, handed_over_ = false, drained_ = false;
+  bool stop_ = false, handed_over_ = false, drained_ = false, reload_wanted_ = false;
   io::Event changed_;  // one of them has changed
   io::TaskScope reloads_, attaching_, handing_over_;
 };
@@ -121,7 +154,8 @@ Result<void> EdgeProcess::open() {
                                                        *workers_,
                                                        system_clock(),
                                                        system_random(),
-                                                       [this] { stop(); }});
+                                                       [this] { stop(); },
+                                                       process_metrics_text});
   return node_->apply(config_);
 }
 
@@ -137,10 +171,15 @@ io::Task<void> EdgeProcess::live() {
     if (take_over_) attaching_.spawn(attach_disk(this));
     if (auto offered = offer(); !offered)
       log::error("hand_over.not_offered", {{"reason", offered.error().message}});
+    last_reload_good.set(1);
+    last_reload_at.set(system_clock().unix_ms() / 1000);
     on_ready_(ready_);
+    tell_service_manager(ServiceState::ready, "serving");
     while (!stop_) co_await changed_.wait();
     node_->set_ready(false);
     log::info("edge.draining");
+    // A successor has said that it is the service.
+    if (!handed_over_) tell_service_manager(ServiceState::stopping, "draining");
   }
   if (ports_) ports_->drain();
   if (offer_) co_await offer_->close();
@@ -182,6 +221,7 @@ io::Task<void> EdgeProcess::release_disk(EdgeProcess* process) {
   }
   auto release = [process] {
     process->cache_->release_disk();
+    process->node_->release_purges();
     return true;
   };
   [[maybe_unused]] const bool done = co_await process->workers_->run(release);
@@ -243,7 +283,7 @@ Result<void> EdgeProcess::listen() {
     tls_files_ = std::make_unique<TlsFiles>(*tls_, *workers_, system_clock());
     RETURN_IF_ERROR(tls_files_->load(tls_tables(config_)));
   }
-  ASSIGN_OR_RETURN(EdgeAddresses addresses, listen_for_edge(*ports_, *node_, config_, cores_.size(), tls_));
+  ASSIGN_OR_RETURN(EdgeAddresses addresses, listen_for_edge(*ports_, *node_, config_, tls_));
   ready_.address = std::move(addresses.http);
   ready_.tls_address = std::move(addresses.https);
   ready_.admin_address = std::move(addresses.admin);
@@ -262,33 +302,49 @@ void EdgeProcess::on_signal(int signal) {
     return;
   }
   if (signal != SIGHUP) return stop();
+  // A file that changes while it is read is read again.
+  reload_wanted_ = true;
   if (reloads_.active() == 0 && !stop_) reloads_.spawn(reload(this));
 }
 
 // Everything but addresses, threads, limits and the cache's sizes can change while it serves. A file that is not good changes nothing.
 io::Task<void> EdgeProcess::reload(EdgeProcess* process) {
-  const std::string file = process->config_.file;
-  auto fresh = co_await process->workers_->run([file] { return edge::load_config(file); });
-  Result<void> applied;
-  if (!fresh)
-    applied = fail(fresh.error());
-  else
-    applied = process->node_->apply(*fresh);
-  if (!applied) {
-    log::error("config.refused", {{"reason", applied.error().message}, {"kept", "the one before"}});
-    co_return;
+  while (process->reload_wanted_ && !process->stop_) {
+    process->reload_wanted_ = false;
+    tell_service_manager(ServiceState::reloading, "reading " + process->config_.file);
+    const std::string file = process->config_.file;
+    auto fresh = co_await process->workers_->run([file]() -> Result<edge::Config> {
+      ASSIGN_OR_RETURN(edge::Config config, edge::load_config(file));
+      RETURN_IF_ERROR(TlsFiles::check(tls_tables(config)));
+      return config;
+    });
+    const Result<void> used = fresh ? process->use(std::move(*fresh)) : fail(fresh.error());
+    if (!used) process->refuse(used.error());
+    tell_service_manager(ServiceState::ready, used ? "serving" : "serving; the file was refused");
   }
-  const edge::Config& old = process->config_;
-  if (fresh->listen != old.listen || fresh->tls_listen != old.tls_listen || fresh->threads != old.threads ||
-      fresh->admin_listen != old.admin_listen || fresh->cache.disk_dir != old.cache.disk_dir ||
-      fresh->cache.memory_bytes != old.cache.memory_bytes || fresh->cache.disk_bytes != old.cache.disk_bytes)
-    log::warn("config.needs_restart",
-              {{"reason", "addresses, threads and sizes of the cache stay as they were"}});
-  apply_log_config(fresh->log_level, fresh->log_json);
-  process->connector_->forget();
-  if (process->tls_files_ && !fresh->tls.empty()) process->tls_files_->reload(tls_tables(*fresh));
-  process->config_ = std::move(*fresh);
-  log::info("config.reloaded", {{"file", file}});
+}
+
+Result<void> EdgeProcess::use(edge::Config fresh) {
+  RETURN_IF_ERROR(node_->apply(fresh));
+  const std::string later = needs_restart(config_, fresh);
+  if (!later.empty())
+    log::warn("config.needs_restart", {{"changed", later}, {"reason", "they stay as they were until then"}});
+  apply_log_config(fresh.log_level, fresh.log_json);
+  connector_->forget();
+  if (tls_files_ && !fresh.tls.empty()) tls_files_->reload(tls_tables(fresh));
+  config_ = std::move(fresh);
+  last_reload_good.set(1);
+  last_reload_at.set(system_clock().unix_ms() / 1000);
+  log::info("config.reloaded", {{"file", config_.file}});
+  return {};
+}
+
+// Who has moved the access log away waits for a new one, whatever is wrong with the rest.
+void EdgeProcess::refuse(const Error& error) {
+  last_reload_good.set(0);
+  log::error("config.refused", {{"reason", error.message}, {"kept", "the one before"}});
+  if (Result<void> log = node_->reopen_log(); !log)
+    log::error("access_log.not_reopened", {{"reason", log.error().message}});
 }
 
 }  // namespace

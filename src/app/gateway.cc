@@ -8,6 +8,7 @@
 
 #include "app/gateway_impl.h"
 #include "app/process.h"
+#include "app/service_manager.h"
 #include "base/log.h"
 
 namespace archipel::app {
@@ -76,6 +77,7 @@ io::Task<void> Gateway::live() {
     access_log_->start();
     if (edge_) edge_->start();
     on_ready_(ready_);
+    tell_service_manager(ServiceState::ready, "serving");
     if (std::exchange(reload_wanted_, false)) reloads_.spawn(reload(this));
     std::optional<io::Task<void>> account;
     if (account_pending_) account.emplace(write_account_later(this));
@@ -83,6 +85,7 @@ io::Task<void> Gateway::live() {
     serving_ = false;
     if (edge_) edge_->drain();
     log::info("gateway.draining");
+    tell_service_manager(ServiceState::stopping, "draining");
     if (account) co_await std::move(*account);
   }
   if (ports_) ports_->drain();

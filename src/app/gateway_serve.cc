@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <algorithm>
 
+#include "app/process.h"
 #include "base/log.h"
 
 namespace archipel::app {
@@ -13,7 +14,7 @@ Result<void> Gateway::listen() {
   ports_ = std::make_unique<Ports>(std::move(loops));
   http::Limits limits;
   limits.body_rate_min = static_cast<uint32_t>(config().upload_rate_min);
-  limits.connections_max = std::max(1, config().connections_max / static_cast<int>(cores_.size()));
+  limits.connections_max = config().connections_max;
   if (!config().tls.empty()) {
     tls_ = io::make_tls_context(system_random(), system_clock());
     tls_files_ = std::make_unique<TlsFiles>(*tls_, *workers_, system_clock());
@@ -108,7 +109,7 @@ io::Task<void> Gateway::handle_admin(Gateway* gateway, http::Exchange& exchange)
     body = "only GET and HEAD are answered here\n";
   } else if (path == "/metrics") {
     response.headers.set("content-type", "text/plain; version=0.0.4; charset=utf-8");
-    body = metrics::expose();
+    body = process_metrics_text() + metrics::expose();
   } else if (path == "/healthz") {
     body = "ok\n";
   } else if (path == "/readyz") {

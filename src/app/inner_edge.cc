@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "app/process.h"
 #include "door/site/routes.h"
 #include "edge/local_upstream.h"
 #include "store/keys.h"
@@ -71,10 +72,11 @@ Result<EdgeAddresses> InnerEdge::listen(Ports& ports, std::shared_ptr<io::TlsCon
                                                        .clock = system_clock(),
                                                        .random = system_random(),
                                                        .drain = parts_.stop,
+                                                       .process_metrics = process_metrics_text,
                                                        .local = local});
   RETURN_IF_ERROR(node_->apply(config_));
   told_ = node_.get();
-  return listen_for_edge(ports, *node_, config_, parts_.loops.size(), std::move(tls));
+  return listen_for_edge(ports, *node_, config_, std::move(tls));
 }
 
 void InnerEdge::start() {

@@ -9,6 +9,7 @@ Ports::~Ports() {
 Ports::Service Ports::add(http::Handler handler, http::Limits limits, http::MakePage page, Where where,
                           http::ServerOptions options) {
   std::vector<Door>& doors = services_.emplace_back();
+  options.places = std::make_shared<http::Places>(limits.connections_max);
   for (io::Loop* loop : loops_) {
     doors.emplace_back().loop = loop;
     doors.back().server = http::make_server(*loop, handler, limits, system_clock(), page, options);
@@ -20,6 +21,7 @@ Ports::Service Ports::add(http::Handler handler, http::Limits limits, http::Make
 Ports::Service Ports::add(const Handlers& handlers, http::Limits limits, http::MakePage page,
                           http::ServerOptions options) {
   std::vector<Door>& doors = services_.emplace_back();
+  options.places = std::make_shared<http::Places>(limits.connections_max);
   for (size_t i = 0; i < loops_.size(); ++i) {
     Door& door = doors.emplace_back();
     door.loop = loops_[i];

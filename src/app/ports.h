@@ -24,7 +24,7 @@ class Ports {
 
   using Service = size_t;
   enum class Where : uint8_t { every_loop, home_loop };
-  // One server a loop for all addresses of the service: limits.connections_max is of each of them.
+  // One server a loop for all addresses of the service: limits.connections_max is of all of them together.
   Service add(http::Handler handler, http::Limits limits, http::MakePage page = http::plain_page,
               Where where = Where::every_loop, http::ServerOptions options = {});
   // A handler for each loop, and what it speaks besides HTTP/1.1.

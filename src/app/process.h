@@ -11,8 +11,10 @@ namespace archipel::app {
 
 // `level`: debug, info, warn or error (as configurations have checked it).
 void apply_log_config(const std::string& level, bool json);
-// As many descriptors as the system lets this process have.
+// As many descriptors as the system lets this process have; and a file that reaches a limit of its size is an error to who writes it, not the end of the process.
 void raise_descriptor_limit();
+// What Prometheus' own clients tell of every process (process_cpu_seconds_total, process_open_fds, …), from /proc; what cannot be read is left out.
+std::string process_metrics_text();
 // Loops for a configuration's `threads`: 0 means one per core; 1 to 64.
 int loops_for(int threads);
 

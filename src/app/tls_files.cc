@@ -5,6 +5,8 @@
 
 #include "app/private_file.h"
 #include "base/log.h"
+#include "base/metrics.h"
+#include "base/random.h"
 
 namespace archipel::app {
 namespace {
@@ -60,7 +62,11 @@ Result<UnixMs> read_and_use(io::TlsContext& context, const std::vector<TlsConfig
   return context.use(identities);
 }
 
+metrics::Gauge first_expiry{"archipel_tls_certificate_expiry_timestamp_seconds",
+                            "When the first of the certificates expires, in Unix time; 0: there is none"};
+
 void tell_expiry(UnixMs first_end, UnixMs now) {
+  first_expiry.set(first_end / 1000);
   if (first_end - now > std::chrono::duration_cast<std::chrono::milliseconds>(kTlsExpiryWarning).count())
     return;
   log::warn("tls.certificate_expires", {{"hours", (first_end - now) / 3'600'000}});
@@ -78,6 +84,13 @@ Result<void> TlsFiles::load(std::vector<TlsConfig> tables) {
   seen_ = fingerprint(tables_);
   ASSIGN_OR_RETURN(UnixMs first_end, read_and_use(context_, tables_));
   tell_expiry(first_end, clock_.unix_ms());
+  return {};
+}
+
+Result<void> TlsFiles::check(const std::vector<TlsConfig>& tables) {
+  if (tables.empty()) return {};
+  const std::shared_ptr<io::TlsContext> scratch = io::make_tls_context(system_random(), system_clock());
+  ASSIGN_OR_RETURN([[maybe_unused]] const UnixMs first_end, read_and_use(*scratch, tables));
   return {};
 }
 

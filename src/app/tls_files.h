@@ -27,6 +27,8 @@ class TlsFiles {
   // Reads them all and hands them to the context. Blocks on files: for the start. Errors begin with the place of the table in the configuration:
   // not_found, invalid (also: a key that others may read), limit.
   Result<void> load(std::vector<TlsConfig> tables);
+  // Whether load() would find them good. Blocks; any thread.
+  static Result<void> check(const std::vector<TlsConfig>& tables);
   // Looks at the files every kTlsCheckInterval, on this loop.
   void start();
   // Other tables, or the same: looked at now. Loop thread.
