@@ -80,7 +80,7 @@ class Reloads(EdgeCase):
         (edge.home / "open").chmod(0o644)
         bad = {
             "no TOML": ("[[site]\n", "edge.toml:"),
-            "nothing": ("", "no [[site]]"),
+            "nothing": ("", "[[tls]]"),
             "an unknown key": (tls + site(other, "colour = 3\n"), "colour"),
             "a value out of its range": (tls + "[peers]\nhot_requests = 0\n" + site(other), "hot_requests"),
             "a wrong kind of value": (tls + site(other, 'connect_timeout = 5\n'), "connect_timeout"),
@@ -116,7 +116,8 @@ class Reloads(EdgeCase):
         self.assertIn("\narchipel_config_last_reload_successful 1\n", edge.admin("/metrics", token=False).body.decode())
         self.assertEqual(edge.get("/new", HOST).body, b"the other")
         self.assertNotIn("config.needs_restart", edge.stderr())
-        edge.write("[limits]\nconnections = 500\nthreads = 1\n" + good)
+        edge.base = edge.base.replace("[limits]\n", "[limits]\nconnections = 500\n")
+        edge.write(good)
         edge.reload("config.needs_restart")
         self.assertIn("limits.connections", edge.stderr())
         self.end_well(edge)
