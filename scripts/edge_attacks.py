@@ -51,7 +51,7 @@ ROWS = [
       "HopByHop.ConnectionDoesNotHideWhatTheKeyHolds"]),
     ("Guarded paths in another spelling", "a path is guarded in every way that an origin may read it", "decoded twice", [POISONING + "test_guarded_paths_in_another_spelling", "Gate.GuardedPathsAreGuardedInEverySpelling"]),
     ("HTTP/2 Rapid Reset", "resets are paid from a bucket", "CVE-2023-44487: GOAWAY", [HTTP2 + "test_rapid_reset", "Http2Attack.RapidReset", "Http2Attack.RapidResetInOneBatchStartsNoHandler"]),
-    ("HTTP/2 MadeYouReset", "resets that the client provokes are paid, too", "CVE-2025-8671: GOAWAY", [HTTP2 + "test_made_you_reset", "Http2Attack.MadeYouReset"]),
+    ("HTTP/2 MadeYouReset", "resets that the client provokes are paid, too", "CVE-2025-8671: GOAWAY", [HTTP2 + "test_made_you_reset", HTTP2 + "test_made_you_reset_by_lengths_that_lie", "Http2Attack.MadeYouReset"]),
     ("HTTP/2 CONTINUATION floods", "a header block has a limit, its frames are paid", "64 KiB", [HTTP2 + "test_continuation_flood", HTTP2 + "test_empty_continuation_flood", "Http2Attack.ContinuationFlood",
       "Http2Attack.EmptyContinuationFlood"]),
     ("HTTP/2 SETTINGS, PING, empty DATA and PRIORITY floods", "frames that carry nothing are paid from a bucket", "GOAWAY", [HTTP2 + "test_settings_flood", HTTP2 + "test_ping_flood", HTTP2 + "test_empty_data_flood",

