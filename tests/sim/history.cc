@@ -23,7 +23,8 @@ io::Task<void> History::client(History* self, int number) {
     std::shared_ptr<Process> process = co_await self->running();
     for (int waits = 0; waits < kClientWaits && process->alive() && !process->open(); ++waits)
       co_await io::sleep_until(self->world_.loop.now() + kOpenPause);
-    if (!process->alive()) process = co_await self->running();
+    // It died meanwhile, or began to stop: nobody reaches it any more, as after a server was drained.
+    if (process != self->current_) process = co_await self->running();
     Process::Use use(*process);
     if (self->trace_)
       self->note(fmt::format("[{}] {} (process {})", self->oracle_.now(), describe(op), process->number()));
