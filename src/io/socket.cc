@@ -1,5 +1,6 @@
 #include "io/socket.h"
 
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -56,15 +57,24 @@ bool is_shortage(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
+// recv(2) and send(2) as the kernel has them. In a process with threads the C library's change the thread's state before and after, so that it can be cancelled
+// in between, which none of ours ever is: a hit pays for that twice.
+ssize_t receive_now(int fd, MutableBytes out) {
+  return ::syscall(SYS_recvfrom, fd, out.data(), out.size(), 0, nullptr, nullptr);
+}
+ssize_t send_now(int fd, const void* bytes, size_t size) {
+  return ::syscall(SYS_sendto, fd, bytes, size, MSG_NOSIGNAL, nullptr, 0);
+}
+
 ssize_t send_all(int fd, std::span<const iovec> parts, size_t size) {
-  if (parts.size() == 1) return ::send(fd, parts[0].iov_base, size, MSG_NOSIGNAL);
+  if (parts.size() == 1) return send_now(fd, parts[0].iov_base, size);
   if (size <= kGatheredBytesMax) {
     char gathered[kGatheredBytesMax];
     char* end = gathered;
     for (const iovec& part : parts)
       if (part.iov_len > 0)
         end = static_cast<char*>(std::memcpy(end, part.iov_base, part.iov_len)) + part.iov_len;
-    return ::send(fd, gathered, size, MSG_NOSIGNAL);
+    return send_now(fd, gathered, size);
   }
   msghdr message{};
   message.msg_iov = const_cast<iovec*>(parts.data());
@@ -171,7 +181,7 @@ std::optional<Result<size_t>> SocketStream::try_read(MutableBytes out) {
   if (descriptor_.closed()) return closed_here();
   if (moved_in_turn_ >= kBytesPerTurn) return std::nullopt;
   while (descriptor_.may(Direction::read)) {
-    ssize_t got = ::recv(descriptor_.fd(), out.data(), out.size(), 0);
+    ssize_t got = receive_now(descriptor_.fd(), out);
     if (got >= 0) {
       const auto size = static_cast<size_t>(got);
       if (size < out.size()) descriptor_.did_part(Direction::read);
@@ -187,8 +197,10 @@ std::optional<Result<size_t>> SocketStream::try_read(MutableBytes out) {
 }
 
 size_t SocketStream::try_write(ByteView bytes) {
-  const std::array<ByteView, 1> parts = {bytes};
-  return try_write_parts(parts);
+  if (descriptor_.closed() || !may_send(bytes.size())) return 0;
+  const ssize_t sent = send_now(descriptor_.fd(), bytes.data(), bytes.size());
+  note_sent(sent, bytes.size());
+  return static_cast<size_t>(std::max<ssize_t>(sent, 0));
 }
 
 size_t SocketStream::try_write_parts(std::span<const ByteView> parts) {
@@ -226,13 +238,18 @@ ssize_t SocketStream::send_some(std::span<const ByteView> parts, size_t offset) 
     size += part.size();
   }
   const ssize_t sent = send_all(descriptor_.fd(), {vectors, count}, size);
+  note_sent(sent, size);
+  return sent;
+}
+
+// What a call that was to send `size` bytes said.
+void SocketStream::note_sent(ssize_t sent, size_t size) {
   if (sent >= 0) {
     moved_in_turn_ += static_cast<size_t>(sent);
     if (static_cast<size_t>(sent) < size) descriptor_.did_part(Direction::write);
   } else if (errno == EAGAIN) {
     descriptor_.blocked(Direction::write);
   }
-  return sent;
 }
 
 // A rest that close() can end; the listener may be gone when it resumes then.

@@ -38,6 +38,7 @@ class SocketStream final : public Stream {
   bool has_input() const;
   bool may_send(size_t size) const;
   ssize_t send_some(std::span<const ByteView> parts, size_t offset);
+  void note_sent(ssize_t sent, size_t size);
 
   Descriptor descriptor_;
   const std::string peer_;
