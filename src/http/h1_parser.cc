@@ -1,5 +1,6 @@
 #include "http/h1_parser.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -99,7 +100,10 @@ bool is_authority(std::string_view text) {
   bool literal = text.starts_with('[');
   size_t i = literal ? 1 : 0;
   size_t start = i;
-  while (i < text.size() && (is_host_byte(text[i]) || (literal && text[i] == ':'))) ++i;
+  if (literal)
+    while (i < text.size() && (is_host_byte(text[i]) || text[i] == ':')) ++i;
+  else
+    while (i < text.size() && is_host_byte(text[i])) ++i;
   if (i == start) return false;
   if (literal) {
     if (i == text.size() || text[i] != ']') return false;
@@ -107,7 +111,9 @@ bool is_authority(std::string_view text) {
   }
   if (i == text.size()) return true;
   if (text[i] != ':') return false;
-  return text.substr(i + 1).find_first_not_of("0123456789") == std::string_view::npos;
+  for (++i; i < text.size(); ++i)
+    if (text[i] < '0' || text[i] > '9') return false;
+  return true;
 }
 
 bool is_target(std::string_view text) {
@@ -123,11 +129,18 @@ std::string_view trim_blanks(std::string_view text) {
 }
 
 bool is_field_value(std::string_view text) {
-  while (text.size() >= sizeof(uint64_t)) {
+  constexpr size_t kEight = sizeof(uint64_t);
+  auto may_be_control_at = [text](size_t at) {
     uint64_t eight = 0;
-    std::memcpy(&eight, text.data(), sizeof eight);
-    if (may_be_control(eight)) break;
-    text.remove_prefix(sizeof eight);
+    std::memcpy(&eight, text.data() + at, kEight);
+    return may_be_control(eight);
+  };
+  if (text.size() >= kEight) {
+    size_t at = 0;
+    while (at + kEight <= text.size() && !may_be_control_at(at)) at += kEight;
+    // The last eight once more, instead of those that are left one by one.
+    if (at + kEight > text.size() && !may_be_control_at(text.size() - kEight)) return true;
+    text.remove_prefix(std::min(at, text.size()));
   }
   for (char c : text)
     if (!is_value_byte(c)) return false;
