@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <list>
 #include <memory>
 #include <set>
@@ -38,6 +39,9 @@ struct RequestSpace {
   explicit RequestSpace(const Limits& limits) : parser(limits) {}
   RequestParser parser;
   std::string head;  // of the response, until it is sent
+  // What finish_stored() has to send: of the stored head, of `head`, of the body.
+  std::array<ByteView, 3> rest;
+  size_t rests = 0;
 };
 
 inline constexpr size_t kH2OutBytes = 64u << 10;  // of frames, framed and not written
@@ -78,8 +82,9 @@ struct ServerState {
   std::list<io::Listener*> listeners;
   io::TaskScope scope;
 
-  // The Date header's value, formatted once per second.
+  // The Date header's value, formatted once per second; the clock is asked at most once in kDateLook.
   std::string_view date();
+  static constexpr Duration kDateLook = std::chrono::milliseconds(5);
 
   static constexpr size_t kSparesMax = 64;
   std::unique_ptr<RequestSpace> take_space();
@@ -87,6 +92,7 @@ struct ServerState {
 
  private:
   std::vector<std::unique_ptr<RequestSpace>> spaces_;
+  TimePoint date_seen_{};
   UnixMs date_second_ = -1;
   std::string date_;
 };
@@ -95,7 +101,7 @@ struct ServerState {
 // side, and reads until the client ends its own; kLingerTimeout and kLingerBytesMax at most.
 io::Task<void> read_out(ServerState& server, io::Stream& stream);
 
-class Connection final : public Exchange, public Served {
+class Connection final : public NowExchange, public Served {
  public:
   Connection(ServerState& server, std::unique_ptr<io::Stream> stream);
   ~Connection() override;
@@ -117,6 +123,8 @@ class Connection final : public Exchange, public Served {
   io::Task<Result<void>> respond_stored(const StoredResponse& stored,
                                         std::span<const ByteView> body) override;
   io::Task<Result<void>> start_stored(const StoredResponse& stored) override;
+  Now respond_stored_now(const StoredResponse& stored, ByteView body) override;
+  io::Task<Result<void>> finish_stored() override;
   io::Task<Result<std::unique_ptr<io::Stream>>> upgrade(Headers headers) override;
   io::Task<Result<void>> interim(int status, Headers headers) override;
   void end_now() override { abort(true); }
@@ -132,6 +140,7 @@ class Connection final : public Exchange, public Served {
   Heard read_now();
   io::Task<Heard> read_head();
   void begin_exchange();
+  bool is_answered_now(std::optional<io::Task<void>>& rest);
   bool settled() const;
   io::Task<void> settle();
   io::Task<void> refuse(Refusal refusal);
@@ -149,6 +158,7 @@ class Connection final : public Exchange, public Served {
   void frame_response(int status, std::optional<uint64_t> length, bool keep_alive);
   Result<void> begin_response(const Response& response, std::optional<uint64_t> length, bool may_set_length);
   Result<void> begin_stored(const StoredResponse& stored, std::optional<uint64_t> length);
+  Now keep_rest(std::span<const ByteView> rest);
   ResponseContext context(std::string_view date);
   bool can_keep_alive() const;
 

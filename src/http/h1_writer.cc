@@ -127,6 +127,19 @@ bool write_stored_rest(std::string& out, std::span<const FieldView> extra, std::
   return true;
 }
 
+size_t write_stored_whole(std::span<char> out, std::string_view stored_head, std::span<const FieldView> extra,
+                          std::string_view date, ResponseFraming framing, const ResponseContext& context,
+                          ByteView body) {
+  size_t bytes = stored_head.size() + kEndBytesMax + date.size() + body.size();
+  for (const FieldView& field : extra) bytes += field.name.size() + field.value.size() + 4;
+  if (bytes > out.size()) return 0;
+  char* end = put(out.data(), stored_head);
+  for (const FieldView& field : extra) end = put_field(end, field.name, field.value);
+  end = put_end(end, date, framing, context);
+  if (!body.empty()) end = put(end, as_text(body));
+  return static_cast<size_t>(end - out.data());
+}
+
 bool write_interim_head(std::string& out, int status, const Headers& headers) {
   if (status < 101 || status > 199 || !all_writable(headers)) return false;
   append_status(out, status);

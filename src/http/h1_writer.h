@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/bytes.h"
 #include "http/message.h"
 
 namespace archipel::http {
@@ -42,6 +43,12 @@ struct ResponseContext {
 [[nodiscard]] bool write_stored_rest(std::string& out, std::span<const FieldView> extra,
                                      std::string_view date, ResponseFraming framing,
                                      const ResponseContext& context);
+
+// Both and `body`, in one run of bytes at the beginning of `out`, with nothing looked at: for what is known to be fit for the wire.
+// Returns how many bytes that are; 0 if there is not room for them all.
+size_t write_stored_whole(std::span<char> out, std::string_view stored_head, std::span<const FieldView> extra,
+                          std::string_view date, ResponseFraming framing, const ResponseContext& context,
+                          ByteView body);
 
 // An interim response (102 to 199), or 101 with `connection: upgrade`.
 [[nodiscard]] bool write_interim_head(std::string& out, int status, const Headers& headers);

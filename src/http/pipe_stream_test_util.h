@@ -63,6 +63,7 @@ class ManualLoop final : public io::Loop {
 struct Channel {
   std::string bytes;           // written and not read yet
   size_t capacity = SIZE_MAX;  // writes wait while this much is unread
+  size_t at_once = 0;          // what try_write_parts() takes
   bool ended = false;          // the writer ended it
   bool reset = false;          // RST
   bool writing = false;        // somebody is at it
@@ -121,6 +122,19 @@ class PipeStream final : public io::Stream {
     trace_->largest_read = std::max(trace_->largest_read, n);
     in_->changed.notify_all();
     return n;
+  }
+  size_t try_write(ByteView bytes) override { return try_write_parts({&bytes, 1}); }
+  size_t try_write_parts(std::span<const ByteView> parts) override {
+    size_t taken = 0;
+    if (closed_ || out_->reset) return taken;
+    CHECK(!out_->writing);
+    for (ByteView part : parts) {
+      const size_t n = std::min(part.size(), out_->at_once - taken);
+      out_->bytes += as_text(part.first(n));
+      taken += n;
+    }
+    out_->changed.notify_all();
+    return taken;
   }
   void shutdown_write() override {
     out_->ended = true;

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "http/h1_writer.h"
+#include "http/now.h"
 #include "http/server_test_util.h"
 
 namespace archipel::http {
@@ -87,6 +88,132 @@ TEST(StoredResponse, OfAnotherLengthThanAnnouncedIsNotSent) {
   EXPECT_EQ(h.talk(c, get("/lie")), "");
   EXPECT_TRUE(c.was_reset());
   EXPECT_FALSE(h.desk.responded_ok);
+}
+
+std::string body_for(std::string_view target) {
+  return target == "/large" ? std::string(300'000, 'x') : target == "/none" ? "" : "one two";
+}
+
+// Answers as a cache does: at once, and the rest as the client takes it, if need be. What it points to lives until then, and no longer.
+struct NowDesk {
+  int calls = 0, handled = 0, failed = 0;
+  std::unique_ptr<std::string> head, body;
+
+  io::Task<void> finish(NowExchange& e) {
+    auto sent = co_await e.finish_stored();
+    if (!sent) ++failed;
+    head.reset();
+    body.reset();
+  }
+  bool answer(NowExchange& e, std::optional<io::Task<void>>& rest) {
+    ++calls;
+    const std::string& target = e.request().target;
+    body = std::make_unique<std::string>(body_for(target));
+    head = std::make_unique<std::string>();
+    EXPECT_TRUE(write_stored_head(*head, 200, stored_headers()));
+    const std::string age = "7", date = "Sat, 05 Nov 1994 00:00:00 GMT";
+    const std::array<FieldView, 2> extra = {{{"age", age}, {"cache-status", "archipel; hit"}}};
+    StoredResponse stored;
+    if (target != "/made-anew") stored.h1_head = *head;
+    stored.extra = extra;
+    stored.date = date;
+    stored.length = target == "/lie" ? 3 : body->size();
+    const NowExchange::Now now = e.respond_stored_now(stored, as_bytes(*body));
+    EXPECT_EQ(e.responded(), now != NowExchange::Now::no);
+    if (now == NowExchange::Now::begun && target != "/forget") rest.emplace(finish(e));
+    return now != NowExchange::Now::no;
+  }
+};
+
+io::Task<void> plain_answer(Exchange& e, Desk& d) {
+  ++d.calls;
+  auto sent = co_await e.respond({}, "plain");
+  EXPECT_TRUE(sent.has_value());
+}
+
+struct NowHarness {
+  NowHarness() {
+    answer_now_with(*h.server, [this](NowExchange& e, std::optional<io::Task<void>>& rest) {
+      return now.answer(e, rest);
+    });
+  }
+  Client connect(size_t at_once) {
+    Client c = h.connect();
+    c.from_server->at_once = at_once;
+    return c;
+  }
+  NowDesk now;
+  Harness h{plain_answer};
+};
+
+TEST(StoredResponse, IsAnsweredNowHoweverMuchTheConnectionTakesAtOnce) {
+  for (size_t at_once : {0u, 1u, 20u, 130u, 160u, 5000u, 400'000u}) {
+    NowHarness n;
+    Client c = n.connect(at_once);
+    for (std::string_view target : {"/a", "/large", "/none", "/a"}) {
+      const std::string body = body_for(target), length = std::to_string(body.size());
+      EXPECT_TRUE(n.h.talk(c, get(std::string(target))) == stored_answer("200 OK", length, body))
+          << at_once << target;
+      EXPECT_EQ(n.h.talk(c, "HEAD " + std::string(target) + " HTTP/1.1\r\nHost: h\r\n\r\n"),
+                stored_answer("200 OK", length, ""))
+          << at_once << target;
+    }
+    EXPECT_FALSE(c.ended());
+    EXPECT_EQ(n.now.calls, 8);
+    EXPECT_EQ(n.h.desk.calls, 0);
+  }
+}
+
+TEST(StoredResponse, AnsweredNowKeepsPipelinedRequestsInOrder) {
+  for (size_t at_once : {0u, 30u, 400'000u}) {
+    NowHarness n;
+    Client c = n.connect(at_once);
+    const std::string large = body_for("/large");
+    EXPECT_TRUE(n.h.talk(c, get("/a") + get("/large") + get("/none") + get("/made-anew") + get("/a")) ==
+                stored_answer("200 OK", "7", "one two") + stored_answer("200 OK", "300000", large) +
+                    stored_answer("200 OK", "0", "") + ok("plain") + stored_answer("200 OK", "7", "one two"))
+        << at_once;
+  }
+}
+
+TEST(StoredResponse, ThatIsNotUsualIsTheHandlers) {
+  NowHarness n;
+  Client c = n.connect(100'000);
+  for (const char* target : {"/made-anew", "/lie"})
+    EXPECT_EQ(n.h.talk(c, get(target)), ok("plain")) << target;
+  EXPECT_EQ(n.now.calls, 2);
+  // A request with a body is not for here.
+  EXPECT_EQ(n.h.talk(c, put("Content-Length: 2", "ab")), ok("plain"));
+  EXPECT_EQ(n.now.calls, 2);
+  EXPECT_EQ(n.h.desk.calls, 3);
+}
+
+TEST(StoredResponse, AnsweredNowEndsWithItsConnection) {
+  NowHarness n;
+  Client old = n.connect(10);
+  const std::string answer = n.h.talk(old, "GET /a HTTP/1.0\r\nHost: h\r\n\r\n");
+  EXPECT_TRUE(answer.ends_with("connection: close\r\n\r\none two")) << answer;
+  EXPECT_TRUE(old.ended());
+
+  Client gone = n.connect(10);
+  gone.from_server->capacity = 20;
+  gone.send(get("/a") + get("/a"));
+  n.h.loop.settle();
+  EXPECT_FALSE(gone.ended());  // the rest waits for the client
+  EXPECT_EQ(n.now.calls, 2);
+  gone.reset();
+  n.h.loop.settle();
+  EXPECT_TRUE(gone.ended());
+  EXPECT_EQ(n.now.failed, 1);
+  EXPECT_EQ(n.now.calls, 2);
+}
+
+// Whoever begins such a response and does not finish it has given half of one.
+TEST(StoredResponse, BegunAndNotFinishedNeverLooksWhole) {
+  NowHarness n;
+  Client c = n.connect(10);
+  EXPECT_EQ(n.h.talk(c, get("/forget")), "HTTP/1.1 2");
+  EXPECT_TRUE(c.was_reset());
 }
 
 TEST(StoredResponse, ManyPartsAndLargeOnesArriveWhole) {
