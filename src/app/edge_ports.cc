@@ -5,8 +5,9 @@ namespace archipel::app {
 Result<EdgeAddresses> listen_for_edge(Ports& ports, edge::Node& node, const edge::Config& config,
                                       std::shared_ptr<io::TlsContext> tls) {
   EdgeAddresses out;
-  const Ports::Service sites = ports.add([&node](size_t loop) { return node.handler(loop); }, config.limits,
-                                         edge::Node::page, {.h2 = true, .forward_date = true});
+  const Ports::Service sites =
+      ports.add([&node](size_t loop) { return node.handler(loop); }, config.limits, edge::Node::page,
+                {.h2 = true, .forward_date = true}, [&node](size_t loop) { return node.answerer(loop); });
   if (!config.listen.empty()) {
     ASSIGN_OR_RETURN(out.http, ports.listen(sites, config.listen, nullptr, "http"));
   }

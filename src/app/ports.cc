@@ -19,7 +19,7 @@ Ports::Service Ports::add(http::Handler handler, http::Limits limits, http::Make
 }
 
 Ports::Service Ports::add(const Handlers& handlers, http::Limits limits, http::MakePage page,
-                          http::ServerOptions options) {
+                          http::ServerOptions options, const Answerers& answerers) {
   std::vector<Door>& doors = services_.emplace_back();
   options.places = std::make_shared<http::Places>(limits.connections_max);
   for (size_t i = 0; i < loops_.size(); ++i) {
@@ -27,6 +27,7 @@ Ports::Service Ports::add(const Handlers& handlers, http::Limits limits, http::M
     door.loop = loops_[i];
     door.h2 = options.h2;
     door.server = http::make_server(*loops_[i], handlers(i), limits, system_clock(), page, options);
+    if (answerers) http::answer_now_with(*door.server, answerers(i));
   }
   return services_.size() - 1;
 }

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "http/server.h"
+#include "http/now.h"
 #include "io/hand_over.h"
 #include "io/stream.h"
 #include "io/sync.h"
@@ -29,8 +29,9 @@ class Ports {
               Where where = Where::every_loop, http::ServerOptions options = {});
   // A handler for each loop, and what it speaks besides HTTP/1.1.
   using Handlers = std::function<http::Handler(size_t loop)>;
-  Service add(const Handlers& handlers, http::Limits limits, http::MakePage page,
-              http::ServerOptions options);
+  using Answerers = std::function<http::AnswerNow(size_t loop)>;
+  Service add(const Handlers& handlers, http::Limits limits, http::MakePage page, http::ServerOptions options,
+              const Answerers& answerers = nullptr);
   // listen() begins with what a predecessor gave under the name, until take(nullptr). It must live so long.
   void take(io::TakenSockets* taken) { taken_ = taken; }
   // Returns the address with its real port. With a `name` its sockets are among those offered. Errors: invalid (also: the predecessor's sockets have another

@@ -227,4 +227,12 @@ Decision decide(const SitePolicy& policy, const http::Request& request, std::opt
   return out;
 }
 
+bool lets_pass(const SitePolicy& policy, const http::Request& request) {
+  const LimitPolicy& limit = policy.limit;
+  const bool listed =
+      limit.methods.empty() || std::ranges::find(limit.methods, request.method) != limit.methods.end();
+  return listed && limit.rate <= 0 && limit.key_header.empty() && !policy.geo.used() &&
+         (!policy.https_only || request.secure) && policy.signed_.paths.empty() && policy.redirects.empty();
+}
+
 }  // namespace archipel::edge

@@ -36,6 +36,9 @@ struct GateContext {
 Decision decide(const SitePolicy& policy, const http::Request& request, std::optional<uint64_t> body_length,
                 const GateContext& context);
 
+// Does decide() let every GET and HEAD without a body pass as it is, without looking at who asks or counting it? Without such a policy a usual hit need not ask.
+bool lets_pass(const SitePolicy& policy, const http::Request& request);
+
 // The peer's address, or, while peers are trusted, the one that they name last in X-Forwarded-For.
 std::optional<IpAddress> client_of(const http::Request& request, const std::vector<AddressRange>& trust);
 bool is_trusted(const http::Request& request, const std::vector<AddressRange>& trust);

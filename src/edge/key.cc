@@ -118,18 +118,17 @@ bool is_whole_key(std::string_view target, const KeyPolicy& policy) {
 }
 
 // In lower case, without the scheme's usual port.
-void append_host(std::string& out, const http::Request& request) {
-  const size_t begin = out.size();
-  std::string_view host = request.headers.get("host");
-  const std::string_view usual = request.secure ? ":443" : ":80";
+void append_host(std::string& out, std::string_view host, bool secure) {
+  const std::string_view usual = secure ? ":443" : ":80";
   if (host.ends_with(usual)) host.remove_suffix(usual.size());
+  const size_t begin = out.size();
   out += host;
   for (char& c : std::span(out).subspan(begin)) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
 }
 
-void append_origin(std::string& out, const http::Request& request) {
-  out += request.secure ? "https://" : "http://";
-  append_host(out, request);
+void append_origin(std::string& out, std::string_view host, bool secure) {
+  out += secure ? "https://" : "http://";
+  append_host(out, host, secure);
 }
 
 }  // namespace
@@ -163,13 +162,13 @@ std::string keyed_target(std::string_view target, const KeyPolicy& policy) {
 
 std::string keyed_host(const http::Request& request) {
   std::string out;
-  append_host(out, request);
+  append_host(out, request.headers.get("host"), request.secure);
   return out;
 }
 
 std::string request_origin(const http::Request& request) {
   std::string out;
-  append_origin(out, request);
+  append_origin(out, request.headers.get("host"), request.secure);
   return out;
 }
 
@@ -181,7 +180,7 @@ std::string primary_key(std::string_view site, const http::Request& request, con
   out += site;
   out += '\n';
   if (policy.host)
-    append_origin(out, request);
+    append_origin(out, host, request.secure);
   else
     out += request.secure ? "https://*" : "http://*";
   if (is_whole_key(request.target, policy))

@@ -13,6 +13,7 @@
 #include "edge/disk_files.h"
 #include "edge/exchange_view.h"
 #include "edge/gate.h"
+#include "edge/node_internal.h"
 #include "edge/pass.h"
 #include "edge/site_config.h"
 #include "io/sync.h"
@@ -70,31 +71,6 @@ io::Task<void> answer_here(http::Exchange& exchange, http::Response response, st
 }
 
 }  // namespace
-
-// What belongs to one loop.
-struct Node::Core {
-  size_t index = 0;
-  io::Loop* loop = nullptr;
-  std::shared_ptr<const Snapshot> snapshot;
-  std::unique_ptr<Front> front;
-};
-
-// A request as it went.
-struct Node::Account {
-  TimePoint began{};
-  UnixMs began_ms = 0;
-  std::string client;
-  std::string_view site, how;
-  size_t how_index = SiteStats::kHows - 1;  // the gate's, until it is served
-  SiteStats* stats = nullptr;
-  Served served;
-
-  void take(Served&& outcome) {
-    served = std::move(outcome);
-    how_index = static_cast<size_t>(served.how);
-    how = SiteStats::kNames[how_index];
-  }
-};
 
 Node::Node(NodeParts parts)
     : parts_(std::move(parts)),

@@ -2,7 +2,7 @@
 //
 //   Node node(parts);                                   // on the home loop, or before loops run
 //   node.apply(config);                                 // again at each reload; a bad one changes nothing
-//   make_server(loop, node.handler(i), limits, …);      // one per loop
+//   make_server(loop, node.handler(i), limits, …);      // one per loop, and answer_now_with(server, node.answerer(i))
 //   make_server(home, node.admin_handler(), …);
 //   … drain the servers …; co_await node.close();
 //
@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,7 +28,7 @@
 #include "edge/rates.h"
 #include "edge/serve.h"
 #include "edge/site.h"
-#include "http/server.h"
+#include "http/now.h"
 #include "io/workers.h"
 
 namespace archipel::edge {
@@ -71,6 +72,8 @@ class Node {
   Result<void> reopen_log() { return access_log_->reopen(); }
 
   http::Handler handler(size_t loop);
+  // Usual hits, before the handler is asked. Without it they are as right and cost more.
+  http::AnswerNow answerer(size_t loop);
   http::Handler admin_handler();
   // An error page in the edge's own words.
   static http::Page page(int status, std::string_view why);
@@ -88,6 +91,11 @@ class Node {
  private:
   struct Core;
   struct Account;
+  // node_hit.cc
+  bool answer_now(Core& core, http::NowExchange& exchange, std::optional<io::Task<void>>& rest);
+  static io::Task<void> finish_now(Node* node, Core* core, http::NowExchange& exchange,
+                                   std::shared_ptr<const Snapshot> snapshot, std::unique_ptr<Account> account,
+                                   std::shared_ptr<void> kept);
   static io::Task<void> handle(Node* node, Core* core, http::Exchange& exchange);
   static io::Task<void> handle_behind(Node* node, Core* core, http::Exchange& exchange, bool secure);
   static io::Task<void> handle_view(Node* node, Core* core, std::unique_ptr<ExchangeView> view,

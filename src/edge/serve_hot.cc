@@ -88,4 +88,27 @@ bool FrontImpl::prepare_hot(const HotAsk& wanted, Hot& hot) {
   return true;
 }
 
+http::NowExchange::Now FrontImpl::serve_now(http::NowExchange& exchange, const Site& site,
+                                            std::string_view primary, Served& served,
+                                            std::shared_ptr<void>& kept) {
+  using Now = http::NowExchange::Now;
+  const http::Request& request = exchange.request();
+  if (primary.empty() || !site.cache().enabled) return Now::no;
+  Hot hot;
+  const bool head = request.method == "HEAD";
+  if (!prepare_hot({exchange, request, site.cache(), primary, cache().key_of(primary), head}, hot))
+    return Now::no;
+  // All fields of an entry passed write_stored_head() together, date among them.
+  if (hot.head.h1_head.empty()) return Now::no;
+  const ByteView body = hot.parts > 0 ? hot.body[0] : ByteView{};
+  const Now now = exchange.respond_stored_now(hot.head, body);
+  if (now == Now::no) return now;
+  served.how = Served::How::hit;
+  served.status = hot.head.status;
+  served.body_bytes = body.size();
+  served.complete = now == Now::whole;
+  if (now == Now::begun) kept = std::make_shared<Hot>(std::move(hot));
+  return now;
+}
+
 }  // namespace archipel::edge

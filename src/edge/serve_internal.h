@@ -15,6 +15,7 @@
 #include "edge/freshness.h"
 #include "edge/range.h"
 #include "edge/serve.h"
+#include "http/now.h"
 #include "io/sync.h"
 
 namespace archipel::edge {
@@ -172,14 +173,20 @@ class FrontImpl final : public Front {
   FrontImpl(io::Loop& loop, std::shared_ptr<Shared> shared)
       : loop_(loop), shared_(std::move(shared)), pins_(*shared_->memory) {}
   io::Task<Served> serve(http::Exchange& exchange, SiteRef site, std::string primary) override;
+  // serve(), as far as it goes without waiting, for a usual hit: a GET or HEAD without a body that look_for_usual() finds plain. no: it is none, and nothing has
+  // happened. begun: exchange.finish_stored() is to follow, and `kept` to live until it has finished; served.complete is the caller's to say then, and so is
+  // body_bytes if it failed.
+  http::NowExchange::Now serve_now(http::NowExchange& exchange, const Site& site, std::string_view primary,
+                                   Served& served, std::shared_ptr<void>& kept);
   io::Task<void> close() override;
 
  private:
   Cache& cache() { return shared_->cache; }
   UnixMs now() { return shared_->clock.unix_ms(); }
 
-  // serve.cc
+  // serve_hot.cc
   bool prepare_hot(const HotAsk& wanted, Hot& hot);
+  // serve.cc
   io::Task<Served> serve_cold(http::Exchange& exchange, SiteRef site, std::string primary, Key key,
                               Asked asked);
   io::Task<void> serve_cacheable(Job& job);
