@@ -7,6 +7,8 @@
 namespace archipel::http {
 namespace {
 
+constexpr size_t kShortNameBytes = 64;  // names up to this long are put into lower case on the stack
+
 // tchar of RFC 9110 §5.6.2, mapped to lower case; 0 for every other byte.
 constexpr std::array<char, 256> make_token_table() {
   std::array<char, 256> t{};
@@ -170,16 +172,22 @@ std::optional<Refusal> parse_field(std::string_view line, Headers& out) {
   if (line.front() == ' ' || line.front() == '\t') return Refusal::folded_header;
   size_t colon = line.find(':');
   if (colon == std::string_view::npos || colon == 0) return Refusal::bad_header_name;
-  std::string name(line.substr(0, colon));
+  std::array<char, kShortNameBytes> usual;
+  std::string longer;
+  char* name = usual.data();
+  if (colon > usual.size()) {
+    longer.resize(colon);
+    name = longer.data();
+  }
   bool good = true;
-  for (char& c : name) {
-    c = token_lower(c);
-    good &= c != 0;
+  for (size_t i = 0; i < colon; ++i) {
+    name[i] = token_lower(line[i]);
+    good &= name[i] != 0;
   }
   if (!good) return Refusal::bad_header_name;
   std::string_view value = trim_blanks(line.substr(colon + 1));
   if (!is_field_value(value)) return Refusal::bad_header_value;
-  out.add(std::move(name), std::string(value));
+  out.add_copy({name, colon}, value);
   return std::nullopt;
 }
 
