@@ -9,7 +9,7 @@
 
 namespace archipel::http {
 
-// An exchange that can do so: HTTP/1.1's.
+// An exchange that can do so: those of HTTP/1.1 and HTTP/2.
 class NowExchange : public Exchange {
  public:
   enum class Now : uint8_t { no, whole, begun };
