@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "crypto/checksum.h"
+#include "edge/crc_seal.h"
 
 namespace archipel::edge::disk {
 namespace {
@@ -12,7 +13,6 @@ constexpr std::string_view kRegionMagic = "ARCHEDGR";
 constexpr std::string_view kTrailerMagic = "ARCHEDGF";
 constexpr uint32_t kRecordMagic = 0x41454352;  // "AECR"
 constexpr uint8_t kVersion = 1;
-constexpr size_t kCrcBytes = 4;
 constexpr uint32_t kKindShift = 28;
 constexpr size_t kFieldsMax = 1000;  // more than any head holds
 
@@ -22,19 +22,10 @@ uint32_t crc32c(ByteView bytes) {
   return crc.value();
 }
 
-void pad_and_seal(std::string& out, size_t from, size_t bytes) {
-  out.resize(from + bytes - kCrcBytes, '\0');
-  const uint32_t crc = crc32c(as_bytes(std::string_view(out).substr(from)));
-  Writer(out).u32(crc);
-}
-
 // The bytes before the checksum at the end of `bytes`, if it holds.
 std::optional<ByteView> sealed(ByteView bytes, size_t size) {
-  if (bytes.size() < size) return std::nullopt;
-  ByteView inside = bytes.first(size - kCrcBytes);
-  Reader crc(bytes.subspan(size - kCrcBytes, kCrcBytes));
-  if (crc.u32() != crc32c(inside)) return std::nullopt;
-  return inside;
+  if (bytes.size() < size || !has_good_crc(bytes.first(size))) return std::nullopt;
+  return bytes.first(size - kCrcBytes);
 }
 
 bool only_zeros(Reader& in) {

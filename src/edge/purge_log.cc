@@ -3,30 +3,17 @@
 #include <algorithm>
 #include <map>
 
-#include "crypto/checksum.h"
+#include "edge/crc_seal.h"
 
 namespace archipel::edge {
 namespace {
 
 constexpr std::string_view kMagic = "ARCHEDGP";
 constexpr uint8_t kVersion = 2, kVersionWithoutHeard = 1;
-constexpr size_t kHeaderBytes = 64, kPurgeBytes = 40, kCrcBytes = 4;
-
-void seal(std::string& out, size_t from, size_t bytes) {
-  out.resize(from + bytes - kCrcBytes, '\0');
-  crypto::Crc32c crc;
-  crc.update(as_bytes(std::string_view(out).substr(from)));
-  Writer(out).u32(crc.value());
-}
-
-bool is_sealed(ByteView bytes) {
-  crypto::Crc32c crc;
-  crc.update(bytes.first(bytes.size() - kCrcBytes));
-  return Reader(bytes.last(kCrcBytes)).u32() == crc.value();
-}
+constexpr size_t kHeaderBytes = 64, kPurgeBytes = 40;
 
 std::optional<Purge> decode_purge(ByteView bytes) {
-  if (!is_sealed(bytes)) return std::nullopt;
+  if (!has_good_crc(bytes)) return std::nullopt;
   Reader in(bytes);
   Purge out;
   out.number = in.u64();
@@ -49,7 +36,7 @@ void append_purge(std::string& out, const Purge& purge) {
   Writer w(out);
   w.u64(purge.number).u8(static_cast<uint8_t>(purge.scope)).u8(purge.soft).u16(0).u32(purge.prefix_bytes);
   w.u64(purge.what.high).u64(purge.what.low);
-  seal(out, from, kPurgeBytes);
+  pad_and_seal(out, from, kPurgeBytes);
 }
 
 std::string encode_purge_log(const disk::CacheId& id, const PurgeBook::Snapshot& snapshot) {
@@ -57,14 +44,14 @@ std::string encode_purge_log(const disk::CacheId& id, const PurgeBook::Snapshot&
   out.reserve(kHeaderBytes + snapshot.purges.size() * kPurgeBytes);
   Writer(out).raw(kMagic).u8(kVersion).raw(id);
   Writer(out).u64(snapshot.latest).u64(snapshot.forgotten_hard).u64(snapshot.forgotten_soft);
-  seal(out, 0, kHeaderBytes);
+  pad_and_seal(out, 0, kHeaderBytes);
   for (const Purge& purge : snapshot.purges) append_purge(out, purge);
   for (const HeardMark& mark : snapshot.heard) append_purge(out, heard_line(mark, false));
   return out;
 }
 
 std::optional<PurgeBook::Snapshot> decode_purge_log(ByteView bytes, const disk::CacheId& id) {
-  if (bytes.size() < kHeaderBytes || !is_sealed(bytes.first(kHeaderBytes))) return std::nullopt;
+  if (bytes.size() < kHeaderBytes || !has_good_crc(bytes.first(kHeaderBytes))) return std::nullopt;
   Reader in(bytes);
   const bool ours = as_text(in.raw(kMagic.size())) == kMagic;
   const uint8_t version = in.u8();

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "base/log.h"
-#include "crypto/checksum.h"
+#include "edge/crc_seal.h"
 
 namespace archipel::edge {
 namespace told {
@@ -13,19 +13,7 @@ namespace {
 
 constexpr std::string_view kMagic = "ARCHEDGT";
 constexpr uint8_t kVersion = 1;
-constexpr size_t kHeadBytes = 32, kEarlierBytes = 32, kRecordHeadBytes = 12, kCrcBytes = 4;
-
-void seal(std::string& out, size_t from) {
-  crypto::Crc32c crc;
-  crc.update(as_bytes(std::string_view(out).substr(from)));
-  Writer(out).u32(crc.value());
-}
-
-bool is_sealed(ByteView bytes) {
-  crypto::Crc32c crc;
-  crc.update(bytes.first(bytes.size() - kCrcBytes));
-  return Reader(bytes.last(kCrcBytes)).u32() == crc.value();
-}
+constexpr size_t kHeadBytes = 32, kEarlierBytes = 32, kRecordHeadBytes = 12;
 
 // The record at the beginning of `bytes`; nothing: it is not whole.
 std::optional<std::string_view> record_at(ByteView bytes, uint64_t number) {
@@ -33,7 +21,7 @@ std::optional<std::string_view> record_at(ByteView bytes, uint64_t number) {
   const uint32_t size = in.u32();
   if (in.u64() != number || !in.ok() || size > kRecordBytesMax) return std::nullopt;
   const size_t whole = kRecordHeadBytes + size + kCrcBytes;
-  if (bytes.size() < whole || !is_sealed(bytes.first(whole))) return std::nullopt;
+  if (bytes.size() < whole || !has_good_crc(bytes.first(whole))) return std::nullopt;
   return as_text(bytes.subspan(kRecordHeadBytes, size));
 }
 
@@ -54,7 +42,7 @@ bool any_record_in(ByteView bytes, uint64_t number) {
 void append_record(std::string& out, uint64_t number, std::string_view record) {
   const size_t from = out.size();
   Writer(out).u32(static_cast<uint32_t>(record.size())).u64(number).raw(record);
-  seal(out, from);
+  seal_with_crc(out, from);
 }
 
 std::string encode(const State& state) {
@@ -62,7 +50,7 @@ std::string encode(const State& state) {
   Writer(out).raw(kMagic).u8(kVersion).u8(static_cast<uint8_t>(state.was.size())).u16(0).u32(0);
   Writer(out).u64(state.id).u64(state.before);
   for (const EarlierStart& one : state.was) Writer(out).u64(one.id).u64(one.same).u64(one.until).u64(one.at);
-  seal(out, 0);
+  seal_with_crc(out, 0);
   uint64_t number = state.before;
   for (const std::string& record : state.records) append_record(out, ++number, record);
   return out;
@@ -75,7 +63,7 @@ Result<State> decode(ByteView bytes) {
   const uint8_t version = in.u8(), earlier = in.u8();
   const size_t head = kHeadBytes + earlier * kEarlierBytes + kCrcBytes;
   if (magic != kMagic || earlier > PurgesHeard::kEarlierMax || bytes.size() < head ||
-      !is_sealed(bytes.first(head)))
+      !has_good_crc(bytes.first(head)))
     return bad();
   if (version != kVersion)
     return fail(Code::unsupported,
