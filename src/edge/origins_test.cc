@@ -79,6 +79,8 @@ struct Outcome {
   bool answered = false;  // to the end
 };
 
+constexpr std::string_view kOk = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nKeep-Alive: timeout=5\r\n\r\nhi";
+
 struct World {
   http::testing::ManualLoop loop;
   FakeConnector connector;
@@ -133,9 +135,14 @@ struct World {
     loop.settle();
     return task;
   }
+  // wires[0] has answered one request, and is kept.
+  void keep_a_connection() {
+    Outcome first;
+    auto one = begin(&first);
+    connector.wires[0]->say(kOk);
+    loop.settle();
+  }
 };
-
-constexpr std::string_view kOk = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nKeep-Alive: timeout=5\r\n\r\nhi";
 
 TEST(Origins, ConnectionsAreKeptAndUsedAgain) {
   World world;
@@ -180,10 +187,7 @@ TEST(Origins, TheNextIsAskedWhenOneCannotBeReached) {
 
 TEST(Origins, AKeptConnectionThatWasJustClosedIsNoFailure) {
   World world;
-  Outcome first;
-  auto one = world.begin(&first);
-  world.connector.wires[0]->say(kOk);
-  world.loop.settle();
+  world.keep_a_connection();
   Outcome second;
   auto two = world.begin(&second);
   ASSERT_EQ(world.connector.wires.size(), 1u);
@@ -353,10 +357,7 @@ TEST(Upload, ABodyThatTheOriginDoesNotWantIsNeverAskedFor) {
 
 TEST(Upload, ABodyThatIsStillOfferedGoesToAnotherConnectionWhenTheKeptOneWasJustClosed) {
   World world;
-  Outcome first;
-  auto one = world.begin(&first);
-  world.connector.wires[0]->say(kOk);
-  world.loop.settle();
+  world.keep_a_connection();
   Outcome out;
   out.expects_continue = true;
   SlowBody body(4);
@@ -380,10 +381,7 @@ TEST(Upload, ABodyThatIsStillOfferedGoesToAnotherConnectionWhenTheKeptOneWasJust
 
 TEST(Upload, ABodyOfWhichBytesWereTakenIsNotSentTwice) {
   World world;
-  Outcome first;
-  auto one = world.begin(&first);
-  world.connector.wires[0]->say(kOk);
-  world.loop.settle();
+  world.keep_a_connection();
   Outcome out;
   SlowBody body(4);
   auto task = world.begin(&out, "POST", &body);
