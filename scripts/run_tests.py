@@ -93,7 +93,7 @@ def show(name, output):
 
 def run_checks(total, patterns, env):
     for script, forms in (("scripts/check_layers.py", (["--self-test"], [])), ("scripts/check_coroutines.py", (["--self-test"], [])),
-                          ("scripts/run_tests.py", (["--self-test"],)), ("scripts/s3_tests.py", (["--self-test"],)), ("scripts/edge_attacks.py", ([],)), ("tests/sim/mutants.py", (["--check"],))):
+                          ("scripts/run_tests.py", (["--self-test"],)), ("scripts/s3_tests.py", (["--self-test"],)), ("scripts/edge_attacks.py", ([],)), ("tests/sim/mutants.py", (["--check"],)), ("tests/e2e/mutants.py", (["--check"],))):
         for arguments in forms:
             name = " ".join([script, *arguments])
             if patterns and not any(p in name for p in patterns):
